@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* arena.c - creation, growth and destruction. */
+#include "config.h"
+
+#include "arena.h"
+#include "error.h"
+#include "fault.h"
+#include "options.h"
+#include "range.h"
+#include "snapshot.h"
+#include "trap.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CAPACITY_DEFAULT ((size_t)64 << 30)
+#define CAPACITY_DEFAULT_MIN ((size_t)1 << 30)
+
+static const struct engine *choose_engine(const struct cowarena_options *o)
+{
+	switch (o->engine) {
+	case COWARENA_ENGINE_EAGER:
+		return &engine_eager;
+	case COWARENA_ENGINE_UFFD:
+		if (o->flags & COWARENA_STRICT_ENGINE)
+			return error_null(
+			    ENOTSUP, "engine uffd is not in this version: use COWARENA_ENGINE_AUTO "
+				     "or COWARENA_ENGINE_SIGSEGV");
+		return &engine_mprotect;
+	default:
+		return &engine_mprotect;
+	}
+}
+
+static int map_failed(size_t capacity, void *base)
+{
+	switch (errno) {
+	case EEXIST:
+		return error_set(
+		    EEXIST,
+		    "something is mapped at options.base (%p) already: leave it NULL, or "
+		    "choose another address",
+		    base);
+	case EMFILE:
+	case ENFILE:
+		return error_set(errno,
+				 "no file descriptor left for the arena's memory: raise ulimit -n");
+	case ENOSYS:
+		return error_set(
+		    ENOSYS, "memfd_create(2) is missing: Linux 3.17 or a sandbox that allows it "
+			    "is needed");
+	default:
+		return error_set(
+		    errno,
+		    "cannot reserve %zu bytes of address space (%s): lower options.capacity, or "
+		    "raise ulimit -v",
+		    capacity, strerror(errno));
+	}
+}
+
+static int map_any(struct cowarena *arena, const struct cowarena_options *o)
+{
+	size_t capacity = o->capacity ? o->capacity : CAPACITY_DEFAULT;
+
+	for (;;) {
+		if (heap_range(capacity) > os_file_limit()) {
+			/* ftruncate would raise SIGXFSZ */
+			errno = EFBIG;
+		} else {
+			if (range_map(arena, capacity, o->base) == 0)
+				return 0;
+			range_unmap(arena);
+		}
+		/* A default is not a demand: take what limits allow. (Valgrind says EINVAL.) */
+		if (o->capacity || capacity <= CAPACITY_DEFAULT_MIN ||
+		    (errno != ENOMEM && errno != EFBIG && errno != EINVAL))
+			break;
+		capacity /= 2;
+	}
+	if (errno == EFBIG)
+		return error_set(
+		    EFBIG,
+		    "a file of %zu bytes, which backs the arena, is more than this process may "
+		    "make: raise ulimit -f, or lower options.capacity",
+		    heap_range(capacity));
+	return map_failed(capacity, o->base);
+}
+
+cowarena *cowarena_create(const struct cowarena_options *options)
+{
+	struct cowarena_options o;
+
+	if (options_read(&o, options))
+		return NULL;
+	const struct engine *engine = choose_engine(&o);
+	if (!engine)
+		return NULL;
+	struct cowarena *arena = aligned_alloc(_Alignof(struct cowarena), sizeof *arena);
+	if (!arena)
+		return error_null(ENOMEM, "no memory for the arena's own record");
+	memset(arena, 0, sizeof *arena);
+	arena->page_shift = (size_t)__builtin_ctzll(os_page_size());
+	arena->flags = o.flags;
+	arena->limit_policy = o.limit_policy;
+	arena->copy_ahead = o.copy_ahead;
+	arena->engine = engine;
+	arena->fd = arena->poke_fd = -1;
+	arena->mapping_limit = os_mapping_limit();
+	atomic_store(&arena->timeline.epoch, 1);
+
+	if (map_any(arena, &o))
+		goto no_map;
+	if (frames_init(&arena->frames,
+			o.held_limit ? o.held_limit >> arena->page_shift : SIZE_MAX)) {
+		error_set(ENOMEM, "no address space for the pool of frames: raise ulimit -v");
+		goto no_frames;
+	}
+	arena->trap = trap_add(arena->base, arena->reserved, fault_handle, arena);
+	if (!arena->trap)
+		goto no_trap;
+	if (engine->open && engine->open(arena))
+		goto no_engine;
+	if (heap_init(arena))
+		goto no_heap;
+	return arena;
+
+no_heap:
+	if (engine->close)
+		engine->close(arena);
+no_engine:
+	trap_remove(arena->trap);
+no_trap:
+	frames_destroy(&arena->frames);
+no_frames:
+	range_unmap(arena);
+no_map:;
+	int e = errno;
+	free(arena);
+	errno = e;
+	return NULL;
+}
+
+void cowarena_destroy(cowarena *arena)
+{
+	if (!arena)
+		return;
+	int e = errno;
+	if (trap_inherited(arena->trap)) {
+		/* In a child of fork(): none of the mappings is there, others may be in their
+		   place, and locks may be held by threads that are not. */
+		trap_remove(arena->trap);
+		os_close(arena->poke_fd);
+		os_close(arena->fd);
+		free(arena);
+		errno = e;
+		return;
+	}
+	snapshot_destroy_all(arena);
+	heap_destroy(arena);
+	if (arena->engine->close)
+		arena->engine->close(arena);
+	trap_remove(arena->trap);
+	frames_destroy(&arena->frames);
+	os_close(arena->poke_fd);
+	range_unmap(arena);
+	free(arena);
+	errno = e;
+}
+
+const char *cowarena_engine_name(const cowarena *arena)
+{
+	if (!arena)
+		return error_null(EINVAL, "arena is NULL");
+	return arena->engine->name;
+}
+
+bool cowarena_syscall_safe(const cowarena *arena)
+{
+	return arena && arena->engine->syscall_safe;
+}

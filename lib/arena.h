@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * arena.h - the object that everything hangs on.
+ *
+ * Layout of the address range:
+ *
+ *	base                 pages in use         committed             reserved
+ *	|--- heap: armed or writable ---|--- writable, unused ---|--- inaccessible ---|
+ *
+ * The marks only ever grow: after a rollback the heap's own top is lower, but snapshots may still
+ * need the pages above it. In faithful mode the unused part is armed.
+ */
+#ifndef COWARENA_ARENA_H
+#define COWARENA_ARENA_H
+
+#include "cowarena.h"
+#include "engine.h"
+#include "frames.h"
+#include "gate.h"
+#include "heap.h"
+#include "lock.h"
+#include "pagetable.h"
+#include "stats.h"
+#include "timeline.h"
+
+#define ARENA_CHUNK ((size_t)2 << 20) /* the unit of huge mappings, and of growing */
+
+struct trap_span;
+
+struct cowarena {
+	/* Constant after creation. */
+	char *base;
+	size_t page_shift;
+	size_t reserved; /* bytes */
+	unsigned flags, limit_policy;
+	size_t copy_ahead;
+	const struct engine *engine;
+	int fd;      /* the memory file */
+	int poke_fd; /* os_poke_open(), or -1; opened with the first read-only view */
+	bool poke_tried;
+	struct trap_span *trap;
+
+	/* Grow only; written under the heap lock. */
+	_Atomic size_t pages; /* in use: the high-water mark */
+	size_t committed;     /* in pages */
+
+	/* What the mprotect engine counts: borders between armed and writable pages. */
+	_Atomic long borders;
+	size_t mapping_limit;
+
+	struct heap heap;
+	struct lock snapshots; /* "the snapshot lock", see timeline.h */
+	struct gate gate;
+	struct pagetable table;
+	struct frames frames;
+	struct timeline timeline;
+	struct counters counters;
+};
+
+static inline size_t arena_page_size(const struct cowarena *a)
+{
+	return (size_t)1 << a->page_shift;
+}
+
+static inline char *arena_address(const struct cowarena *a, size_t page)
+{
+	return a->base + (page << a->page_shift);
+}
+
+/* Meaningful only for addresses in the arena. */
+static inline size_t arena_page(const struct cowarena *a, const void *p)
+{
+	return (size_t)((const char *)p - a->base) >> a->page_shift;
+}
+
+/* Whether [p, p + n) lies in the first `pages` pages. */
+static inline bool arena_holds(const struct cowarena *a, const void *p, size_t n, size_t pages)
+{
+	size_t offset = (size_t)((const char *)p - a->base); /* huge when p lies below */
+
+	return offset <= pages << a->page_shift && n <= (pages << a->page_shift) - offset;
+}
+
+/* Widen a range of pages to multiples of `width` pages, within the heap. Async-signal-safe. */
+static inline void arena_widen(const struct cowarena *a, size_t *first, size_t *n, size_t width)
+{
+	size_t pages = atomic_load_explicit(&a->pages, memory_order_acquire);
+	size_t end = *first + *n;
+
+	*first -= *first % width;
+	end = (end + width - 1) / width * width;
+	*n = (end < pages ? end : pages) - *first;
+}
+
+/* Begin and end a section of ordinary code under the snapshot lock: all signals blocked. */
+static inline void arena_lock_snapshots(struct cowarena *a, sigset_t *signals)
+{
+	os_block_signals(signals);
+	lock_acquire(&a->snapshots);
+}
+
+static inline void arena_unlock_snapshots(struct cowarena *a, const sigset_t *signals)
+{
+	lock_release(&a->snapshots);
+	os_restore_signals(signals);
+}
+
+#endif

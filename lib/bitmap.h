@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * bitmap.h - sets of page numbers that are cheap to walk when nearly empty.
+ *
+ * Two levels: one bit a page, and one summary bit for each word of those, set when the word may
+ * be non-zero. 8 GiB of 4 KiB pages have 512 summary words, so looking for nothing costs a
+ * fraction of a microsecond, and a walk yields ascending runs for free.
+ *
+ * Setting is atomic and may be done by many threads at once. Walking and clearing want the setters
+ * excluded (a closed gate, or a bitmap of one's own).
+ */
+#ifndef COWARENA_BITMAP_H
+#define COWARENA_BITMAP_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct bitmap {
+	_Atomic uint64_t *words;
+	_Atomic uint64_t *summary;
+	size_t bits;
+};
+
+/* Bytes that a bitmap of so many bits needs, zeroed, aligned to 8. */
+static inline size_t bitmap_bytes(size_t bits)
+{
+	size_t words = (bits + 63) / 64;
+
+	return (words + (words + 63) / 64) * sizeof(uint64_t);
+}
+
+static inline void bitmap_init(struct bitmap *b, void *memory, size_t bits)
+{
+	b->bits = bits;
+	b->words = memory;
+	b->summary = b->words + (bits + 63) / 64;
+}
+
+static inline bool bitmap_test(const struct bitmap *b, size_t i)
+{
+	return atomic_load_explicit(&b->words[i / 64], memory_order_relaxed) >> (i % 64) & 1;
+}
+
+/* Returns whether the bit was set already. */
+static inline bool bitmap_set(struct bitmap *b, size_t i)
+{
+	uint64_t bit = (uint64_t)1 << (i % 64);
+	uint64_t old = atomic_fetch_or_explicit(&b->words[i / 64], bit, memory_order_relaxed);
+
+	if (!old)
+		atomic_fetch_or_explicit(&b->summary[i / 4096], (uint64_t)1 << (i / 64 % 64),
+					 memory_order_relaxed);
+	return old & bit;
+}
+
+/* The first set bit at or after i; b->bits when there is none. */
+static inline size_t bitmap_next(const struct bitmap *b, size_t i)
+{
+	size_t words = (b->bits + 63) / 64;
+	size_t w = i / 64;
+
+	if (i >= b->bits)
+		return b->bits;
+	uint64_t word = atomic_load_explicit(&b->words[w], memory_order_relaxed) >> (i % 64);
+	if (word)
+		return i + (size_t)__builtin_ctzll(word);
+	for (w++; w < words;) {
+		uint64_t sum = atomic_load_explicit(&b->summary[w / 64], memory_order_relaxed);
+		sum >>= w % 64;
+		if (!sum) {
+			w = (w / 64 + 1) * 64;
+			continue;
+		}
+		w += (size_t)__builtin_ctzll(sum);
+		word = atomic_load_explicit(&b->words[w], memory_order_relaxed);
+		if (word)
+			return w * 64 + (size_t)__builtin_ctzll(word);
+		w++;
+	}
+	return b->bits;
+}
+
+/* The first clear bit at or after i; b->bits when there is none. */
+static inline size_t bitmap_next_clear(const struct bitmap *b, size_t i)
+{
+	while (i < b->bits) {
+		uint64_t word = ~atomic_load_explicit(&b->words[i / 64], memory_order_relaxed);
+		word >>= i % 64;
+		if (word) {
+			i += (size_t)__builtin_ctzll(word);
+			return i < b->bits ? i : b->bits;
+		}
+		i = (i / 64 + 1) * 64;
+	}
+	return b->bits;
+}
+
+/* Clear all bits; cost in the words that are set. */
+static inline void bitmap_clear(struct bitmap *b)
+{
+	size_t words = (b->bits + 63) / 64;
+
+	for (size_t s = 0; s < (words + 63) / 64; s++) {
+		uint64_t sum = atomic_load_explicit(&b->summary[s], memory_order_relaxed);
+		if (!sum)
+			continue;
+		for (; sum; sum &= sum - 1)
+			atomic_store_explicit(&b->words[s * 64 + (size_t)__builtin_ctzll(sum)], 0,
+					      memory_order_relaxed);
+		atomic_store_explicit(&b->summary[s], 0, memory_order_relaxed);
+	}
+}
+
+#endif

@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * cowarena.h - copy-on-write snapshots of a live heap, inside one process.
+ *
+ * An arena is a reserved range of addresses with a heap in it. Taking a snapshot write-protects
+ * the heap's pages; the first write to a page traps, the trap handler duplicates the page and lets
+ * the store go on. What fork() gives to a child process, this gives to the same process, and
+ * more: roll back in place, compare, keep many snapshots, release them in any order.
+ *
+ *	cowarena *arena = cowarena_create(NULL);
+ *	int *counter = cowarena_calloc(arena, 1, sizeof *counter);
+ *	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+ *	int before;
+ *	*counter = 42;                                       // one fault, one page copied
+ *	cowarena_snapshot_read(snap, &before, counter, sizeof before);       // before == 0
+ *	cowarena_rollback(arena, snap);                                      // *counter == 0
+ *	cowarena_snapshot_release(snap);
+ *	cowarena_destroy(arena);
+ *
+ * ============================================================================================
+ * Caveats: symptom, cause, cure
+ * ============================================================================================
+ *
+ * POINTERS IN A VIEW
+ *   Symptom: a thread that walks a view sees data of the present mixed with data of the past.
+ *   Cause:   a view lies at other addresses than the heap, and the pointers stored in it point
+ *            into the live heap.
+ *   Cure:    translate every pointer before following it: cowarena_view_at(view, node->next).
+ *
+ * SYSTEM CALLS
+ *   Symptom: after a snapshot, read(2), recv(2), readv(2), getrandom(2), ... into arena memory fail
+ *            with EFAULT, or stop short; no signal is raised.
+ *   Cause:   the kernel writes to the page itself and cannot take our trap.
+ *   Cure:    cowarena_prepare_write(arena, buf, n) before the call; it holds until the next
+ *            snapshot. If another thread may take one in between, prepare and call again on
+ *            EFAULT. Or read into a buffer outside the arena and memcpy. cowarena_syscall_safe()
+ *            tells whether any of this is needed.
+ *                cowarena_prepare_write(arena, buf, n);
+ *                got = read(fd, buf, n);
+ *   System calls that only read arena memory (write(2), send(2)) are not affected.
+ *
+ * DMA, IO_URING, PINNED PAGES
+ *   Symptom: a snapshot changes while a read is in flight.
+ *   Cause:   a device, or the kernel on behalf of io_uring, AIO or O_DIRECT, writes to the physical
+ *            page and never meets the write protection.
+ *   Cure:    let no such operation into arena memory be in flight while a snapshot is taken.
+ *
+ * FORK
+ *   Symptom: the child of a fork() dies by SIGSEGV when it touches the arena.
+ *   Cause:   the arena's memory is a shared file mapping. Inherited, it would be shared with
+ *            the parent, not copied; so it is not inherited at all.
+ *   Cure:    use snapshots instead of fork(), or let the child leave the arena alone.
+ *            fork() + exec(), posix_spawn() and system() are undisturbed.
+ *
+ * THREADS
+ *   A snapshot is one cut across all threads, and no writer has to cooperate. It knows nothing of
+ *   a data structure that is half updated at that instant: like fork(), it freezes the bytes.
+ *   The heap's own bookkeeping is always whole in a snapshot. A rollback changes the memory under
+ *   every thread's feet: let no other thread use the arena while it runs.
+ *
+ * STACKS IN THE ARENA
+ *   Symptom: the process is killed at once.
+ *   Cause:   a thread whose stack lies in an armed page has nowhere to put the signal frame.
+ *   Cure:    keep stacks, alternate signal stacks and thread-local storage out of arenas.
+ *
+ * SIGSEGV
+ *   Symptom: the process is killed by the first write after a snapshot.
+ *   Cause:   the writing thread blocks SIGSEGV, or another handler was installed over ours and
+ *            does not pass faults on.
+ *   Cure:    leave SIGSEGV unblocked in threads that write to an arena; install other handlers
+ *            before the first arena is created: ours passes foreign faults on to them.
+ *   In gdb: handle SIGSEGV nostop noprint pass; and call cowarena_prepare_write() before setting
+ *   a variable that lies in an armed page.
+ *
+ * ============================================================================================
+ * Conventions
+ * ============================================================================================
+ *
+ * Failure is NULL, or -1, with errno set; cowarena_errmsg() then gives a sentence that names the
+ * remedy. The structs of options and of statistics begin with their own size, `sz`.
+ *
+ * Unless its description says otherwise, a function may be called from any thread at any time, and
+ * must not be called from a signal handler. Plain loads and stores of arena memory are allowed
+ * everywhere, in signal handlers too. A function described as signal-safe is so with arguments that
+ * it accepts. An object must not be used while or after it is released.
+ */
+#ifndef COWARENA_H
+#define COWARENA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#ifdef __GNUC__
+#pragma GCC visibility push(default)
+#endif
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct cowarena cowarena;
+typedef struct cowarena_snapshot cowarena_snapshot;
+typedef struct cowarena_view cowarena_view;
+
+/* ============================================================================================
+ * Arenas
+ * ========================================================================================= */
+
+/* Who write-protects the pages. */
+enum cowarena_engine {
+	COWARENA_ENGINE_AUTO = 0,    /* the best one that this system allows */
+	COWARENA_ENGINE_SIGSEGV = 1, /* mprotect(2) and SIGSEGV; works everywhere */
+	COWARENA_ENGINE_UFFD = 2,    /* userfaultfd(2) write-protection; not in this version */
+	COWARENA_ENGINE_EAGER = 3    /* copies the whole heap at each snapshot; the tests' oracle */
+};
+
+/* Bits of cowarena_options.flags. */
+enum cowarena_flags {
+	COWARENA_STRICT_ENGINE = 1, /* fail when the engine is not to be had; do not fall back */
+	COWARENA_FAITHFUL = 2       /* imitate the kernel's copy-on-write fault for fault */
+};
+
+/* Which snapshot pays when held_limit is reached. */
+enum cowarena_limit_policy {
+	COWARENA_LIMIT_FAIL_NEWEST = 0, /* spoil the newest snapshot */
+	COWARENA_LIMIT_DROP_OLDEST = 1  /* spoil the oldest snapshot */
+};
+
+/*
+ * Options of an arena. Start from COWARENA_OPTIONS_INIT and set what you need; 0 is always the
+ * default.
+ *
+ * In faithful mode one fault handles one page, always; a page is armed before its first use; and
+ * nothing is copied or disarmed ahead of need. `faults`, `copied`, `reused` and `zero` then mean
+ * what the same writes would cost after a fork(). (One exception keeps the process alive: when the
+ * budget of kernel mappings is spent, a fault takes its neighbours along; see `copied_ahead`.)
+ */
+struct cowarena_options {
+	size_t sz;         /* sizeof(struct cowarena_options) */
+	size_t capacity;   /* bytes of address space for blocks; 0 = 64 GiB, or what limits allow */
+	unsigned engine;   /* enum cowarena_engine */
+	unsigned flags;    /* enum cowarena_flags, or-ed */
+	size_t copy_ahead; /* the most pages that one fault may copy, 0 = default, 1 = one */
+	size_t held_limit; /* bytes of preserved pages, over all snapshots, 0 = no limit */
+	unsigned limit_policy; /* enum cowarena_limit_policy */
+	void *base;            /* wanted address, a multiple of 2 MiB; NULL = anywhere */
+};
+
+/* clang-format off */
+#define COWARENA_OPTIONS_INIT { sizeof(struct cowarena_options), 0, 0, 0, 0, 0, 0, NULL }
+/* clang-format on */
+
+/*
+ * Create an arena with an empty heap.
+ *
+ * options: NULL for defaults.
+ * Returns: the arena, or NULL with errno:
+ *	EINVAL   an option is out of range, or `sz` is not set
+ *	ENOTSUP  COWARENA_STRICT_ENGINE and the engine is not to be had
+ *	ENOMEM   no room for the address range (capacity, RLIMIT_AS)
+ *	EEXIST   something is mapped at `base` already
+ *	EFBIG    RLIMIT_FSIZE is below the capacity
+ *	EMFILE, ENFILE  no file descriptor left (an arena holds one)
+ *	ENOSYS   memfd_create(2) is not to be had
+ *	EPERM    a SIGSEGV handler cannot be installed (a sanitizer forbids it)
+ * Cost: a few system calls. The first arena installs the SIGSEGV handler. Since: 0.1
+ */
+cowarena *cowarena_create(const struct cowarena_options *options);
+
+/*
+ * Destroy an arena: its heap, its open views, its snapshots. Every pointer into it dies.
+ *
+ * arena: NULL does nothing.
+ * Threads: no other thread may use the arena or its memory any more. Since: 0.1
+ */
+void cowarena_destroy(cowarena *arena);
+
+/*
+ * The name of the engine that serves the arena: "sigsegv" or "eager".
+ *
+ * Returns: a static string; NULL with errno EINVAL when arena is NULL.
+ * Signals: safe. Since: 0.1
+ */
+const char *cowarena_engine_name(const cowarena *arena);
+
+/*
+ * Whether system calls may write into armed memory without cowarena_prepare_write().
+ * False with every engine of this version.
+ *
+ * Signals: safe. Since: 0.1
+ */
+bool cowarena_syscall_safe(const cowarena *arena);
+
+/* ============================================================================================
+ * The heap
+ * ============================================================================================
+ *
+ * Like the functions of libc whose names they carry, with the arena first. Blocks never move
+ * unless cowarena_realloc() moves them. The bookkeeping lies inside the arena, so that snapshots
+ * and rollback carry it, but never in or beside a block: freeing a block touches no page of it.
+ *
+ * A pointer that is not the start of a live block of the arena (foreign, interior, freed already)
+ * is a bug that must not be survived: cowarena_free(), _realloc() and _usable_size() write one line
+ * to the log (see cowarena_set_log) and call abort(3).
+ *
+ * Threads: all are safe; one lock a heap. Signals: none is safe. Since: 0.1
+ */
+
+/*
+ * Allocate size bytes, aligned to 16. Contents are undefined.
+ *
+ * size: 0 gives a block of its own that has no usable byte promised.
+ * Returns: the block, or NULL with errno ENOMEM (capacity reached, or no memory), EINVAL (NULL
+ * arena).
+ * Cost: O(1) up to 16 KiB; above, a search among the free runs of 4 KiB units.
+ */
+void *cowarena_alloc(cowarena *arena, size_t size);
+
+/*
+ * Allocate n elements of size bytes each, zeroed.
+ *
+ * Returns: as cowarena_alloc(); ENOMEM too when n * size overflows.
+ */
+void *cowarena_calloc(cowarena *arena, size_t n, size_t size);
+
+/*
+ * Change the size of a block, in place where it can be had, and keep the contents up to the
+ * smaller size.
+ *
+ * p: NULL allocates. size: 0 frees p and returns NULL with errno unchanged.
+ * Returns: the block; or NULL with errno ENOMEM, and p is as it was.
+ */
+void *cowarena_realloc(cowarena *arena, void *p, size_t size);
+
+/*
+ * Allocate size bytes at a multiple of alignment.
+ *
+ * alignment: any power of two. Returns: as cowarena_alloc(); EINVAL when it is not a power of two.
+ */
+void *cowarena_aligned_alloc(cowarena *arena, size_t alignment, size_t size);
+
+/* Free a block. p: NULL does nothing. errno is left as it was. */
+void cowarena_free(cowarena *arena, void *p);
+
+/* The bytes that may be used in a block, at least what was asked for. p: NULL gives 0. */
+size_t cowarena_usable_size(cowarena *arena, const void *p);
+
+/* Copy a string into a block of its own. Returns: as cowarena_alloc(); EINVAL when s is NULL. */
+char *cowarena_strdup(cowarena *arena, const char *s);
+
+/*
+ * One pointer kept inside the arena, for finding the data again: it rolls back with the heap, and
+ * every snapshot has its own (cowarena_snapshot_root).
+ *
+ * root: NULL, or a pointer into the arena.
+ * Returns: 0; or -1 with errno EINVAL when root points elsewhere.
+ */
+int cowarena_set_root(cowarena *arena, void *root);
+
+/* The root; NULL when none was set (or, with errno EINVAL, for a NULL arena). Signals: safe. */
+void *cowarena_root(const cowarena *arena);
+
+/* Whether p points into the part of the arena that is in use. Signals: safe. Cost: two
+   comparisons. */
+bool cowarena_contains(const cowarena *arena, const void *p);
+
+/*
+ * Preserve and disarm the pages of [p, p + n) now, as if each had been written: before a system
+ * call that writes there, or before a known burst of writes. It holds until the next snapshot.
+ *
+ * Returns: 0; or -1 with errno EINVAL (NULL arena), EFAULT (the range is not in the arena's heap).
+ * Cost: one page copy for each page that a snapshot still needs, one system call for 512 pages.
+ * It is counted in `copied` and `reused`, not in `faults`.
+ */
+int cowarena_prepare_write(cowarena *arena, void *p, size_t n);
+
+/* ============================================================================================
+ * Snapshots
+ * ========================================================================================= */
+
+/* Flags of cowarena_snapshot_take(). */
+enum cowarena_snapshot_flags {
+	COWARENA_QUIESCENT = 1 /* the caller promises that no other thread writes during the call */
+};
+
+/*
+ * Take a snapshot: freeze the heap as it is at one instant, for all threads. Threads that write
+ * during the call wait until it is done; no other thread is stopped.
+ *
+ * flags: 0 or COWARENA_QUIESCENT (a hint; not used by the engines of this version).
+ * Returns: the snapshot, or NULL with errno:
+ *	EINVAL   NULL arena or an unknown flag
+ *	ENOMEM   no memory for the frames that the snapshot could come to need, or the kernel
+ *		 refused to arm; the arena is as before
+ * Cost: in the pages written since the last snapshot, not in the size of the heap.
+ */
+cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags);
+
+/*
+ * Release a snapshot, in any order with respect to others. What only it kept is recycled.
+ *
+ * snapshot: NULL does nothing.
+ * Returns: 0; or -1 with errno EBUSY while views of it are open, and nothing is released.
+ * Cost: in the pages that this snapshot is the newest to keep.
+ */
+int cowarena_snapshot_release(cowarena_snapshot *snapshot);
+
+/* The snapshot's number: starts at 1, grows, is never used twice in an arena. 0 for NULL.
+   Signals: safe. */
+uint64_t cowarena_snapshot_id(const cowarena_snapshot *snapshot);
+
+/*
+ * memcpy from the past: copy n bytes that the snapshot holds for the live address src.
+ *
+ * dst: anywhere, also inside the arena. src: a live address.
+ * Returns: 0; or -1 with errno EINVAL (NULL), EFAULT (the range reaches outside the heap as it
+ * was at the snapshot; nothing is copied), ESTALE (the snapshot was spoiled at the limit of held
+ * memory; what is in dst is undefined).
+ * Cost: that of memcpy, and 0.5 us for each page that has changed since.
+ */
+int cowarena_snapshot_read(cowarena_snapshot *snapshot, void *dst, const void *src, size_t n);
+
+/*
+ * The root as it was: a live address, to be used with cowarena_snapshot_read() or
+ * cowarena_view_at().
+ *
+ * Returns: the root; NULL when none was set, or with errno as cowarena_snapshot_read().
+ */
+void *cowarena_snapshot_root(cowarena_snapshot *snapshot);
+
+/*
+ * Make the live heap what it was at the snapshot, in place. The snapshot is not consumed, and
+ * younger ones are not harmed. Blocks allocated since are gone, blocks freed since are back.
+ *
+ * Returns: 0; or -1 with errno EINVAL (NULL, or a snapshot of another arena), ENOMEM, ESTALE; then
+ * nothing has changed.
+ * Threads: no other thread may use the arena's memory meanwhile.
+ * Cost: in the pages written since the snapshot.
+ */
+int cowarena_rollback(cowarena *arena, cowarena_snapshot *snapshot);
+
+/*
+ * Called for each run of bytes that changed. start: a live address. len: in bytes.
+ * Returns: 0 to go on; anything else ends the walk and is what cowarena_diff() returns (so better
+ * not -1).
+ * It holds no lock: it may allocate, write, take and release other snapshots.
+ */
+typedef int cowarena_diff_fn(void *ctx, const void *start, size_t len);
+
+/* Flags of cowarena_diff_with(). */
+enum cowarena_diff_flags {
+	COWARENA_DIFF_BYTES = 1 /* report runs of bytes that differ, not of whole pages */
+};
+
+/*
+ * List the runs of pages whose contents differ between two snapshots, in ascending order. A page
+ * that was written with what it held before is not reported. Pages that came into use after the
+ * older snapshot are.
+ *
+ * older, newer: two snapshots of one arena, the older first; NULL as newer is the live heap.
+ * Returns: 0, what fn returned if not 0; or -1 with errno EINVAL (NULL, two arenas, or the arguments
+ * are swapped), ENOMEM, ESTALE (spoiled; if that happened meanwhile, what fn was told may be wrong).
+ * Threads: against the live heap, what other threads write meanwhile may or may not be seen.
+ * Cost: in the pages written between the two, whose contents are compared.
+ */
+int cowarena_diff(cowarena_snapshot *older, cowarena_snapshot *newer, cowarena_diff_fn *fn,
+		  void *ctx);
+
+/* The same with flags (enum cowarena_diff_flags, or-ed; EINVAL for unknown ones). */
+int cowarena_diff_with(cowarena_snapshot *older, cowarena_snapshot *newer, unsigned flags,
+		       cowarena_diff_fn *fn, void *ctx);
+
+/* ============================================================================================
+ * Views
+ * ========================================================================================= */
+
+/* Flags of cowarena_view_open(). */
+enum cowarena_view_flags {
+	COWARENA_VIEW_PRIVATE =
+	    1 /* writable, like a fork child's memory: writes stay in the view */
+};
+
+/*
+ * Map the snapshot's heap as contiguous memory at other addresses. Nothing is copied but the pages
+ * that have changed since. While a view is open, the first write to a live page also makes the
+ * view's page a copy of its own.
+ *
+ * flags: 0 for a read-only view (a write to it crashes like any wild write), or
+ * COWARENA_VIEW_PRIVATE.
+ * Returns: the view, or NULL with errno EINVAL, ENOMEM, ESTALE.
+ * Cost: a few system calls, and a page copy for each page that has changed since the snapshot.
+ */
+cowarena_view *cowarena_view_open(cowarena_snapshot *snapshot, unsigned flags);
+
+/*
+ * Where a live address is in the view.
+ *
+ * view: NULL gives NULL with errno EINVAL.
+ * live: NULL gives NULL, so that lists can be walked without a check of their own.
+ * Returns: the address in the view; or NULL with errno EFAULT when live is outside the heap as it
+ * was. The result is const-free: writing through it is for private views.
+ * Signals: safe. Cost: a comparison and an addition.
+ */
+void *cowarena_view_at(const cowarena_view *view, const void *live);
+
+/*
+ * Unmap a view. view: NULL does nothing.
+ *
+ * Returns: 0; or -1 with errno ESTALE when the snapshot was spoiled while the view was open: then
+ * what was read through it may be wrong. The view is closed in either case.
+ */
+int cowarena_view_close(cowarena_view *view);
+
+/* ============================================================================================
+ * Statistics and messages
+ * ========================================================================================= */
+
+/* What an arena has done and holds. Counters start at 0 with the arena. */
+struct cowarena_stats {
+	size_t sz;                /* sizeof(struct cowarena_stats), set by the caller */
+	uint64_t faults;          /* traps taken for writes to armed pages */
+	uint64_t copied;          /* pages duplicated because they were written, or prepared */
+	uint64_t copied_ahead;    /* pages duplicated along with a neighbour */
+	uint64_t shadowed;        /* hot pages duplicated at a snapshot instead of by a fault */
+	uint64_t reused;          /* armed pages written that no snapshot needed: no copy */
+	uint64_t zero;            /* first touches of a page (faithful mode) */
+	uint64_t snapshots_taken; /* ... */
+	uint64_t snapshots_live;  /* taken, not yet released */
+	uint64_t held_bytes;      /* pages preserved for snapshots and for their views */
+	uint64_t held_bytes_peak; /* the most that ever was */
+	uint64_t live_bytes;      /* usable bytes of the blocks allocated now */
+	uint64_t arena_bytes;     /* bytes of the heap in use, bookkeeping included */
+	uint64_t pause_ns_last;   /* duration of the last cowarena_snapshot_take() */
+	uint64_t pause_ns_max;    /* of the longest */
+	uint64_t fault_ns_p50;    /* time in the handler, median; signal delivery not included */
+	uint64_t fault_ns_p99;    /* ... 99th percentile (both to within 1/8) */
+	uint64_t fault_ns_max;    /* ... longest, waiting for a snapshot included */
+	uint64_t mappings;        /* kernel mappings that the arena and its views use now */
+};
+
+/*
+ * Read the statistics.
+ *
+ * stats: its `sz` must be set; fields beyond it are not written.
+ * Returns: 0; or -1 with errno EINVAL.
+ * Threads: the counters are read one by one while others count on. Cost: some microseconds.
+ */
+int cowarena_stats_get(cowarena *arena, struct cowarena_stats *stats);
+
+/* Flags of cowarena_stats_print(). */
+enum cowarena_stats_flags {
+	COWARENA_STATS_JSON = 1 /* one JSON object instead of a table */
+};
+
+/* Print the statistics. Returns: 0; or -1 with errno EINVAL, or EIO when the stream has failed. */
+int cowarena_stats_print(cowarena *arena, FILE *stream, unsigned flags);
+
+/*
+ * The calling thread's last failure in this library, as one sentence that names the remedy.
+ *
+ * Returns: a string that is valid until the thread's next failing call; "" when nothing has failed.
+ */
+const char *cowarena_errmsg(void);
+
+/*
+ * Where the library's rare messages go (a corrupted heap, an arena touched by a fork child).
+ * By default they go to standard error. `message` has no newline.
+ *
+ * fn: NULL restores the default. It may be called in a signal handler: it must be async-signal-
+ * safe.
+ */
+void cowarena_set_log(void (*fn)(void *ctx, const char *message), void *ctx);
+
+/* The library's version: three numbers with dots between. */
+const char *cowarena_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#ifdef __GNUC__
+#pragma GCC visibility pop
+#endif
+
+#endif

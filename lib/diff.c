@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * diff.c - what changed between two snapshots, or since one.
+ *
+ * The versions tell which pages were written in between; the contents, compared, tell which
+ * changed. The set of pages is made under the snapshot lock; comparing and calling back are done
+ * without.
+ */
+#include "config.h"
+
+#include "arena.h"
+#include "error.h"
+#include "snapshot.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct candidates {
+	struct bitmap pages;
+	uint64_t before; /* only versions that ended before this epoch */
+	struct cowarena *arena;
+};
+
+static void add_candidate(void *ctx, size_t page, uint32_t frame)
+{
+	struct candidates *c = ctx;
+
+	if (frames_version(&c->arena->frames, frame)->last < c->before)
+		bitmap_set(&c->pages, page);
+}
+
+/* A run that may go on with the next page. */
+struct run {
+	cowarena_diff_fn *fn;
+	void *ctx;
+	char *start;
+	size_t len;
+};
+
+static int flush(struct run *r)
+{
+	int result = r->len ? r->fn(r->ctx, r->start, r->len) : 0;
+
+	r->len = 0;
+	return result;
+}
+
+static int extend(struct run *r, char *start, size_t len)
+{
+	if (r->len && r->start + r->len == start) {
+		r->len += len;
+		return 0;
+	}
+	int result = flush(r);
+	r->start = start;
+	r->len = len;
+	return result;
+}
+
+static int report_bytes(struct run *r, char *live, const char *a, const char *b, size_t size)
+{
+	for (size_t i = 0; i < size;) {
+		if (a[i] == b[i]) {
+			i++;
+			continue;
+		}
+		size_t from = i;
+		while (i < size && a[i] != b[i])
+			i++;
+		int result = extend(r, live + from, i - from);
+		if (result)
+			return result;
+	}
+	return 0;
+}
+
+static int walk(struct candidates *c, cowarena_snapshot *older, cowarena_snapshot *newer,
+		size_t pages, unsigned flags, struct run *run)
+{
+	struct cowarena *arena = older->arena;
+	size_t size = arena_page_size(arena);
+	char *then = malloc(2 * size);
+	char *now = then + size;
+	int result = 0;
+
+	if (!then)
+		return error_set(ENOMEM, "no memory for two pages");
+	for (size_t page = bitmap_next(&c->pages, 0); page < c->pages.bits && !result;
+	     page = bitmap_next(&c->pages, page + 1)) {
+		char *live = arena_address(arena, page);
+		size_t offset = page << arena->page_shift;
+		snapshot_copy(older, then, offset, size);
+		if (newer)
+			snapshot_copy(newer, now, offset, size);
+		else
+			memcpy(now, live, size);
+		if (memcmp(then, now, size) == 0)
+			continue;
+		if (flags & COWARENA_DIFF_BYTES)
+			result = report_bytes(run, live, then, now, size);
+		else
+			result = extend(run, live, size);
+	}
+	free(then);
+	/* What came into use since is reported as it is: reading it would only allocate it. */
+	if (!result && pages > older->pages)
+		result = extend(run, arena_address(arena, older->pages),
+				(pages - older->pages) << arena->page_shift);
+	if (!result)
+		result = flush(run);
+	if (!result && (snapshot_usable(older) || (newer && snapshot_usable(newer))))
+		result = -1;
+	return result;
+}
+
+int cowarena_diff_with(cowarena_snapshot *older, cowarena_snapshot *newer, unsigned flags,
+		       cowarena_diff_fn *fn, void *ctx)
+{
+	sigset_t signals;
+
+	if (snapshot_usable(older) || (newer && snapshot_usable(newer)))
+		return -1;
+	if (!fn)
+		return error_set(EINVAL, "fn is NULL");
+	if (flags & ~(unsigned)COWARENA_DIFF_BYTES)
+		return error_set(EINVAL, "unknown diff flags (%#x)", flags);
+	struct cowarena *arena = older->arena;
+	if (newer && newer->arena != arena)
+		return error_set(EINVAL, "the snapshots are of two arenas");
+	if (newer && newer->epoch < older->epoch)
+		return error_set(EINVAL, "snapshot %llu is older than %llu: swap the arguments",
+				 (unsigned long long)newer->id, (unsigned long long)older->id);
+
+	struct candidates c = {.before = newer ? newer->epoch : UINT64_MAX, .arena = arena};
+	void *memory = calloc(1, bitmap_bytes(older->pages));
+	if (!memory)
+		return error_set(ENOMEM, "no memory for a bit a page");
+	bitmap_init(&c.pages, memory, older->pages);
+
+	arena_lock_snapshots(arena, &signals);
+	size_t pages = newer ? newer->pages : atomic_load(&arena->pages);
+	timeline_each(arena, older, add_candidate, &c);
+	arena_unlock_snapshots(arena, &signals);
+
+	struct run run = {.fn = fn, .ctx = ctx};
+	int e = errno;
+	int result = walk(&c, older, newer, pages, flags, &run);
+	if (result != -1)
+		errno = e;
+	free(memory);
+	return result;
+}
+
+int cowarena_diff(cowarena_snapshot *older, cowarena_snapshot *newer, cowarena_diff_fn *fn,
+		  void *ctx)
+{
+	return cowarena_diff_with(older, newer, 0, fn, ctx);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * engine-eager.c - engine "eager": every page is copied at the snapshot.
+ *
+ * The oldest way to an exact snapshot, and the oracle that tests compare the others with: there
+ * are no faults but those of threads that write during the cut itself, and they wait at the
+ * gate. The heap is armed for the duration of the cut only, by two calls.
+ */
+#include "config.h"
+
+#include "arena.h"
+
+static int arm(struct cowarena *arena, size_t first, size_t n)
+{
+	return os_protect(arena_address(arena, first), n << arena->page_shift, OS_READ);
+}
+
+static int disarm(struct cowarena *arena, size_t first, size_t n)
+{
+	if (os_protect(arena_address(arena, first), n << arena->page_shift, OS_READ_WRITE))
+		return -1;
+	pagetable_mark_dirty(&arena->table, first, n, arena->pages);
+	return 0;
+}
+
+static size_t mappings(struct cowarena *arena)
+{
+	(void)arena;
+	return 2;
+}
+
+const struct engine engine_eager = {
+    .name = "eager",
+    .copies_at_cut = true,
+    .merge_gap = SIZE_MAX,
+    .arm = arm,
+    .disarm = disarm,
+    .mappings = mappings,
+};

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * engine.h - who arms pages: the contract.
+ *
+ * An engine write-protects (arms) ranges of pages and lifts the protection (disarms), so that a
+ * write to an armed page reaches fault_handle(), in the writing thread, before it changes anything.
+ * What happens to the page then is no business of the engine. All ranges are [first, first + n), in
+ * pages of the arena, below the arena's high-water mark.
+ */
+#ifndef COWARENA_ENGINE_H
+#define COWARENA_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct cowarena;
+
+struct engine {
+	const char *name;
+	/* Instead of arming after the cut, preserve every page during it. */
+	bool copies_at_cut;
+	/* System calls may write into armed pages. */
+	bool syscall_safe;
+	/* Arm a clean gap of up to so many pages along with the dirty runs at its sides,
+	   rather than making one more call. */
+	size_t merge_gap;
+
+	/* Find out, by trying, whether this system lets the engine serve the arena, whose range is
+	   mapped. -1 with errno and message. close() undoes it. Either may be NULL. */
+	int (*open)(struct cowarena *arena);
+	void (*close)(struct cowarena *arena);
+
+	/* Arm a range, of which some pages may be armed already. Gate closed. On return no
+	   thread can write there without a fault. -1 with errno: then any part of the range may
+	   be armed. */
+	int (*arm)(struct cowarena *arena, size_t first, size_t n);
+	/* The whole heap is armed now. Gate closed. May be NULL. */
+	void (*armed_all)(struct cowarena *arena);
+
+	/* Disarm a range, of which some pages may be disarmed already, and note it with
+	   pagetable_mark_dirty(). Async-signal-safe; the pages are locked. -1 with errno: then
+	   any part may be disarmed, and the caller comes back with a wider range. */
+	int (*disarm)(struct cowarena *arena, size_t first, size_t n);
+
+	/* How far a fault at [*first, *first + *n) should be widened, to save what the engine
+	   is short of. Async-signal-safe. May be NULL. */
+	void (*widen)(struct cowarena *arena, size_t *first, size_t *n);
+
+	/* Kernel mappings that the arena's range takes now. */
+	size_t (*mappings)(struct cowarena *arena);
+};
+
+extern const struct engine engine_mprotect, engine_eager;
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* error.h - failures as sentences, and the log. */
+#ifndef COWARENA_ERROR_H
+#define COWARENA_ERROR_H
+
+#include <stddef.h>
+
+/*
+ * Set errno and the thread's message. Say what failed and what to do about it.
+ * Returns -1, so that `return error_set(...)` reads well. Not for the fault path.
+ */
+int error_set(int errnum, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The same for functions that return a pointer. */
+void *error_null(int errnum, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Send a line to the log. Async-signal-safe. */
+void error_log(const char *message);
+
+/* Report a bug of the caller that must not be survived, and abort. `address` is named in the
+   line. */
+_Noreturn void error_fatal(const char *message, const void *address);
+
+#endif

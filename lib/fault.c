@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fault.c - one write fault, resolved.
+ *
+ * For each page, in this order: lock, copy, publish, disarm, unlock with the new stamp. The copy is
+ * published before the page is disarmed, so nobody can change the page while a snapshot still
+ * reads it there. A reader that copied from the live page looks at its state again afterwards
+ * (snapshot.c): it finds the page locked or stamped if the page can have been disarmed in between.
+ *
+ * Everything here but fault_preserve_all() runs in a signal handler (I3).
+ */
+#include "config.h"
+
+#include "arena.h"
+#include "error.h"
+#include "fault.h"
+#include "track.h"
+
+#include <stdlib.h>
+
+#define WIDER 16  /* how much further to reach after the engine failed to disarm a range */
+#define PIECE 512 /* pages that are locked together when many are prepared */
+#define NAPS_MAX 1000
+#define HINT_SHIFT 9 /* neighbouring pages share a shard of the gate and of the counters */
+
+enum outcome { RESOLVED, NO_FRAMES, NOT_DISARMED };
+
+/* Pages that are the reason for the work; others in the range are copied ahead. */
+struct wanted {
+	size_t first, n;
+};
+
+/* Make the open views' pages that still share this one their own. The page is locked and armed. */
+static void privatise(struct cowarena *arena, size_t page, uint64_t stamp)
+{
+	for (struct cowarena_view *v = arena->timeline.views; v; v = v->next) {
+		if (v->snapshot->epoch < stamp || atomic_load(&v->snapshot->spoiled))
+			continue;
+		char *at = v->base + (page << arena->page_shift);
+		if (v->writable) {
+			os_touch(at);
+		} else if (v->poke_fd >= 0) {
+			os_poke(v->poke_fd, at, at, 1);
+		} else {
+			/* No other way to break the sharing of read-only memory: it is
+			   writable for this moment. */
+			size_t size = arena_page_size(arena);
+			os_protect(at, size, OS_READ_WRITE);
+			os_touch(at);
+			os_protect(at, size, OS_READ);
+		}
+		atomic_fetch_add_explicit(&v->touched, 1, memory_order_relaxed);
+	}
+}
+
+static size_t views_sharing(struct cowarena *arena, uint64_t stamp)
+{
+	size_t n = 0;
+
+	for (struct cowarena_view *v = arena->timeline.views; v; v = v->next)
+		n += v->snapshot->epoch >= stamp && !atomic_load(&v->snapshot->spoiled);
+	return n;
+}
+
+/*
+ * Preserve one page, which is locked, for every snapshot that needs it. Returns false when there
+ * is no frame; then nothing has happened.
+ */
+static bool preserve(struct cowarena *arena, size_t page, uint64_t state, bool wanted,
+		     struct counter_shard *count)
+{
+	uint64_t stamp = page_stamp(state);
+	bool fresh = state & PAGE_FRESH;
+
+	if (fresh)
+		stats_add(&count->zero, 1);
+	if (timeline_newest(&arena->timeline) < stamp) { /* no snapshot since it was last written */
+		if (!fresh)
+			stats_add(&count->reused, 1);
+		return true;
+	}
+	/* Charged in one piece, before anything is touched, so that there is nothing to take
+	   back. */
+	size_t pages = views_sharing(arena, stamp) + !fresh;
+	if (!frames_charge(&arena->frames, pages))
+		return false;
+	uint32_t frame = frames_take(&arena->frames);
+	if (frame == FRAME_NONE) {
+		frames_uncharge(&arena->frames, pages);
+		return false;
+	}
+	if (!fresh) {
+		track_copy(frames_data(&arena->frames, frame), arena_address(arena, page),
+			   arena_page_size(arena));
+		stats_add(wanted ? &count->copied : &count->copied_ahead, 1);
+	}
+	privatise(arena, page, stamp);
+	timeline_publish(arena, page, stamp, frame, fresh);
+	return true;
+}
+
+/*
+ * Preserve and disarm a range. Inside the gate, or with it closed: the epoch stands still. Pages
+ * that were preserved stay so whatever the outcome, and are skipped when the caller comes again.
+ */
+static enum outcome resolve(struct cowarena *arena, size_t first, size_t n, struct wanted wanted,
+			    struct counter_shard *count)
+{
+	struct page *pages = arena->table.pages;
+	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
+	uint64_t done = epoch << PAGE_STAMP_SHIFT;
+	enum outcome outcome = RESOLVED;
+	size_t locked;
+
+	/* Ascending: the order in which everybody takes several. The new state is what the
+	   page will be unlocked with; it is not visible before. */
+	for (locked = first; locked < first + n && outcome == RESOLVED; locked++) {
+		uint64_t state = page_lock(&pages[locked]);
+		if (state == done)
+			continue; /* by another thread since the trap, or in an earlier try */
+		bool asked = locked - wanted.first < wanted.n;
+		if (!preserve(arena, locked, state, asked, count)) {
+			page_unlock(&pages[locked], state);
+			outcome = NO_FRAMES;
+			break;
+		}
+	}
+	/*
+	 * Disarm even what was found done: it may be armed all the same, if arming or disarming
+	 * failed half-way before. (So a fault on a page that should be writable heals, and cannot
+	 * loop.)
+	 */
+	if (outcome == RESOLVED && arena->engine->disarm(arena, first, n))
+		outcome = NOT_DISARMED;
+	while (locked-- > first)
+		page_unlock(&pages[locked], done);
+	return outcome;
+}
+
+static void spoil(struct cowarena *arena, enum fault_spoil how)
+{
+	if (how == FAULT_SPOIL)
+		lock_acquire(&arena->snapshots);
+	timeline_spoil(arena);
+	if (how == FAULT_SPOIL)
+		lock_release(&arena->snapshots);
+}
+
+/* Resolve until it is done: every failure costs a snapshot, or some pages copied ahead (I7). */
+static void settle(struct cowarena *arena, size_t first, size_t n, enum fault_spoil how)
+{
+	const struct wanted wanted = {first, n};
+	unsigned hint = (unsigned)(first >> HINT_SHIFT);
+	struct counter_shard *count = &arena->counters.shard[hint % GATE_SHARDS];
+	size_t width = 1;
+
+	for (unsigned naps = 0;;) {
+		first = wanted.first;
+		n = wanted.n;
+		if (arena->engine->widen)
+			arena->engine->widen(arena, &first, &n);
+		if (width > 1)
+			arena_widen(arena, &first, &n, width);
+
+		gate_enter(&arena->gate, hint);
+		enum outcome outcome = resolve(arena, first, n, wanted, count);
+		gate_leave(&arena->gate, hint);
+		if (outcome == RESOLVED)
+			return;
+		if (outcome == NO_FRAMES)
+			spoil(arena, how); /* outside the gate: it will be closed */
+		else if (width < atomic_load_explicit(&arena->pages, memory_order_relaxed))
+			width *= WIDER; /* fewer mappings; the whole heap needs one */
+		else if (++naps <= NAPS_MAX)
+			os_nap();
+		else {
+			error_log("the kernel refuses to make the heap writable again");
+			abort();
+		}
+	}
+}
+
+bool fault_handle(struct cowarena *arena, const void *address)
+{
+	uint64_t start = os_now();
+	size_t page = arena_page(arena, address);
+
+	/* Beyond the heap nothing is promised to be writable: a wild write. Acquire: pairs
+	   with range_grow(). */
+	if (page >= atomic_load_explicit(&arena->pages, memory_order_acquire))
+		return false;
+	struct counter_shard *count = &arena->counters.shard[(page >> HINT_SHIFT) % GATE_SHARDS];
+	stats_add(&count->faults, 1);
+	settle(arena, page, 1, FAULT_SPOIL);
+	uint64_t ns = os_now() - start;
+	stats_add(&count->histogram[stats_bucket(ns)], 1);
+	stats_max(&count->fault_ns_max, ns);
+	return true;
+}
+
+void fault_prepare(struct cowarena *arena, size_t first, size_t n, enum fault_spoil spoiling)
+{
+	for (size_t piece; n; first += piece, n -= piece) {
+		piece = n < PIECE ? n : PIECE;
+		settle(arena, first, piece, spoiling);
+	}
+}
+
+int fault_preserve_all(struct cowarena *arena)
+{
+	size_t pages = atomic_load_explicit(&arena->pages, memory_order_relaxed);
+
+	for (size_t first = 0, n; first < pages; first += n) {
+		n = pages - first < PIECE ? pages - first : PIECE;
+		if (resolve(arena, first, n, (struct wanted){first, n},
+			    &arena->counters.shard[0]) != RESOLVED)
+			return -1;
+	}
+	return 0;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* fault.h - one write fault, resolved. */
+#ifndef COWARENA_FAULT_H
+#define COWARENA_FAULT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct cowarena;
+
+/*
+ * A write to `address`, in the arena's range, met a write-protected page. Returns true when the
+ * store may be tried again; false when the fault is none of ours. Async-signal-safe; called
+ * with all signals blocked.
+ */
+bool fault_handle(struct cowarena *arena, const void *address);
+
+/*
+ * Preserve and disarm [first, first + n), as if it had been written. Ordinary code, signals
+ * blocked. spoiling: what to do when the limit of held memory is reached: FAULT_SPOIL takes the
+ * snapshot lock and gives up a snapshot, FAULT_SPOIL_LOCKED does so with the lock held already.
+ */
+enum fault_spoil { FAULT_SPOIL, FAULT_SPOIL_LOCKED };
+void fault_prepare(struct cowarena *arena, size_t first, size_t n, enum fault_spoil spoiling);
+
+/*
+ * Preserve every page in use, and disarm the heap. For engines that copy at the cut. Gate closed,
+ * snapshot lock held. -1 when frames ran out or disarming failed: pages that were not done are
+ * armed.
+ */
+int fault_preserve_all(struct cowarena *arena);
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * frames.h - the pool of frames, and the version that each one holds.
+ *
+ * A frame is a page-sized buffer outside the arena. With it comes a record that says which page it
+ * preserves, and for which epochs: together they are a version, and both have one index.
+ *
+ * Frames live in segments of 16 MiB. Address space for as many as a snapshot could ever need is
+ * reserved before it arms anything, so that taking one in the handler never fails for lack of
+ * them, and never allocates (I3); memory is used only as frames are. Free frames are recycled
+ * last in, first out: those are warm, in the cache and in the page tables.
+ */
+#ifndef COWARENA_FRAMES_H
+#define COWARENA_FRAMES_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FRAME_NONE 0u
+
+/* A version: the content of `page` as the snapshots of the epochs first..last hold it.
+   Immutable from publication on (I2), but for the two links. */
+struct version {
+	uint64_t first, last;
+	uint32_t page;
+	uint32_t zero; /* the page was never touched: its content is zeros, the frame is not used */
+	uint32_t older; /* next version of the same page; protected by the page's lock */
+	/* Next in a list: of the free frames, or of what one snapshot keeps (timeline.h).
+	   Atomic because a thread that takes a free frame may read it while another one has it
+	   already. */
+	_Atomic uint32_t link;
+};
+
+struct segment {
+	char *data;
+	struct version *versions;
+};
+
+struct frames {
+	size_t page_size;
+	unsigned segment_shift; /* log2 of the frames in a segment */
+	struct segment *segments;
+	size_t segments_max;
+	size_t maps;             /* calls of mmap that the segments came from */
+	_Atomic uint32_t total;  /* frames that exist, and index 0 that is none */
+	_Atomic uint32_t unused; /* the first index never taken yet: beyond it memory is cold */
+	_Atomic uint64_t free;   /* stack of given frames: a tag in the upper half, against ABA */
+	uint32_t populated;      /* indices below it have been given memory */
+
+	_Atomic size_t taken; /* frames in use, those of zero versions included */
+	_Atomic size_t held;  /* pages of memory held by frames and views */
+	_Atomic size_t held_peak;
+	size_t held_max; /* the limit, in pages */
+};
+
+int frames_init(struct frames *frames, size_t held_max);
+void frames_destroy(struct frames *frames);
+
+/* Make sure that n frames can be taken before the next call. -1 with errno ENOMEM. One caller
+   at a time. */
+int frames_reserve(struct frames *frames, size_t n);
+
+/* Give memory to the next n never-used frames, at most. One caller at a time. */
+void frames_prefault(struct frames *frames, size_t n);
+
+/* Account for n more pages of memory; false when the limit forbids it. Async-signal-safe. */
+bool frames_charge(struct frames *frames, size_t n);
+void frames_uncharge(struct frames *frames, size_t n);
+
+/* Take a frame (charged already), or FRAME_NONE. Give one back (not uncharged). Async-signal-
+   safe. */
+uint32_t frames_take(struct frames *frames);
+void frames_give(struct frames *frames, uint32_t frame);
+
+static inline struct version *frames_version(const struct frames *f, uint32_t frame)
+{
+	return &f->segments[frame >> f->segment_shift]
+		    .versions[frame & (((uint32_t)1 << f->segment_shift) - 1)];
+}
+
+static inline void *frames_data(const struct frames *f, uint32_t frame)
+{
+	return f->segments[frame >> f->segment_shift].data +
+	       (size_t)(frame & (((uint32_t)1 << f->segment_shift) - 1)) * f->page_size;
+}
+
+/* Kernel mappings in use. */
+size_t frames_mappings(const struct frames *frames);
+
+#endif

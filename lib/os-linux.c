@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* os-linux.c - the contract of os.h on Linux, version 5.4 or later. */
+#include "config.h"
+
+#include "os.h"
+#include "track.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+/* Newer than some C libraries' headers. */
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/*
+ * On the fault path system calls are made through syscall(2): the C library's wrappers of
+ * pwrite, write and clock_nanosleep are cancellation points, and a thread cancelled inside the
+ * handler would leave a page locked.
+ */
+_Static_assert(sizeof(void *) == 8, "cowarena wants a 64-bit address space");
+
+#define DEFAULT_MAPPING_LIMIT 65530 /* the kernel's DEFAULT_MAX_MAP_COUNT */
+#define NAP_NS 50000
+
+size_t os_page_size(void)
+{
+	/* Written with the same value whoever comes first, so a race does no harm. */
+	static _Atomic size_t size;
+
+	if (!size)
+		size = (size_t)sysconf(_SC_PAGESIZE);
+	return size;
+}
+
+size_t os_mapping_limit(void)
+{
+	char text[32] = "";
+	int fd = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return DEFAULT_MAPPING_LIMIT;
+	ssize_t n = read(fd, text, sizeof text - 1);
+	close(fd);
+	unsigned long limit = n > 0 ? strtoul(text, NULL, 10) : 0;
+	return limit ? limit : DEFAULT_MAPPING_LIMIT;
+}
+
+size_t os_file_limit(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_FSIZE, &r) || r.rlim_cur == RLIM_INFINITY)
+		return SIZE_MAX;
+	return r.rlim_cur;
+}
+
+/* ---- address space ---- */
+
+void *os_reserve(size_t n, size_t align, void *fixed)
+{
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+
+	if (fixed) {
+		void *p = mmap(fixed, n, PROT_NONE, flags | MAP_FIXED_NOREPLACE, -1, 0);
+		if (p == MAP_FAILED)
+			return NULL;
+		if (p !=
+		    fixed) { /* before Linux 4.17 the flag is unknown, and the address a hint */
+			munmap(p, n);
+			errno = EEXIST;
+			return NULL;
+		}
+		return p;
+	}
+	char *raw = mmap(NULL, n + align, PROT_NONE, flags, -1, 0);
+	if (raw == MAP_FAILED)
+		return NULL;
+	char *p = (char *)(((uintptr_t)raw + align - 1) & ~(uintptr_t)(align - 1));
+	if (p > raw)
+		munmap(raw, (size_t)(p - raw));
+	if (raw + align > p)
+		munmap(p + n, (size_t)(raw + align - p));
+	return p;
+}
+
+void *os_map_anonymous(size_t n)
+{
+	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		       -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+int os_memory_file(size_t n)
+{
+	int fd = memfd_create("cowarena", MFD_CLOEXEC);
+
+	if (fd >= 0 && ftruncate(fd, (off_t)n)) {
+		int e = errno;
+		close(fd);
+		errno = e;
+		return -1;
+	}
+	return fd;
+}
+
+int os_map_shared(void *over, size_t n, int fd)
+{
+	void *p = mmap(over, n, PROT_NONE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd, 0);
+
+	return p == MAP_FAILED ? -1 : 0;
+}
+
+void *os_map_private(size_t n, int fd)
+{
+	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+void os_unmap(void *p, size_t n)
+{
+	munmap(p, n);
+}
+
+int os_protect(void *p, size_t n, enum os_protection protection)
+{
+	static const int prot[] = {
+	    [OS_NONE] = PROT_NONE, [OS_READ] = PROT_READ, [OS_READ_WRITE] = PROT_READ | PROT_WRITE};
+
+	return mprotect(p, n, prot[protection]);
+}
+
+/*
+ * An exchange of the byte for itself: if it fails, somebody else has just written to the page. (Not
+ * an atomic or with 0, which clang turns into a fence and a load.) ThreadSanitizer would take it for a
+ * race with the application's own reads and writes of that byte.
+ */
+TRACK_UNSEEN void os_touch(void *p)
+{
+	volatile unsigned char *at = p;
+	unsigned char byte = __atomic_load_n(at, __ATOMIC_RELAXED);
+
+	__atomic_compare_exchange_n(at, &byte, byte, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
+void os_populate(void *p, size_t n)
+{
+	/* Before Linux 5.14: by hand, and changing nothing, as the range may be in use already. */
+	if (madvise(p, n, MADV_POPULATE_WRITE) && errno == EINVAL)
+		for (size_t i = 0; i < n; i += os_page_size())
+			os_touch((char *)p + i);
+}
+
+int os_keep_from_children(void *p, size_t n)
+{
+	return madvise(p, n, MADV_DONTFORK);
+}
+
+int os_dump(void *p, size_t n, bool wanted)
+{
+	return madvise(p, n, wanted ? MADV_DODUMP : MADV_DONTDUMP);
+}
+
+/* ---- writing to the process's own read-only memory ---- */
+
+int os_poke_open(void)
+{
+	/* Linux may be configured or booted to refuse this (proc_mem.force_override), and a sandbox
+	   may hide /proc: only the attempt tells. */
+	int fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	size_t n = os_page_size();
+	char *p = mmap(NULL, n, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	bool works = p != MAP_FAILED && os_poke(fd, p, "x", 1) == 0 && *(volatile char *)p == 'x';
+	if (p != MAP_FAILED)
+		munmap(p, n);
+	if (works)
+		return fd;
+	close(fd);
+	errno = EPERM;
+	return -1;
+}
+
+int os_poke(int fd, void *p, const void *bytes, size_t n)
+{
+	while (n) {
+		ssize_t done = syscall(SYS_pwrite64, fd, bytes, n, (off_t)(uintptr_t)p);
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0)
+			return -1;
+		p = (char *)p + done;
+		bytes = (const char *)bytes + done;
+		n -= (size_t)done;
+	}
+	return 0;
+}
+
+void os_close(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+/* ---- signals ---- */
+
+void os_block_signals(sigset_t *old)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	/* Blocking these would not delay them but kill the process. */
+	sigdelset(&all, SIGSEGV);
+	sigdelset(&all, SIGBUS);
+	sigdelset(&all, SIGILL);
+	sigdelset(&all, SIGFPE);
+	sigdelset(&all, SIGTRAP);
+	sigdelset(&all, SIGABRT);
+	pthread_sigmask(SIG_SETMASK, &all, old);
+}
+
+void os_restore_signals(const sigset_t *old)
+{
+	pthread_sigmask(SIG_SETMASK, old, NULL);
+}
+
+bool os_fault_was_write(const void *ucontext)
+{
+#if defined __x86_64__
+	/* Bit 1 of the page-fault error code: the access was a write (Intel SDM volume 3, 4.7). */
+	return ((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_ERR] & 2;
+#elif defined __aarch64__
+	/* The kernel appends a record with the syndrome register to the context; bit 6 of a data
+	   abort's syndrome is WnR (Arm ARM, ESR_EL1; Linux, asm/sigcontext.h). */
+	const mcontext_t *m = &((const ucontext_t *)ucontext)->uc_mcontext;
+	const char *p = (const char *)m->__reserved, *end = p + sizeof m->__reserved;
+	while (p + sizeof(struct _aarch64_ctx) <= end) {
+		const struct _aarch64_ctx *head = (const void *)p;
+		if (head->magic == ESR_MAGIC) {
+			uint64_t esr = ((const struct esr_context *)head)->esr;
+			bool data_abort = (esr >> 26 & 0x3e) == 0x24;
+			return data_abort && (esr & 0x40);
+		}
+		if (head->magic == 0 || head->size == 0)
+			break;
+		p += head->size;
+	}
+	return true;
+#else
+	(void)ucontext;
+	return true;
+#endif
+}
+
+void os_resend_signal(int signo, siginfo_t *info)
+{
+	syscall(SYS_rt_tgsigqueueinfo, getpid(), (pid_t)syscall(SYS_gettid), signo, info);
+}
+
+void os_write_stderr(const char *text, size_t n)
+{
+	while (n) {
+		ssize_t done = syscall(SYS_write, STDERR_FILENO, text, n);
+		if (done <= 0 && errno != EINTR)
+			return;
+		if (done > 0) {
+			text += done;
+			n -= (size_t)done;
+		}
+	}
+}
+
+/* ---- waiting and time ---- */
+
+void os_wait(_Atomic uint32_t *word, uint32_t value)
+{
+	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+}
+
+void os_wake_one(_Atomic uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+void os_wake_all(_Atomic uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+void os_nap(void)
+{
+	/* Not sched_yield(): it would never let a thread of lower real-time priority run. */
+	syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &(struct timespec){.tv_nsec = NAP_NS},
+		NULL);
+}
+
+uint64_t os_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * os.h - every system call of the library, behind one contract.
+ *
+ * To port the library is to write another os-NAME.c. Nothing else in lib/ includes a system header
+ * for memory, signals or threads of the kernel, and no file but os-*.c has an #ifdef for a system.
+ *
+ * Conventions: 0 or a pointer on success; -1 or NULL with errno set on failure. Lengths and
+ * addresses are multiples of os_page_size() unless said otherwise.
+ *
+ * [fault path] marks what the fault handler calls: such a function is async-signal-safe, allocates
+ * nothing, takes no lock. (errno is kept by the handler's frame, trap.c.)
+ */
+#ifndef COWARENA_OS_H
+#define COWARENA_OS_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The system's page size in bytes, a power of two, asked once. [fault path] */
+size_t os_page_size(void);
+
+/* How many mappings the kernel allows this process. */
+size_t os_mapping_limit(void);
+
+/* The largest file that this process may make, in bytes; SIZE_MAX without a limit. */
+size_t os_file_limit(void);
+
+/* ---- address space ---- */
+
+enum os_protection { OS_NONE, OS_READ, OS_READ_WRITE };
+
+/* Reserve n bytes of address space, inaccessible, at a multiple of align; a hint when fixed is
+   NULL. With fixed: exactly there, EEXIST when something is mapped there already. */
+void *os_reserve(size_t n, size_t align, void *fixed);
+
+/* Private zeroed memory, readable and writable, counted by the kernel only as it is touched. */
+void *os_map_anonymous(size_t n);
+
+/* A file of n bytes without a name, all holes. Returns a descriptor that exec closes. */
+int os_memory_file(size_t n);
+
+/* Map the file's first n bytes, shared and inaccessible, over a reservation. */
+int os_map_shared(void *over, size_t n, int fd);
+
+/* A second mapping of the file's first n bytes whose writes stay in it, readable and writable. */
+void *os_map_private(size_t n, int fd);
+
+void os_unmap(void *p, size_t n);
+
+/* Change the protection of a range. [fault path]
+   Post: on failure each page of the range has either the old or the new protection. */
+int os_protect(void *p, size_t n, enum os_protection protection);
+
+/*
+ * Write to the byte at p without changing it, so that a private page becomes the process's own, while
+ * other threads may be writing to the same page. [fault path]
+ */
+void os_touch(void *p);
+
+/* Give the range its memory now, so that no later touch meets an empty page. Best effort. Changes
+   no byte, and other threads may be writing to the range. */
+void os_populate(void *p, size_t n);
+
+/* The range is not inherited by a child of fork(). */
+int os_keep_from_children(void *p, size_t n);
+
+/* Whether a core dump has the range. */
+int os_dump(void *p, size_t n, bool wanted);
+
+/* ---- writing to the process's own read-only memory ---- */
+
+/* A descriptor by which os_poke works in this process; -1 when the kernel refuses (tried out). */
+int os_poke_open(void);
+
+/* Write n bytes at p through that descriptor, whatever p's protection. [fault path] */
+int os_poke(int fd, void *p, const void *bytes, size_t n);
+
+void os_close(int fd);
+
+/* ---- signals ---- */
+
+/* Block every signal in this thread, but those that a wrong instruction raises at once. */
+void os_block_signals(sigset_t *old);
+void os_restore_signals(const sigset_t *old);
+
+/* Whether the context of a fault says that the access was a write; true if it cannot tell.
+   [fault path] */
+bool os_fault_was_write(const void *ucontext);
+
+/* Send the signal to this thread again with its own siginfo. [fault path] */
+void os_resend_signal(int signo, siginfo_t *info);
+
+/* Write a line to standard error. [fault path] */
+void os_write_stderr(const char *text, size_t n);
+
+/* ---- waiting and time ---- */
+
+/* Sleep while *word == value; may return early. [fault path] */
+void os_wait(_Atomic uint32_t *word, uint32_t value);
+
+/* Wake one waiter, or all. [fault path] */
+void os_wake_one(_Atomic uint32_t *word);
+void os_wake_all(_Atomic uint32_t *word);
+
+/* Pause the thread for a moment, and let others run whatever their priority. [fault path] */
+void os_nap(void);
+
+/* Monotonic nanoseconds. [fault path] */
+uint64_t os_now(void);
+
+#endif

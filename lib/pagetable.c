@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* pagetable.c - see pagetable.h. */
+#include "config.h"
+
+#include "os.h"
+#include "pagetable.h"
+
+#define SPINS 200
+
+static size_t round_up(size_t n, size_t to)
+{
+	return (n + to - 1) / to * to;
+}
+
+int pagetable_init(struct pagetable *table, size_t n)
+{
+	size_t unit = os_page_size();
+	size_t bitmap = round_up(bitmap_bytes(n), unit);
+
+	/* The bitmap first: it is small, and usable at once. */
+	table->bytes = bitmap + round_up(n * sizeof(struct page), unit);
+	table->committed = 0;
+	table->memory = os_reserve(table->bytes, unit, NULL);
+	if (!table->memory)
+		return -1;
+	if (os_keep_from_children(table->memory, table->bytes) ||
+	    os_protect(table->memory, bitmap, OS_READ_WRITE)) {
+		os_unmap(table->memory, table->bytes);
+		table->memory = NULL;
+		return -1;
+	}
+	bitmap_init(&table->dirty, table->memory, n);
+	table->pages = (struct page *)((char *)table->memory + bitmap);
+	return 0;
+}
+
+void pagetable_destroy(struct pagetable *table)
+{
+	if (table->memory)
+		os_unmap(table->memory, table->bytes);
+}
+
+int pagetable_commit(struct pagetable *table, size_t n)
+{
+	size_t unit = os_page_size();
+	size_t have = round_up(table->committed * sizeof(struct page), unit);
+	size_t want = round_up(n * sizeof(struct page), unit);
+
+	if (want > have && os_protect((char *)table->pages + have, want - have, OS_READ_WRITE))
+		return -1;
+	if (n > table->committed)
+		table->committed = n;
+	return 0;
+}
+
+void pagetable_enter(struct pagetable *table, size_t first, size_t end, uint64_t epoch, bool fresh)
+{
+	uint64_t state = epoch << PAGE_STAMP_SHIFT | (fresh ? PAGE_FRESH : 0);
+
+	for (size_t i = first; i < end; i++) {
+		atomic_store_explicit(&table->pages[i].state, state, memory_order_relaxed);
+		if (!fresh)
+			bitmap_set(&table->dirty, i);
+	}
+}
+
+static void relax(unsigned *spins)
+{
+	if (++*spins > SPINS)
+		os_nap();
+}
+
+uint64_t page_lock(struct page *page)
+{
+	unsigned spins = 0;
+
+	for (;;) {
+		uint64_t state = atomic_load_explicit(&page->state, memory_order_relaxed);
+		if (!(state & PAGE_LOCKED) && atomic_compare_exchange_weak_explicit(
+						  &page->state, &state, state | PAGE_LOCKED,
+						  memory_order_acquire, memory_order_relaxed))
+			return state;
+		relax(&spins);
+	}
+}
+
+uint64_t page_peek(struct page *page)
+{
+	unsigned spins = 0;
+
+	for (;;) {
+		uint64_t state = atomic_load_explicit(&page->state, memory_order_acquire);
+		if (!(state & PAGE_LOCKED))
+			return state;
+		relax(&spins);
+	}
+}
+
+long pagetable_mark_dirty(struct pagetable *table, size_t first, size_t n, size_t pages_in_use)
+{
+	long borders = 0;
+
+	for (size_t i = first; i < first + n; i++) {
+		if (bitmap_set(&table->dirty, i))
+			continue;
+		if (i > 0)
+			borders += bitmap_test(&table->dirty, i - 1) ? -1 : 1;
+		if (i + 1 < pages_in_use)
+			borders += bitmap_test(&table->dirty, i + 1) ? -1 : 1;
+	}
+	return borders;
+}

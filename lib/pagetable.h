@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * pagetable.h - what is known of each page of an arena: state, epoch, newest version.
+ *
+ * It lies outside the arena, in flat arrays indexed by page number: the fault handler writes
+ * here, and rollback must not undo it.
+ *
+ *	                 the page comes into use
+ *	  [not in use] ------------------------------> [writable] <---------------------+
+ *	       |                                     stamp == epoch                     |
+ *	       | (faithful mode)                           |                            |
+ *	       v                                           | cowarena_snapshot_take():  |
+ *	    [fresh]                                        | arm, epoch + 1             |
+ *	  armed, never touched                             v                            |
+ *	       |                                        [armed]                         |
+ *	       |  write fault (fault.c)             stamp < epoch                       |
+ *	       |                                           | write fault,               |
+ *	       |                                           | prepare_write, rollback    |
+ *	       |                                           v                            |
+ *	       +------------------------------------> [locked] --- copy, publish, ------+
+ *	                                                           disarm, unlock
+ *
+ * The stamp is the epoch in which the page was last made writable: since then, while it was
+ * armed, it has not changed. So the content of an armed page with stamp s is what every snapshot of
+ * the epochs s, s+1, ... holds, and the page needs a copy if one of those is alive.
+ */
+#ifndef COWARENA_PAGETABLE_H
+#define COWARENA_PAGETABLE_H
+
+#include "bitmap.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Bits of page.state. */
+#define PAGE_LOCKED ((uint64_t)1)
+#define PAGE_FRESH ((uint64_t)2)
+#define PAGE_STAMP_SHIFT 8 /* the stamp: 56 bits, a snapshot a nanosecond for two years */
+
+struct page {
+	_Atomic uint64_t state;
+	uint32_t head; /* newest version (frames.h), 0 = none; protected by PAGE_LOCKED */
+	uint32_t reserved;
+};
+
+struct pagetable {
+	struct page *pages;
+	/* Pages that are writable: those that the next snapshot has to arm. */
+	struct bitmap dirty;
+	void *memory;
+	size_t bytes;     /* reserved */
+	size_t committed; /* entries of `pages` that may be touched */
+};
+
+/* Reserve a table of n entries. -1 with errno when there is no room. */
+int pagetable_init(struct pagetable *table, size_t n);
+void pagetable_destroy(struct pagetable *table);
+
+/* Make entries [0, n) usable. They are zero until pagetable_enter(). -1 with errno. */
+int pagetable_commit(struct pagetable *table, size_t n);
+
+/* Pages [first, end) come into use in this epoch: writable and dirty, or fresh and armed. */
+void pagetable_enter(struct pagetable *table, size_t first, size_t end, uint64_t epoch, bool fresh);
+
+static inline uint64_t page_stamp(uint64_t state)
+{
+	return state >> PAGE_STAMP_SHIFT;
+}
+
+/*
+ * Lock a page: protects its state, its list of versions and, while it is armed, its content.
+ * Returns the state (without the lock bit). Held for a page copy and a system call at most, by
+ * threads whose signals are blocked. Several are taken in ascending order only.
+ * No other lock is taken inside. Async-signal-safe.
+ */
+uint64_t page_lock(struct page *page);
+
+/* Unlock, with a new state. Release: pairs with the acquire of page_lock() and page_peek(). */
+static inline void page_unlock(struct page *page, uint64_t state)
+{
+	atomic_store_explicit(&page->state, state, memory_order_release);
+}
+
+/* The state of a page that is not locked at this moment; waits until it is not. */
+uint64_t page_peek(struct page *page);
+
+/*
+ * Note that [first, first + n) has been disarmed. Returns by how much the number of borders
+ * between armed and writable pages has grown. Exact while no neighbour is being marked by
+ * another thread; see engine-mprotect.c for why that is enough.
+ */
+long pagetable_mark_dirty(struct pagetable *table, size_t first, size_t n, size_t pages_in_use);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* range.c - see range.h. */
+#include "config.h"
+
+#include "arena.h"
+#include "error.h"
+#include "range.h"
+
+#include <errno.h>
+#include <string.h>
+
+static size_t round_up(size_t n, size_t to)
+{
+	return (n + to - 1) / to * to;
+}
+
+int range_map(struct cowarena *arena, size_t capacity, void *base)
+{
+	arena->reserved = heap_range(capacity);
+	arena->base = os_reserve(arena->reserved, ARENA_CHUNK, base);
+	if (!arena->base)
+		return -1;
+	arena->fd = os_memory_file(arena->reserved);
+	if (arena->fd < 0 || os_map_shared(arena->base, arena->reserved, arena->fd) ||
+	    os_keep_from_children(arena->base, arena->reserved) ||
+	    os_dump(arena->base, arena->reserved, false) || /* it would read every hole */
+	    pagetable_init(&arena->table, arena->reserved >> arena->page_shift))
+		return -1;
+	return 0;
+}
+
+void range_unmap(struct cowarena *arena)
+{
+	int e = errno;
+
+	pagetable_destroy(&arena->table);
+	if (arena->base)
+		os_unmap(arena->base, arena->reserved);
+	os_close(arena->fd);
+	arena->base = NULL;
+	arena->fd = -1;
+	errno = e;
+}
+
+int range_grow(struct cowarena *arena, size_t bytes)
+{
+	size_t page = arena_page_size(arena);
+	size_t old = atomic_load_explicit(&arena->pages, memory_order_relaxed);
+	size_t pages = round_up(bytes, page) >> arena->page_shift;
+	bool faithful = arena->flags & COWARENA_FAITHFUL;
+
+	if (pages <= old)
+		return 0;
+	if (bytes > arena->reserved)
+		return error_set(
+		    ENOMEM,
+		    "the arena's capacity is used up: create it with a larger options.capacity");
+	if (pages > arena->committed) {
+		/* By whole chunks, so that one call serves many small growths. */
+		size_t want =
+		    round_up(pages << arena->page_shift, ARENA_CHUNK) >> arena->page_shift;
+		char *from = arena_address(arena, arena->committed);
+		size_t n = (want - arena->committed) << arena->page_shift;
+		if (pagetable_commit(&arena->table, want) || os_dump(from, n, true) ||
+		    os_protect(from, n, faithful ? OS_READ : OS_READ_WRITE))
+			return error_set(ENOMEM, "no memory to grow the heap (%s)",
+					 strerror(errno));
+		arena->committed = want;
+	}
+	/* No snapshot can be cut meanwhile: that takes the heap lock. */
+	pagetable_enter(&arena->table, old, pages, atomic_load(&arena->timeline.epoch), faithful);
+	/* Release: a handler that sees the new mark sees the pages' states. */
+	atomic_store_explicit(&arena->pages, pages, memory_order_release);
+	return 0;
+}

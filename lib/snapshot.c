@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* snapshot.c - taking, reading and releasing snapshots. */
+#include "config.h"
+
+#include "arena.h"
+#include "error.h"
+#include "fault.h"
+#include "snapshot.h"
+#include "track.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PREFAULT_MIN 64
+#define PREFAULT_MAX 1024
+
+/* Arm what is dirty, run by run; runs with a short gap between them in one call. -1 with errno. */
+static int arm_dirty(struct cowarena *arena)
+{
+	const struct engine *engine = arena->engine;
+	struct bitmap *dirty = &arena->table.dirty;
+	size_t pages = atomic_load_explicit(&arena->pages, memory_order_relaxed);
+	size_t first = bitmap_next(dirty, 0);
+
+	while (first < pages) {
+		size_t end = bitmap_next_clear(dirty, first);
+		size_t next = bitmap_next(dirty, end);
+		while (next < pages && next - end <= engine->merge_gap) {
+			end = bitmap_next_clear(dirty, next);
+			next = bitmap_next(dirty, end);
+		}
+		if (end > pages)
+			end = pages;
+		/* Refused for want of mappings? The whole heap is one mapping. */
+		if (engine->arm(arena, first, end - first) && engine->arm(arena, 0, pages))
+			return -1;
+		first = next;
+	}
+	bitmap_clear(dirty);
+	if (engine->armed_all)
+		engine->armed_all(arena);
+	return 0;
+}
+
+/*
+ * The cut. All signals are blocked, heap lock and snapshot lock are held: no block is half
+ * allocated, and nobody else closes the gate. Until the last dirty page is armed threads go on
+ * writing to the others; such a write is in the snapshot. Then nothing can change before the gate
+ * opens, in the new epoch.
+ */
+static int cut(struct cowarena *arena, struct cowarena_snapshot *s)
+{
+	int result = -1;
+
+	gate_close(&arena->gate);
+	s->pages = atomic_load_explicit(&arena->pages, memory_order_relaxed);
+	/* On failure some dirty pages are armed. Their stamps say writable, so a fault heals
+	   them (fault.c). */
+	if (arm_dirty(arena) == 0) {
+		timeline_append(arena, s);
+		result = 0;
+		if (arena->engine->copies_at_cut)
+			result = fault_preserve_all(arena);
+	}
+	gate_open(&arena->gate);
+	return result;
+}
+
+cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags)
+{
+	sigset_t signals;
+	struct cowarena_snapshot *s = NULL;
+	int e = 0;
+
+	if (!arena)
+		return error_null(EINVAL, "arena is NULL");
+	if (flags & ~(unsigned)COWARENA_QUIESCENT)
+		return error_null(EINVAL, "unknown snapshot flags (%#x)", flags);
+	uint64_t start = os_now();
+	s = calloc(1, sizeof *s);
+	if (!s)
+		return error_null(ENOMEM, "no memory for the snapshot's record");
+	s->arena = arena;
+
+	heap_lock(arena);
+	arena_lock_snapshots(arena, &signals);
+	size_t taken_before = atomic_load(&arena->frames.taken);
+	if (frames_reserve(&arena->frames, atomic_load(&arena->pages))) {
+		e = ENOMEM;
+		error_set(e, "no address space for the frames that the snapshot could need: raise "
+			     "ulimit -v, "
+			     "or vm.overcommit_memory");
+	} else {
+		/* Warm frames for about as many faults as the snapshots that are alive have
+		   seen each. */
+		size_t warm = taken_before / (arena->timeline.live + 1);
+		warm = warm < PREFAULT_MIN   ? PREFAULT_MIN
+		       : warm > PREFAULT_MAX ? PREFAULT_MAX
+					     : warm;
+		frames_prefault(&arena->frames, warm);
+		if (cut(arena, s)) {
+			e = ENOMEM;
+			if (s->epoch) {
+				timeline_retire(arena, s);
+				timeline_forget(arena, s);
+				arena->timeline.taken--; /* nobody has seen the number */
+				error_set(
+				    e, "no frames to copy the heap to: raise options.held_limit");
+			} else {
+				error_set(
+				    e,
+				    "the kernel refused to write-protect the heap (%s): raise "
+				    "vm.max_map_count",
+				    strerror(errno));
+			}
+		}
+	}
+	if (!e) {
+		uint64_t pause = os_now() - start;
+		atomic_store_explicit(&arena->counters.pause_ns_last, pause, memory_order_relaxed);
+		stats_max(&arena->counters.pause_ns_max, pause);
+	}
+	arena_unlock_snapshots(arena, &signals);
+	heap_unlock(arena);
+	if (e) {
+		free(s);
+		errno = e;
+		return NULL;
+	}
+	return s;
+}
+
+int cowarena_snapshot_release(cowarena_snapshot *s)
+{
+	sigset_t signals;
+
+	if (!s)
+		return 0;
+	int e = errno;
+	struct cowarena *arena = s->arena;
+	arena_lock_snapshots(arena, &signals);
+	unsigned views = s->views;
+	if (!views) {
+		if (!atomic_load(&s->spoiled))
+			timeline_retire(arena, s);
+		timeline_forget(arena, s);
+	}
+	arena_unlock_snapshots(arena, &signals);
+	if (views)
+		return error_set(EBUSY, "snapshot %llu has %u open view%s: close %s first",
+				 (unsigned long long)s->id, views, views == 1 ? "" : "s",
+				 views == 1 ? "it" : "them");
+	free(s);
+	errno = e;
+	return 0;
+}
+
+void snapshot_destroy_all(struct cowarena *arena)
+{
+	while (arena->timeline.views)
+		cowarena_view_close(arena->timeline.views);
+	for (struct cowarena_snapshot *s; (s = arena->timeline.all) != NULL;) {
+		timeline_forget(arena, s);
+		free(s);
+	}
+}
+
+uint64_t cowarena_snapshot_id(const cowarena_snapshot *s)
+{
+	return s ? s->id : 0;
+}
+
+int snapshot_usable(const struct cowarena_snapshot *s)
+{
+	if (!s)
+		return error_set(EINVAL, "snapshot is NULL");
+	if (atomic_load(&s->spoiled))
+		return error_set(ESTALE,
+				 "snapshot %llu was given up at the limit of held memory: raise "
+				 "options.held_limit, or release snapshots earlier",
+				 (unsigned long long)s->id);
+	return 0;
+}
+
+/* Part of one page. */
+static void copy_part(struct cowarena_snapshot *s, size_t page, void *dst, size_t within, size_t n)
+{
+	struct cowarena *arena = s->arena;
+	struct page *entry = &arena->table.pages[page];
+
+	for (;;) {
+		uint64_t state = page_peek(entry);
+		if (page_stamp(state) > s->epoch)
+			break;
+		/* Unchanged since: it is the live page. No lock is held, since dst may be
+		   armed memory. */
+		track_copy(dst, arena_address(arena, page) + within, n);
+		/*
+		 * Was it, all the time? A store to it comes after the page was disarmed, which
+		 * comes after it was locked and before it is unlocked with a new stamp. So if we
+		 * have read anything of such a store, we see the lock or the stamp now.
+		 */
+		track_copied();
+		if (atomic_load_explicit(&entry->state, memory_order_relaxed) == state)
+			return;
+	}
+
+	/* Once there is a version for us it stays, as long as the snapshot does. The list
+	   around it changes. */
+	sigset_t signals;
+	os_block_signals(&signals);
+	uint64_t state = page_lock(entry);
+	uint32_t frame = timeline_find(arena, page, s->epoch);
+	page_unlock(entry, state);
+	os_restore_signals(&signals);
+	if (frame == FRAME_NONE) /* it was spoiled meanwhile */
+		return;
+	if (frames_version(&arena->frames, frame)->zero)
+		memset(dst, 0, n);
+	else
+		track_copy(dst, (char *)frames_data(&arena->frames, frame) + within, n);
+}
+
+void snapshot_copy(struct cowarena_snapshot *s, void *dst, size_t offset, size_t n)
+{
+	size_t size = arena_page_size(s->arena);
+
+	while (n) {
+		size_t within = offset & (size - 1);
+		size_t part = n < size - within ? n : size - within;
+		copy_part(s, offset >> s->arena->page_shift, dst, within, part);
+		dst = (char *)dst + part;
+		offset += part;
+		n -= part;
+	}
+}
+
+int cowarena_snapshot_read(cowarena_snapshot *s, void *dst, const void *src, size_t n)
+{
+	if (snapshot_usable(s))
+		return -1;
+	if (n == 0)
+		return 0;
+	if (!dst)
+		return error_set(EINVAL, "dst is NULL");
+	if (!arena_holds(s->arena, src, n, s->pages))
+		return error_set(
+		    EFAULT,
+		    "[%p, +%zu) is not in the heap as it was at snapshot %llu: src must be a live "
+		    "address of that time",
+		    src, n, (unsigned long long)s->id);
+	int e = errno;
+	snapshot_copy(s, dst, (size_t)((const char *)src - s->arena->base), n);
+	errno = e;
+	/* If a frame was recycled while we copied from it, the flag was set before. */
+	track_copied();
+	return snapshot_usable(s);
+}
+
+void *cowarena_snapshot_root(cowarena_snapshot *s)
+{
+	void *root = NULL;
+
+	if (!s)
+		return error_null(EINVAL, "snapshot is NULL");
+	return cowarena_snapshot_read(s, &root, heap_root_address(s->arena), sizeof root) ? NULL
+											  : root;
+}
+
+int cowarena_prepare_write(cowarena *arena, void *p, size_t n)
+{
+	sigset_t signals;
+
+	if (!arena)
+		return error_set(EINVAL, "arena is NULL");
+	if (n == 0)
+		return 0;
+	if (!arena_holds(arena, p, n, atomic_load_explicit(&arena->pages, memory_order_acquire)))
+		return error_set(EFAULT, "[%p, +%zu) is not in the arena's heap", p, n);
+	int e = errno;
+	size_t first = arena_page(arena, p);
+	size_t end = arena_page(arena, (char *)p + n - 1) + 1;
+	os_block_signals(&signals);
+	fault_prepare(arena, first, end - first, FAULT_SPOIL);
+	os_restore_signals(&signals);
+	errno = e;
+	return 0;
+}

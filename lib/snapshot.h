@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* snapshot.h - what rollback, diff and views share. */
+#ifndef COWARENA_SNAPSHOT_H
+#define COWARENA_SNAPSHOT_H
+
+#include "cowarena.h"
+
+/* -1 with errno and message when the snapshot is NULL or spoiled. */
+int snapshot_usable(const struct cowarena_snapshot *snapshot);
+
+/* Copy n bytes at an offset in the heap, as the snapshot holds them. The range must be in the
+   snapshot. No lock held. */
+void snapshot_copy(struct cowarena_snapshot *snapshot, void *dst, size_t offset, size_t n);
+
+/* Close all views, free all snapshots; no frames are recycled, as the pool goes next. */
+void snapshot_destroy_all(struct cowarena *arena);
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* stats.c - the counters, added up and printed. */
+#include "config.h"
+
+#include "arena.h"
+#include "error.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+static uint64_t load(_Atomic uint64_t *counter)
+{
+	return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* The smallest duration that at least `share` percent of the faults took at most. */
+static uint64_t percentile(const uint64_t *histogram, uint64_t total, unsigned share, uint64_t max)
+{
+	uint64_t below = 0, wanted = (total * share + 99) / 100;
+
+	for (unsigned i = 0; i < STATS_BUCKETS; i++) {
+		below += histogram[i];
+		if (below >= wanted && below)
+			return stats_bucket_top(i) < max ? stats_bucket_top(i) : max;
+	}
+	return max;
+}
+
+static void add_counters(struct cowarena *arena, struct cowarena_stats *out)
+{
+	uint64_t histogram[STATS_BUCKETS] = {0}, timed = 0;
+
+	for (unsigned i = 0; i < GATE_SHARDS; i++) {
+		struct counter_shard *c = &arena->counters.shard[i];
+		out->faults += load(&c->faults);
+		out->copied += load(&c->copied);
+		out->copied_ahead += load(&c->copied_ahead);
+		out->reused += load(&c->reused);
+		out->zero += load(&c->zero);
+		if (load(&c->fault_ns_max) > out->fault_ns_max)
+			out->fault_ns_max = load(&c->fault_ns_max);
+		for (unsigned b = 0; b < STATS_BUCKETS; b++) {
+			histogram[b] += load(&c->histogram[b]);
+			timed += load(&c->histogram[b]);
+		}
+	}
+	out->fault_ns_p50 = percentile(histogram, timed, 50, out->fault_ns_max);
+	out->fault_ns_p99 = percentile(histogram, timed, 99, out->fault_ns_max);
+}
+
+int cowarena_stats_get(cowarena *arena, struct cowarena_stats *stats)
+{
+	struct cowarena_stats s = {0};
+	sigset_t signals;
+
+	if (!arena || !stats)
+		return error_set(EINVAL, "%s is NULL", arena ? "stats" : "arena");
+	if (stats->sz < sizeof stats->sz)
+		return error_set(EINVAL,
+				 "stats.sz is not set: set it to sizeof(struct cowarena_stats)");
+	add_counters(arena, &s);
+	arena_lock_snapshots(arena, &signals);
+	s.snapshots_taken = arena->timeline.taken;
+	s.snapshots_live = arena->timeline.live;
+	s.mappings =
+	    arena->engine->mappings(arena) + frames_mappings(&arena->frames) + 2; /* pagetable */
+	for (struct cowarena_view *v = arena->timeline.views; v; v = v->next)
+		s.mappings++;
+	arena_unlock_snapshots(arena, &signals);
+	s.held_bytes = (uint64_t)atomic_load(&arena->frames.held) << arena->page_shift;
+	s.held_bytes_peak = (uint64_t)atomic_load(&arena->frames.held_peak) << arena->page_shift;
+	s.live_bytes = heap_live_bytes(arena);
+	s.arena_bytes = (uint64_t)atomic_load(&arena->pages) << arena->page_shift;
+	s.pause_ns_last = load(&arena->counters.pause_ns_last);
+	s.pause_ns_max = load(&arena->counters.pause_ns_max);
+
+	/* Fields that the caller's struct does not have are left out, those that ours has not
+	   are zeroed. */
+	size_t sz = stats->sz;
+	s.sz = sz;
+	memcpy(stats, &s, sz < sizeof s ? sz : sizeof s);
+	if (sz > sizeof s)
+		memset((char *)stats + sizeof s, 0, sz - sizeof s);
+	return 0;
+}
+
+static const struct field {
+	const char *name;
+	size_t offset;
+} fields[] = {
+#define FIELD(name)                                                                                \
+	{                                                                                          \
+#name, offsetof(struct cowarena_stats, name)                                       \
+	}
+    FIELD(faults),          FIELD(copied),         FIELD(copied_ahead),
+    FIELD(shadowed),        FIELD(reused),         FIELD(zero),
+    FIELD(snapshots_taken), FIELD(snapshots_live), FIELD(held_bytes),
+    FIELD(held_bytes_peak), FIELD(live_bytes),     FIELD(arena_bytes),
+    FIELD(pause_ns_last),   FIELD(pause_ns_max),   FIELD(fault_ns_p50),
+    FIELD(fault_ns_p99),    FIELD(fault_ns_max),   FIELD(mappings),
+};
+
+int cowarena_stats_print(cowarena *arena, FILE *stream, unsigned flags)
+{
+	struct cowarena_stats s = {.sz = sizeof s};
+
+	if (!stream)
+		return error_set(EINVAL, "stream is NULL");
+	if (flags & ~(unsigned)COWARENA_STATS_JSON)
+		return error_set(EINVAL, "unknown statistics flags (%#x)", flags);
+	if (cowarena_stats_get(arena, &s))
+		return -1;
+	bool json = flags & COWARENA_STATS_JSON;
+	const char *format = json ? "%s\"%s\": %" PRIu64 : "%s%-16s %15" PRIu64 "\n";
+	fprintf(stream, json ? "{\"engine\": \"%s\"" : "engine           %15s\n",
+		cowarena_engine_name(arena));
+	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+		uint64_t value;
+		memcpy(&value, (const char *)&s + fields[i].offset, sizeof value);
+		fprintf(stream, format, json ? ", " : "", fields[i].name, value);
+	}
+	if (json)
+		fputs("}\n", stream);
+	if (ferror(stream))
+		return error_set(EIO, "the statistics could not be written");
+	return 0;
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* timeline.c - see timeline.h. */
+#include "config.h"
+
+#include "arena.h"
+
+void timeline_append(struct cowarena *arena, struct cowarena_snapshot *s)
+{
+	struct timeline *t = &arena->timeline;
+
+	s->id = ++t->taken;
+	s->epoch = atomic_load_explicit(&t->epoch, memory_order_relaxed);
+	s->older = t->newest;
+	s->newer = NULL;
+	if (t->newest)
+		t->newest->newer = s;
+	else
+		t->oldest = s;
+	t->newest = s;
+	s->next = t->all;
+	s->link = &t->all;
+	if (s->next)
+		s->next->link = &s->next;
+	t->all = s;
+	t->live++;
+	/* The gate orders this for the handlers. */
+	atomic_store_explicit(&t->epoch, s->epoch + 1, memory_order_relaxed);
+}
+
+/* Push a version on a snapshot's list. Consumers take the whole list at once, so there is no
+   ABA. */
+static void keep(struct frames *f, struct cowarena_snapshot *s, uint32_t frame)
+{
+	uint32_t head = atomic_load_explicit(&s->keeps, memory_order_relaxed);
+
+	do
+		atomic_store_explicit(&frames_version(f, frame)->link, head, memory_order_relaxed);
+	while (!atomic_compare_exchange_weak_explicit(&s->keeps, &head, frame, memory_order_release,
+						      memory_order_relaxed));
+}
+
+void timeline_publish(struct cowarena *arena, size_t page, uint64_t first, uint32_t frame,
+		      bool zero)
+{
+	struct timeline *t = &arena->timeline;
+	struct version *v = frames_version(&arena->frames, frame);
+	struct page *entry = &arena->table.pages[page];
+
+	v->first = first;
+	v->last = atomic_load_explicit(&t->epoch, memory_order_relaxed) - 1;
+	v->page = (uint32_t)page;
+	v->zero = zero;
+	v->older = entry->head;
+	entry->head = frame;
+	keep(&arena->frames, t->newest, frame);
+}
+
+uint32_t timeline_find(struct cowarena *arena, size_t page, uint64_t epoch)
+{
+	uint32_t frame = arena->table.pages[page].head;
+
+	while (frame != FRAME_NONE) {
+		const struct version *v = frames_version(&arena->frames, frame);
+		if (v->first <= epoch && epoch <= v->last)
+			return frame;
+		frame = v->older;
+	}
+	return FRAME_NONE;
+}
+
+/* Nobody needs this version any more. */
+static void drop(struct cowarena *arena, uint32_t frame)
+{
+	struct version *v = frames_version(&arena->frames, frame);
+	struct page *entry = &arena->table.pages[v->page];
+	bool zero = v->zero;
+	uint64_t state = page_lock(entry);
+	uint32_t *at = &entry->head;
+
+	while (*at != frame)
+		at = &frames_version(&arena->frames, *at)->older;
+	*at = v->older;
+	page_unlock(entry, state);
+	frames_give(&arena->frames, frame);
+	if (!zero)
+		frames_uncharge(&arena->frames, 1);
+}
+
+static void unlink_snapshot(struct cowarena *arena, struct cowarena_snapshot *s)
+{
+	struct timeline *t = &arena->timeline;
+	/* Handlers look at the newest only: they push to its list, and ask for its epoch. */
+	bool seen = s == t->newest;
+
+	if (seen)
+		gate_close(&arena->gate);
+	if (s->newer)
+		s->newer->older = s->older;
+	else
+		t->newest = s->older;
+	if (s->older)
+		s->older->newer = s->newer;
+	else
+		t->oldest = s->newer;
+	if (seen)
+		gate_open(&arena->gate);
+}
+
+void timeline_retire(struct cowarena *arena, struct cowarena_snapshot *s)
+{
+	unlink_snapshot(arena, s);
+
+	/* Acquire: pairs with keep(). Nobody pushes to this list any more. */
+	uint32_t frame = atomic_exchange_explicit(&s->keeps, FRAME_NONE, memory_order_acquire);
+	while (frame != FRAME_NONE) {
+		struct version *v = frames_version(&arena->frames, frame);
+		uint32_t next = atomic_load_explicit(&v->link, memory_order_relaxed);
+		if (s->older && v->first <= s->older->epoch)
+			keep(&arena->frames, s->older, frame);
+		else
+			drop(arena, frame);
+		frame = next;
+	}
+}
+
+void timeline_forget(struct cowarena *arena, struct cowarena_snapshot *s)
+{
+	*s->link = s->next;
+	if (s->next)
+		s->next->link = s->link;
+	arena->timeline.live--;
+}
+
+bool timeline_spoil(struct cowarena *arena)
+{
+	struct timeline *t = &arena->timeline;
+	struct cowarena_snapshot *s =
+	    arena->limit_policy == COWARENA_LIMIT_DROP_OLDEST ? t->oldest : t->newest;
+
+	if (!s)
+		return false;
+	/* Before any of its frames is recycled: a reader that copied from a recycled one sees
+	   the flag afterwards (snapshot.c). Release by the page locks and the pool's exchanges
+	   that follow. */
+	atomic_store(&s->spoiled, true);
+	timeline_retire(arena, s);
+	return true;
+}
+
+void timeline_add_view(struct cowarena *arena, struct cowarena_view *view)
+{
+	gate_close(&arena->gate);
+	view->next = arena->timeline.views;
+	arena->timeline.views = view;
+	gate_open(&arena->gate);
+}
+
+void timeline_remove_view(struct cowarena *arena, struct cowarena_view *view)
+{
+	struct cowarena_view **at = &arena->timeline.views;
+
+	gate_close(&arena->gate);
+	while (*at != view)
+		at = &(*at)->next;
+	*at = view->next;
+	gate_open(&arena->gate);
+}
+
+void timeline_each(struct cowarena *arena, struct cowarena_snapshot *s,
+		   void (*fn)(void *ctx, size_t page, uint32_t frame), void *ctx)
+{
+	/* A version that covers s is listed with s or with a newer snapshot. */
+	for (struct cowarena_snapshot *at = s; at; at = at->newer) {
+		/* Acquire: pairs with keep(). Handlers may push meanwhile, in front of what is
+		   seen here. */
+		uint32_t frame = atomic_load_explicit(&at->keeps, memory_order_acquire);
+		while (frame != FRAME_NONE) {
+			struct version *v = frames_version(&arena->frames, frame);
+			uint32_t next = atomic_load_explicit(&v->link, memory_order_relaxed);
+			if (v->first <= s->epoch && s->epoch <= v->last)
+				fn(ctx, v->page, frame);
+			frame = next;
+		}
+	}
+}

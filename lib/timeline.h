@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * timeline.h - the live snapshots in their order, and which versions each of them keeps.
+ *
+ * A version (frames.h) serves every live snapshot whose epoch it covers. It is listed once: with
+ * the newest of them, in that snapshot's list `keeps`. When a snapshot goes, each version in its
+ * list either covers the next older live snapshot too, and moves to its list, or serves nobody any
+ * more. So a release looks only at what the snapshot is the newest to keep, and no count of
+ * references has to be kept up by the handler: the interval is the count. (The dead lists of
+ * ZFS work this way round; Ahrens, "How ZFS snapshots really work", 2019.)
+ *
+ * What protects what:
+ *   the snapshot lock   the order of snapshots, the list of views, and every consumer of `keeps`
+ *   the closed gate     in addition, changes of `epoch`, `newest` and `views`, which handlers read
+ *   no lock             pushing to `keeps` (handlers, inside the gate)
+ * Lock order: heap lock, snapshot lock, gate, page locks.
+ */
+#ifndef COWARENA_TIMELINE_H
+#define COWARENA_TIMELINE_H
+
+#include "cowarena.h"
+
+#include <stdatomic.h>
+
+struct cowarena_snapshot {
+	struct cowarena *arena;
+	uint64_t id;
+	uint64_t epoch;                          /* the epoch that it ended */
+	size_t pages;                            /* pages in use at the cut */
+	struct cowarena_snapshot *older, *newer; /* of those that are not spoiled */
+	struct cowarena_snapshot *next, **link;  /* all that are not released */
+	_Atomic uint32_t keeps; /* head of a list of versions, linked by version.link */
+	unsigned views;         /* open ones */
+	/* Set, once, when its versions were given up for the limit of held memory (I7). */
+	_Atomic bool spoiled;
+};
+
+struct cowarena_view {
+	struct cowarena_snapshot *snapshot;
+	char *base;
+	size_t pages;
+	int poke_fd; /* how a read-only view's pages are made private; -1 for a private view... */
+	bool writable;
+	_Atomic size_t touched; /* pages that are its own: charged to frames.held */
+	struct cowarena_view *next;
+};
+
+struct timeline {
+	_Atomic uint64_t epoch; /* the current one; starts at 1 */
+	struct cowarena_snapshot *newest, *oldest;
+	struct cowarena_view *views;
+	uint64_t taken; /* snapshots ever taken: the last id */
+	struct cowarena_snapshot *all;
+	size_t live; /* not released, spoiled ones included */
+};
+
+/* The cut: `snapshot` gets the current epoch, and a new one begins. Gate closed. */
+void timeline_append(struct cowarena *arena, struct cowarena_snapshot *snapshot);
+
+/* The newest live snapshot's epoch, 0 if there is none. Inside the gate or under the snapshot
+   lock. */
+static inline uint64_t timeline_newest(const struct timeline *t)
+{
+	return t->newest ? t->newest->epoch : 0;
+}
+
+/*
+ * Publish a frame that holds what `page` has held since epoch `first`: from now on every snapshot
+ * from then to the newest finds it. Page locked, inside the gate.
+ */
+void timeline_publish(struct cowarena *arena, size_t page, uint64_t first, uint32_t frame,
+		      bool zero);
+
+/* The frame that holds page as of epoch. Page locked; the state says that it was preserved
+   since. */
+uint32_t timeline_find(struct cowarena *arena, size_t page, uint64_t epoch);
+
+/* Forget a snapshot that is retired or spoiled; the caller frees it. Snapshot lock held. */
+void timeline_forget(struct cowarena *arena, struct cowarena_snapshot *snapshot);
+
+/* Take a snapshot out of the order and recycle what only it kept. Snapshot lock held, gate open. */
+void timeline_retire(struct cowarena *arena, struct cowarena_snapshot *snapshot);
+
+/* Give up a snapshot, by the arena's policy, to free memory. False if there is none. The same
+   locks. */
+bool timeline_spoil(struct cowarena *arena);
+
+/* Add or remove an open view. Snapshot lock held, gate open: it is closed meanwhile. */
+void timeline_add_view(struct cowarena *arena, struct cowarena_view *view);
+void timeline_remove_view(struct cowarena *arena, struct cowarena_view *view);
+
+/* Call fn for each version that holds what `snapshot` sees. Snapshot lock held. */
+void timeline_each(struct cowarena *arena, struct cowarena_snapshot *snapshot,
+		   void (*fn)(void *ctx, size_t page, uint32_t frame), void *ctx);
+
+#endif

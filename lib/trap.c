@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* trap.c - see trap.h. */
+#include "config.h"
+
+#include "error.h"
+#include "os.h"
+#include "trap.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+
+/*
+ * The registry of spans: the library's one piece of global mutable state, because a signal
+ * handler has nothing else to start from. Slots come in blocks that are never freed, so a
+ * handler may read any of them at any time. A slot that is reused while a handler reads it
+ * would show it one span's begin with another's end; the sequence number (odd while the slot
+ * changes) makes the handler look again.
+ */
+struct trap_span {
+	_Atomic uint32_t sequence;
+	_Atomic uintptr_t begin, end; /* both 0: free */
+	void *_Atomic backend;
+	_Atomic bool inherited; /* we are a child of fork(): it has the span, but not the memory */
+};
+
+#define BLOCK_SPANS 64
+
+struct block {
+	struct trap_span span[BLOCK_SPANS];
+	struct block *_Atomic next;
+};
+
+static struct block first_block;
+static _Atomic size_t spans;
+
+/* Protects adding and removing, and the installed action. Never taken by the handler. */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+/* Who had the signal before us; written before our handler is installed. */
+static struct sigaction previous;
+static _Atomic bool previous_spent; /* it was SA_RESETHAND, and has had its one call */
+
+/* Find the span of an address: its back end, NULL if there is none. */
+static void *lookup(uintptr_t address, bool inherited)
+{
+	for (struct block *b = &first_block; b; b = atomic_load(&b->next))
+		for (size_t i = 0; i < BLOCK_SPANS; i++) {
+			struct trap_span *s = &b->span[i];
+			void *backend;
+			bool hit;
+			uint32_t before;
+			do {
+				before = atomic_load(&s->sequence);
+				hit = address - atomic_load(&s->begin) <
+				      atomic_load(&s->end) - atomic_load(&s->begin);
+				hit = hit && atomic_load(&s->inherited) == inherited;
+				backend = atomic_load(&s->backend);
+			} while (before != atomic_load(&s->sequence));
+			/* An odd number: the span is just being added or removed, nobody
+			   faults in it. */
+			if (hit && before % 2 == 0)
+				return backend;
+		}
+	return NULL;
+}
+
+/* A fault that is not ours: do what would have happened without us (I5). */
+static void chain(int signo, siginfo_t *info, void *context)
+{
+	bool sent = info->si_code <= 0; /* by kill, raise, sigqueue: no instruction to run again */
+	bool spent = previous.sa_flags & SA_RESETHAND && atomic_exchange(&previous_spent, true);
+
+	if (previous.sa_handler == SIG_IGN && sent)
+		return;
+	if (spent || previous.sa_handler == SIG_DFL || previous.sa_handler == SIG_IGN) {
+		/*
+		 * Back to the default; then the instruction faults again, and the kernel kills
+		 * the process with the right signal, address and core. (It does so for an ignored
+		 * fault too.) A signal that was sent is sent again: blocked now, it is delivered
+		 * as we return.
+		 */
+		sigaction(signo, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+		if (sent)
+			os_resend_signal(signo, info);
+		return;
+	}
+
+	/* The signals that the handler would find blocked. The kernel's mask is shorter than
+	   the C library's type, so only that much of the context may be read. */
+	ucontext_t *uc = context;
+	sigset_t mask, interrupted;
+	sigemptyset(&interrupted);
+	memcpy(&interrupted, &uc->uc_sigmask, _NSIG / 8);
+	sigorset(&mask, &interrupted, &previous.sa_mask);
+	if (!(previous.sa_flags & SA_NODEFER))
+		sigaddset(&mask, signo);
+	os_restore_signals(&mask);
+	if (previous.sa_flags & SA_SIGINFO)
+		previous.sa_sigaction(signo, info, context);
+	else
+		previous.sa_handler(signo);
+	/* Returning restores the interrupted mask. */
+}
+
+static void on_signal(int signo, siginfo_t *info, void *context)
+{
+	int e = errno;
+	uintptr_t address = (uintptr_t)info->si_addr;
+
+	if (info->si_code == SEGV_ACCERR && os_fault_was_write(context)) {
+		void *backend = lookup(address, false);
+		if (backend && trap_backend_deliver(backend, info->si_addr)) {
+			errno = e;
+			return;
+		}
+	} else if (info->si_code == SEGV_MAPERR && lookup(address, true)) {
+		error_log(
+		    "a child of fork() touched an arena, which is not inherited: take a snapshot "
+		    "instead of the fork, or exec");
+	}
+	errno = e;
+	chain(signo, info, context);
+	errno = e;
+}
+
+static void before_fork(void)
+{
+	pthread_mutex_lock(&mutex);
+}
+
+static void after_fork_in_parent(void)
+{
+	pthread_mutex_unlock(&mutex);
+}
+
+/* The spans stay, for the message; but the child may get arenas of its own at the same
+   addresses. */
+static void after_fork_in_child(void)
+{
+	for (struct block *b = &first_block; b; b = atomic_load(&b->next))
+		for (size_t i = 0; i < BLOCK_SPANS; i++)
+			if (atomic_load(&b->span[i].end))
+				atomic_store(&b->span[i].inherited, true);
+	atomic_store(&spans, 0);
+	pthread_mutex_unlock(&mutex);
+}
+
+static bool is_ours(const struct sigaction *action)
+{
+	return action->sa_flags & SA_SIGINFO && action->sa_sigaction == on_signal;
+}
+
+static int install(void)
+{
+	struct sigaction ours = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+	struct sigaction now;
+	static bool prepared;
+
+	if (!prepared && pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child))
+		return error_set(ENOMEM, "no memory for the fork handlers");
+	prepared = true;
+	/* Nothing may interrupt the handler: a signal handler of the application that writes
+	   to the arena would wait for the page that is locked below it. */
+	sigfillset(&ours.sa_mask);
+	sigaction(SIGSEGV, NULL, &now);
+	if (is_ours(&now)) /* it stayed in place under somebody else's, who has gone since */
+		return 0;
+	previous = now;
+	atomic_store(&previous_spent, false);
+	sigaction(SIGSEGV, &ours, NULL);
+	sigaction(SIGSEGV, NULL, &now);
+	if (!is_ours(&now))
+		return error_set(
+		    EPERM, "the SIGSEGV handler was not accepted: if this is a sanitizer, set "
+			   "handle_segv=0 and allow_user_segv_handler=1 in its options");
+	return 0;
+}
+
+static void uninstall(void)
+{
+	struct sigaction now;
+
+	/* If somebody installed over us, they may call us as their previous handler: stay. */
+	if (sigaction(SIGSEGV, NULL, &now) == 0 && is_ours(&now)) {
+		if (atomic_load(&previous_spent))
+			previous.sa_handler = SIG_DFL;
+		sigaction(SIGSEGV, &previous, NULL);
+	}
+}
+
+static struct trap_span *free_span(void)
+{
+	struct block *b = &first_block;
+
+	for (;; b = atomic_load(&b->next)) {
+		for (size_t i = 0; i < BLOCK_SPANS; i++)
+			if (!atomic_load(&b->span[i].end))
+				return &b->span[i];
+		if (!atomic_load(&b->next)) {
+			struct block *more = calloc(1, sizeof *more);
+			if (!more)
+				return NULL;
+			atomic_store(&b->next, more);
+		}
+	}
+}
+
+static void set_span(struct trap_span *s, void *base, size_t n, void *backend)
+{
+	atomic_fetch_add(&s->sequence, 1);
+	atomic_store(&s->backend, backend);
+	atomic_store(&s->inherited, false);
+	atomic_store(&s->begin, (uintptr_t)base);
+	atomic_store(&s->end, (uintptr_t)base + n);
+	atomic_fetch_add(&s->sequence, 1);
+}
+
+struct trap_span *trap_add(void *base, size_t n, trap_handler *handler, struct cowarena *arena)
+{
+	struct trap_span *span = NULL;
+	void *backend = trap_backend_open(base, n, handler, arena);
+
+	if (!backend)
+		return error_null(ENOMEM, "no memory for the trap's bookkeeping");
+	pthread_mutex_lock(&mutex);
+	if (atomic_load(&spans) == 0 && install())
+		goto out;
+	span = free_span();
+	if (span) {
+		set_span(span, base, n, backend);
+		atomic_fetch_add(&spans, 1);
+	} else {
+		error_set(ENOMEM, "no memory for the trap's bookkeeping");
+		if (atomic_load(&spans) == 0)
+			uninstall();
+	}
+out:
+	pthread_mutex_unlock(&mutex);
+	if (!span) {
+		int e = errno;
+		trap_backend_close(backend);
+		errno = e;
+	}
+	return span;
+}
+
+void trap_remove(struct trap_span *span)
+{
+	pthread_mutex_lock(&mutex);
+	void *backend = atomic_load(&span->backend);
+	bool inherited = atomic_load(&span->inherited);
+	set_span(span, NULL, 0, NULL);
+	if (!inherited && atomic_fetch_sub(&spans, 1) == 1)
+		uninstall();
+	pthread_mutex_unlock(&mutex);
+	trap_backend_close(backend);
+}
+
+bool trap_inherited(const struct trap_span *span)
+{
+	return atomic_load(&span->inherited);
+}
+
+size_t trap_spans(void)
+{
+	size_t n = atomic_load_explicit(&spans, memory_order_relaxed);
+
+	return n ? n : 1;
+}

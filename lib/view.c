@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * view.c - a snapshot as contiguous memory.
+ *
+ * A view is a private mapping of the arena's file: it shows the live pages, until one of the two
+ * sides writes. The handler makes the view's page its own before it lets the live page change
+ * (fault.c: privatise), and from the start the view gets copies of the pages that have changed
+ * already.
+ */
+#include "config.h"
+
+#include "arena.h"
+#include "error.h"
+#include "snapshot.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct filling {
+	struct cowarena_view *view;
+	size_t filled;
+	bool failed;
+};
+
+/* Under the snapshot lock, before the caller has the view: nobody else reads or writes this
+   page. The handler may be making it private at the same time, which changes no byte. */
+static void fill(void *ctx, size_t page, uint32_t frame)
+{
+	struct filling *f = ctx;
+	struct cowarena *arena = f->view->snapshot->arena;
+	size_t size = arena_page_size(arena);
+	char *at = f->view->base + (page << arena->page_shift);
+
+	if (f->failed || !frames_charge(&arena->frames, 1)) {
+		f->failed = true;
+		return;
+	}
+	f->filled++;
+	if (frames_version(&arena->frames, frame)->zero)
+		memset(at, 0, size);
+	else
+		memcpy(at, frames_data(&arena->frames, frame), size);
+}
+
+static void remove_view(struct cowarena *arena, struct cowarena_view *view)
+{
+	timeline_remove_view(arena, view);
+	view->snapshot->views--;
+	frames_uncharge(&arena->frames, atomic_load(&view->touched));
+}
+
+/* Snapshot lock held. 0, or an errno. */
+static int open_locked(struct cowarena *arena, struct cowarena_view *view)
+{
+	struct filling f = {.view = view};
+	struct cowarena_snapshot *s = view->snapshot;
+	size_t bytes = view->pages << arena->page_shift;
+
+	if (atomic_load(&s->spoiled))
+		return ESTALE;
+	if (!view->writable && !arena->poke_tried) {
+		arena->poke_tried = true;
+		arena->poke_fd = os_poke_open();
+	}
+	view->poke_fd = arena->poke_fd;
+	/* From here on the handler looks after pages that change; those that have changed are
+	   below. */
+	timeline_add_view(arena, view);
+	s->views++;
+	timeline_each(arena, s, fill, &f);
+	atomic_fetch_add_explicit(&view->touched, f.filled, memory_order_relaxed);
+	if (f.failed || (!view->writable && os_protect(view->base, bytes, OS_READ))) {
+		remove_view(arena, view);
+		return ENOMEM;
+	}
+	return 0;
+}
+
+cowarena_view *cowarena_view_open(cowarena_snapshot *s, unsigned flags)
+{
+	sigset_t signals;
+
+	if (snapshot_usable(s))
+		return NULL;
+	if (flags & ~(unsigned)COWARENA_VIEW_PRIVATE)
+		return error_null(EINVAL, "unknown view flags (%#x)", flags);
+	struct cowarena *arena = s->arena;
+	struct cowarena_view *view = calloc(1, sizeof *view);
+	if (!view)
+		return error_null(ENOMEM, "no memory for the view's record");
+	view->snapshot = s;
+	view->pages = s->pages;
+	view->writable = flags & COWARENA_VIEW_PRIVATE;
+	view->base = os_map_private(view->pages << arena->page_shift, arena->fd);
+	int failed = view->base ? 0 : ENOMEM;
+	if (!failed) {
+		os_keep_from_children(view->base, view->pages << arena->page_shift);
+		arena_lock_snapshots(arena, &signals);
+		failed = open_locked(arena, view);
+		arena_unlock_snapshots(arena, &signals);
+	}
+	if (!failed)
+		return view;
+	if (view->base)
+		os_unmap(view->base, view->pages << arena->page_shift);
+	free(view);
+	if (failed == ESTALE) {
+		snapshot_usable(s);
+		return NULL;
+	}
+	return error_null(failed, "no room for the view: raise ulimit -v, vm.max_map_count or "
+				  "options.held_limit, or close other views");
+}
+
+void *cowarena_view_at(const cowarena_view *view, const void *live)
+{
+	if (!view)
+		return error_null(EINVAL, "view is NULL");
+	if (!live)
+		return NULL;
+	struct cowarena *arena = view->snapshot->arena;
+	size_t offset = (size_t)((const char *)live - arena->base);
+	if (offset >= view->pages << arena->page_shift)
+		return error_null(EFAULT, "%p is not in the heap as it was at snapshot %llu", live,
+				  (unsigned long long)view->snapshot->id);
+	return view->base + offset;
+}
+
+int cowarena_view_close(cowarena_view *view)
+{
+	sigset_t signals;
+
+	if (!view)
+		return 0;
+	int e = errno;
+	struct cowarena_snapshot *s = view->snapshot;
+	struct cowarena *arena = s->arena;
+	arena_lock_snapshots(arena, &signals);
+	remove_view(arena, view);
+	arena_unlock_snapshots(arena, &signals);
+	os_unmap(view->base, view->pages << arena->page_shift);
+	free(view);
+	errno = e;
+	return atomic_load(&s->spoiled) ? snapshot_usable(s) : 0;
+}

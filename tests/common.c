@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* common.c - see common.h. */
+#include "config.h"
+
+#include "common.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* gcc has the macros, clang the features. */
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#if defined __SANITIZE_THREAD__ || __has_feature(thread_sanitizer)
+#define THREAD_SANITIZED 1
+#else
+#define THREAD_SANITIZED 0
+#endif
+#if defined __SANITIZE_ADDRESS__ || __has_feature(address_sanitizer) || THREAD_SANITIZED
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
+bool sanitized(void)
+{
+	return SANITIZED;
+}
+
+bool thread_sanitized(void)
+{
+	return THREAD_SANITIZED;
+}
+
+struct cowarena_options case_options(int i)
+{
+	struct cowarena_options o = COWARENA_OPTIONS_INIT;
+
+	o.capacity = (size_t)1 << 30;
+	o.engine = i == CASE_EAGER ? COWARENA_ENGINE_EAGER : COWARENA_ENGINE_AUTO;
+	o.flags = i == CASE_FAITHFUL ? COWARENA_FAITHFUL : 0;
+	return o;
+}
+
+cowarena *arena_case(int i)
+{
+	struct cowarena_options o = case_options(i);
+	cowarena *arena = cowarena_create(&o);
+
+	ck_assert_msg(arena != NULL, "cowarena_create: %s", cowarena_errmsg());
+	return arena;
+}
+
+struct cowarena_stats stats_of(cowarena *arena)
+{
+	struct cowarena_stats s = {.sz = sizeof s};
+
+	ck_assert_int_eq(cowarena_stats_get(arena, &s), 0);
+	return s;
+}
+
+size_t page_size(void)
+{
+	return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+char *page_block(cowarena *arena, size_t pages)
+{
+	char *p = cowarena_aligned_alloc(arena, page_size(), pages * page_size());
+
+	ck_assert_msg(p != NULL, "cowarena_aligned_alloc: %s", cowarena_errmsg());
+	return p;
+}
+
+uint64_t rng(uint64_t *state)
+{
+	/* Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled" (2016). */
+	*state ^= *state >> 12;
+	*state ^= *state << 25;
+	*state ^= *state >> 27;
+	return *state * 0x2545f4914f6cdd1du;
+}
+
+uint64_t seed_of_run(uint64_t fallback)
+{
+	const char *text = getenv("COWARENA_SEED");
+	uint64_t seed = text ? strtoull(text, NULL, 0) : fallback;
+
+	if (!seed)
+		seed = 1;
+	printf("COWARENA_SEED=%llu\n", (unsigned long long)seed);
+	fflush(stdout);
+	return seed;
+}
+
+bool stressing(void)
+{
+	return getenv("COWARENA_STRESS") != NULL;
+}
+
+size_t scaled(size_t normal, size_t stress, size_t slow)
+{
+	if (SANITIZED || getenv("COWARENA_VALGRIND"))
+		return slow;
+	return stressing() ? stress : normal;
+}
+
+int in_child(void (*fn)(void *), void *arg, char **output)
+{
+	int fd[2], status;
+	size_t n = 0, room = 4096;
+	char *text = calloc(1, room);
+
+	ck_assert_int_eq(pipe(fd), 0);
+	fflush(NULL);
+	pid_t pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+		dup2(fd[1], STDERR_FILENO);
+		close(fd[0]);
+		close(fd[1]);
+		fn(arg);
+		_exit(0);
+	}
+	close(fd[1]);
+	for (ssize_t got; (got = read(fd[0], text + n, room - 1 - n)) > 0;)
+		n += (size_t)got;
+	close(fd[0]);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	if (output)
+		*output = text;
+	else
+		free(text);
+	return status;
+}
+
+bool died_of_segv(int status)
+{
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV;
+}
+
+int run_suite(Suite *suite)
+{
+	SRunner *runner = srunner_create(suite);
+
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

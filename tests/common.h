@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* common.h - what the test programs share. */
+#ifndef COWARENA_TESTS_COMMON_H
+#define COWARENA_TESTS_COMMON_H
+
+#include "cowarena.h"
+
+#include <check.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * The kinds of arena that a test should hold for: use tcase_add_loop_test(tc, test, 0, CASES) and
+ * arena_case(_i). Case 0 is the default, the last one is the eager engine (no faults, no counters).
+ */
+#define CASES 3
+#define CASE_DEFAULT 0
+#define CASE_FAITHFUL 1
+#define CASE_EAGER 2
+
+struct cowarena_options case_options(int i);
+cowarena *arena_case(int i); /* fails the test if it cannot be made */
+
+/* Statistics, now. */
+struct cowarena_stats stats_of(cowarena *arena);
+
+size_t page_size(void);
+
+/* A block of n pages that begins at a page. */
+char *page_block(cowarena *arena, size_t pages);
+
+/* xorshift64*; the state must not be 0. */
+uint64_t rng(uint64_t *state);
+
+/* The seed of this run: COWARENA_SEED, or `fallback`. Printed, so that a failure can be replayed. */
+uint64_t seed_of_run(uint64_t fallback);
+
+/* Longer runs in check-stress; shorter ones under Valgrind (COWARENA_VALGRIND) and sanitizers. */
+bool stressing(void);
+size_t scaled(size_t normal, size_t stress, size_t slow);
+
+/* Whether the build has a sanitizer, and whether that is ThreadSanitizer. */
+bool sanitized(void);
+bool thread_sanitized(void);
+
+/*
+ * Run fn in a child process and return what waitpid() said. What the child wrote to standard error
+ * is in *output if that is not NULL (the caller frees it).
+ */
+int in_child(void (*fn)(void *), void *arg, char **output);
+
+/* Whether a child was killed by SIGSEGV. */
+bool died_of_segv(int status);
+
+/* The main program of a suite: runs it, prints the totals, returns the exit status. */
+int run_suite(Suite *suite);
+
+#endif
