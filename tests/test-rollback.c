@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* test-rollback.c - back in place, again and again, in any order. */
+#include "config.h"
+
+#include "common.h"
+
+#include <errno.h>
+
+#define STATES 6
+#define PAGES 40
+
+/* A different pattern for each state; some pages are the same in neighbouring states. */
+static void paint(char *p, int state)
+{
+	for (size_t i = 0; i < PAGES; i++)
+		if ((i + (size_t)state) % 3)
+			memset(p + i * page_size(), 'A' + state, page_size());
+}
+
+START_TEST(to_any_state_in_any_order)
+{
+	cowarena *arena = arena_case(_i);
+	size_t n = PAGES * page_size();
+	char *p = page_block(arena, PAGES);
+	char *copy[STATES];
+	cowarena_snapshot *snap[STATES];
+	uint64_t state = seed_of_run(7);
+
+	memset(p, 0, n);
+	for (int i = 0; i < STATES; i++) {
+		paint(p, i);
+		copy[i] = malloc(n);
+		memcpy(copy[i], p, n);
+		snap[i] = cowarena_snapshot_take(arena, 0);
+	}
+	for (size_t round = 0; round < scaled(300, 3000, 60); round++) {
+		int to = (int)(rng(&state) % STATES);
+		ck_assert_int_eq(cowarena_rollback(arena, snap[to]), 0);
+		ck_assert_mem_eq(p, copy[to], n);
+		for (size_t i = rng(&state) % 8; i; i--)
+			p[rng(&state) % n] = (char)rng(&state);
+		for (int i = 0; i < STATES; i++) { /* none is harmed */
+			char *then = malloc(n);
+			ck_assert_int_eq(cowarena_snapshot_read(snap[i], then, p, n), 0);
+			ck_assert_mem_eq(then, copy[i], n);
+			free(then);
+		}
+	}
+	for (int i = 0; i < STATES; i++) {
+		cowarena_snapshot_release(snap[i]);
+		free(copy[i]);
+	}
+	ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+START_TEST(a_rollback_is_a_write_for_younger_snapshots_and_views)
+{
+	cowarena *arena = arena_case(_i);
+	int *x = (int *)page_block(arena, 1);
+
+	*x = 1;
+	cowarena_snapshot *one = cowarena_snapshot_take(arena, 0);
+	*x = 2;
+	cowarena_snapshot *two = cowarena_snapshot_take(arena, 0);
+	cowarena_view *view = cowarena_view_open(two, 0);
+	const int *seen = cowarena_view_at(view, x);
+	ck_assert_int_eq(cowarena_rollback(arena, one), 0);
+	ck_assert_int_eq(*x, 1);
+	ck_assert_int_eq(*seen, 2);
+	*x = 3;
+	ck_assert_int_eq(*seen, 2);
+	ck_assert_int_eq(cowarena_rollback(arena, two), 0);
+	ck_assert_int_eq(*x, 2);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+START_TEST(snapshots_after_a_rollback_are_right)
+{
+	cowarena *arena = arena_case(_i);
+	int *x = (int *)page_block(arena, 1), seen;
+
+	*x = 1;
+	cowarena_snapshot *one = cowarena_snapshot_take(arena, 0);
+	*x = 2;
+	ck_assert_int_eq(cowarena_rollback(arena, one), 0);
+	cowarena_snapshot *again = cowarena_snapshot_take(arena, 0);
+	*x = 3;
+	ck_assert_int_eq(cowarena_snapshot_read(again, &seen, x, sizeof seen), 0);
+	ck_assert_int_eq(seen, 1);
+	cowarena_snapshot_release(one);
+	ck_assert_int_eq(cowarena_snapshot_read(again, &seen, x, sizeof seen), 0);
+	ck_assert_int_eq(seen, 1);
+	ck_assert_int_eq(cowarena_rollback(arena, again), 0);
+	ck_assert_int_eq(*x, 1);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+START_TEST(nothing_changed_nothing_done)
+{
+	cowarena *arena = arena_case(CASE_FAITHFUL);
+	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	struct cowarena_stats before = stats_of(arena), after;
+
+	ck_assert_int_eq(cowarena_rollback(arena, s), 0);
+	after = stats_of(arena);
+	ck_assert_uint_eq(after.copied, before.copied);
+	ck_assert_uint_eq(after.faults, before.faults);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* Cost in the pages that differ: pages that did not change are neither copied nor disarmed. */
+START_TEST(only_what_differs_is_touched)
+{
+	cowarena *arena = arena_case(CASE_FAITHFUL);
+	char *p = page_block(arena, 1000);
+
+	memset(p, 1, 1000 * page_size());
+	cowarena_snapshot *one = cowarena_snapshot_take(arena, 0);
+	for (size_t i = 0; i < 10; i++)
+		p[i * 100 * page_size()] = 2;
+	cowarena_snapshot *two = cowarena_snapshot_take(arena, 0);
+	struct cowarena_stats before = stats_of(arena);
+	ck_assert_int_eq(cowarena_rollback(arena, one), 0);
+	struct cowarena_stats after = stats_of(arena);
+	/* Ten pages preserved for the younger snapshot, at most two of bookkeeping. */
+	ck_assert_uint_ge(after.copied - before.copied, 10);
+	ck_assert_uint_le(after.copied - before.copied, 12);
+	ck_assert_int_eq(p[0], 1);
+	ck_assert_int_eq(cowarena_rollback(arena, two), 0);
+	ck_assert_int_eq(p[0], 2);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+START_TEST(the_heap_rolls_back)
+{
+	cowarena *arena = arena_case(_i);
+	void *before[100], *after[100];
+
+	for (int i = 0; i < 100; i++)
+		before[i] = cowarena_alloc(arena, (size_t)i * 37 + 1);
+	uint64_t live = stats_of(arena).live_bytes;
+	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	for (int round = 0; round < 5; round++) {
+		for (int i = 0; i < 100; i++) {
+			void *p = cowarena_alloc(arena, (size_t)i * 1000 + 5);
+			memset(p, round, (size_t)i * 1000 + 5);
+			if (round == 0)
+				after[i] = p;
+			else
+				ck_assert_ptr_eq(p,
+						 after[i]); /* the same calls, the same addresses */
+			cowarena_free(arena, before[i]);
+		}
+		ck_assert_int_eq(cowarena_rollback(arena, s), 0);
+		ck_assert_uint_eq(stats_of(arena).live_bytes, live);
+	}
+	for (int i = 0; i < 100; i++)
+		cowarena_free(arena, before[i]); /* they are there, once */
+	ck_assert_uint_eq(stats_of(arena).live_bytes, 0);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* As netcode does it: a ring of snapshots, roll back some steps, play them again. */
+START_TEST(a_ring_of_states)
+{
+	enum { RING = 8, STEPS = 400 };
+	cowarena *arena = arena_case(_i);
+	uint32_t *world = (uint32_t *)page_block(arena, 64);
+	size_t words = 64 * page_size() / sizeof *world;
+	cowarena_snapshot *ring[RING] = {0};
+	uint64_t state = seed_of_run(3);
+
+	memset(world, 0, 64 * page_size());
+	for (uint32_t step = 0; step < STEPS; step++) {
+		cowarena_snapshot_release(ring[step % RING]);
+		ring[step % RING] = cowarena_snapshot_take(arena, 0);
+		world[step * 977 % words] += step;
+		world[0] = step + 1;
+		if (step > RING && rng(&state) % 4 == 0) {
+			uint32_t back = (uint32_t)(rng(&state) % RING), from = step - back;
+			ck_assert_int_eq(cowarena_rollback(arena, ring[from % RING]), 0);
+			ck_assert_uint_eq(world[0], from);
+			for (uint32_t again = from; again <= step; again++) {
+				world[again * 977 % words] += again;
+				world[0] = again + 1;
+			}
+		}
+	}
+	uint32_t *expected = calloc(words, sizeof *expected);
+	for (uint32_t step = 0; step < STEPS; step++) {
+		expected[step * 977 % words] += step;
+		expected[0] = step + 1;
+	}
+	ck_assert_mem_eq(world, expected, 64 * page_size());
+	free(expected);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* The limit is reached by the rollback itself: it fails and has changed nothing, or succeeds. */
+START_TEST(at_the_limit)
+{
+	for (unsigned policy = 0; policy < 2; policy++) {
+		struct cowarena_options o = case_options(CASE_DEFAULT);
+		o.held_limit = 24 * page_size();
+		o.limit_policy = policy;
+		cowarena *arena = cowarena_create(&o);
+		char *p = page_block(arena, 32);
+		memset(p, 'a', 32 * page_size());
+		cowarena_snapshot *one = cowarena_snapshot_take(arena, 0);
+		memset(p, 'b', 16 * page_size());
+		cowarena_snapshot *two = cowarena_snapshot_take(arena, 0);
+		int result = cowarena_rollback(arena, one); /* wants 16 more */
+		if (policy == COWARENA_LIMIT_DROP_OLDEST) {
+			ck_assert_int_eq(result, -1);
+			ck_assert_int_eq(errno, ESTALE);
+			ck_assert_int_eq(p[0], 'b');
+			ck_assert_int_eq(p[15 * page_size()], 'b');
+			ck_assert_int_eq(cowarena_rollback(arena, two), 0);
+			ck_assert_int_eq(p[0], 'b');
+		} else {
+			ck_assert_int_eq(result, 0);
+			ck_assert_int_eq(p[0], 'a');
+			ck_assert_int_eq(p[15 * page_size()], 'a');
+			ck_assert_int_eq(cowarena_rollback(arena, two), -1);
+			ck_assert_int_eq(errno, ESTALE);
+		}
+		cowarena_destroy(arena);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("rollback");
+	TCase *tc = tcase_create("rollback");
+
+	tcase_add_loop_test(tc, to_any_state_in_any_order, 0, CASES);
+	tcase_add_loop_test(tc, a_rollback_is_a_write_for_younger_snapshots_and_views, 0, CASES);
+	tcase_add_loop_test(tc, snapshots_after_a_rollback_are_right, 0, CASES);
+	tcase_add_test(tc, nothing_changed_nothing_done);
+	tcase_add_test(tc, only_what_differs_is_touched);
+	tcase_add_loop_test(tc, the_heap_rolls_back, 0, CASES);
+	tcase_add_loop_test(tc, a_ring_of_states, 0, CASES);
+	tcase_add_test(tc, at_the_limit);
+	suite_add_tcase(suite, tc);
+	return run_suite(suite);
+}

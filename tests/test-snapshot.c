@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* test-snapshot.c - taking, reading, releasing; what is shared and what is copied. */
+#include "config.h"
+
+#include "common.h"
+
+#include <errno.h>
+
+START_TEST(reads_what_was)
+{
+	cowarena *arena = arena_case(_i);
+	int *x = cowarena_calloc(arena, 1, sizeof *x);
+	cowarena_snapshot *snap[10];
+	int seen;
+
+	for (int i = 0; i < 10; i++) {
+		*x = i;
+		snap[i] = cowarena_snapshot_take(arena, 0);
+		ck_assert_ptr_nonnull(snap[i]);
+	}
+	*x = 100;
+	for (int i = 0; i < 10; i++) {
+		ck_assert_int_eq(cowarena_snapshot_read(snap[i], &seen, x, sizeof seen), 0);
+		ck_assert_int_eq(seen, i);
+	}
+	cowarena_destroy(arena);
+}
+END_TEST
+
+START_TEST(ids_grow_and_are_never_used_twice)
+{
+	cowarena *arena = arena_case(_i);
+	uint64_t last = 0;
+
+	ck_assert_uint_eq(cowarena_snapshot_id(NULL), 0);
+	for (int i = 0; i < 100; i++) {
+		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		ck_assert_uint_eq(cowarena_snapshot_id(s), last + 1);
+		last = cowarena_snapshot_id(s);
+		if (i % 3)
+			cowarena_snapshot_release(s);
+	}
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* Two snapshots with no write in between share one frame; it lives as long as either of them. */
+START_TEST(a_frame_is_shared_until_its_last_snapshot_goes)
+{
+	for (int first = 0; first < 2; first++) {
+		cowarena *arena = arena_case(CASE_DEFAULT);
+		char *p = page_block(arena, 1);
+		char seen;
+		*p = 'a';
+		cowarena_snapshot *s[2];
+		s[0] = cowarena_snapshot_take(arena, 0);
+		s[1] = cowarena_snapshot_take(arena, 0);
+		uint64_t held = stats_of(arena).held_bytes;
+		*p = 'b';
+		ck_assert_uint_eq(stats_of(arena).held_bytes - held, page_size());
+		ck_assert_int_eq(cowarena_snapshot_release(s[first]), 0);
+		ck_assert_uint_eq(stats_of(arena).held_bytes - held, page_size());
+		ck_assert_int_eq(cowarena_snapshot_read(s[!first], &seen, p, 1), 0);
+		ck_assert_int_eq(seen, 'a');
+		ck_assert_int_eq(cowarena_snapshot_release(s[!first]), 0);
+		ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+		cowarena_destroy(arena);
+	}
+}
+END_TEST
+
+/* Drop the oldest, the middle, the newest of three that all differ. */
+START_TEST(release_in_any_order)
+{
+	static const int orders[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
+					 {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+
+	for (int o = 0; o < 6; o++) {
+		cowarena *arena = arena_case(_i);
+		char *p = page_block(arena, 3);
+		cowarena_snapshot *s[3];
+		for (int i = 0; i < 3; i++) {
+			memset(p, 'a' + i, 3 * page_size());
+			s[i] = cowarena_snapshot_take(arena, 0);
+		}
+		memset(p, 'z', 3 * page_size());
+		for (int gone = 0; gone < 3; gone++) {
+			for (int i = gone; i < 3; i++) {
+				char seen[3];
+				for (int j = 0; j < 3; j++)
+					ck_assert_int_eq(
+					    cowarena_snapshot_read(s[orders[o][i]], &seen[j],
+								   p + j * (int)page_size() + 7, 1),
+					    0);
+				ck_assert_int_eq(seen[0], 'a' + orders[o][i]);
+				ck_assert_int_eq(seen[1], seen[0]);
+				ck_assert_int_eq(seen[2], seen[0]);
+			}
+			ck_assert_int_eq(cowarena_snapshot_release(s[orders[o][gone]]), 0);
+			/* Between releases the world goes on. */
+			p[page_size()] = 'y';
+		}
+		ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+		ck_assert_uint_eq(stats_of(arena).snapshots_live, 0);
+		ck_assert_mem_eq(p, "zzz", 3);
+		cowarena_destroy(arena);
+	}
+}
+END_TEST
+
+START_TEST(one_fault_one_copy)
+{
+	cowarena *arena = arena_case(CASE_FAITHFUL);
+	char *p = page_block(arena, 8);
+	struct cowarena_stats s0, s1;
+
+	memset(p, 1, 8 * page_size());
+	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+	s0 = stats_of(arena);
+	for (int i = 0; i < 100; i++)
+		p[3 * page_size() + (size_t)i] = 2;
+	s1 = stats_of(arena);
+	ck_assert_uint_eq(s1.faults - s0.faults, 1);
+	ck_assert_uint_eq(s1.copied - s0.copied, 1);
+	ck_assert_uint_eq(s1.held_bytes - s0.held_bytes, page_size());
+	/* The snapshot goes: the next writes find nobody who needs the pages. */
+	cowarena_snapshot_release(snap);
+	p[0] = 2;
+	p[page_size()] = 2;
+	s1 = stats_of(arena);
+	ck_assert_uint_eq(s1.faults - s0.faults, 3);
+	ck_assert_uint_eq(s1.copied - s0.copied, 1);
+	ck_assert_uint_eq(s1.reused - s0.reused, 2);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+START_TEST(a_store_across_two_pages)
+{
+	cowarena *arena = arena_case(_i);
+	char *p = page_block(arena, 2);
+	uint64_t value = 0x1122334455667788, seen;
+	char *at = p + page_size() - 3;
+
+	memset(p, 0, 2 * page_size());
+	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+	memcpy(at, &value, sizeof value);
+	ck_assert_mem_eq(at, &value, sizeof value);
+	ck_assert_int_eq(cowarena_snapshot_read(snap, &seen, at, sizeof seen), 0);
+	ck_assert_uint_eq(seen, 0);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* dst in the arena: on the very page that is read, and on another armed one. */
+START_TEST(read_into_the_arena)
+{
+	cowarena *arena = arena_case(_i);
+	char *p = page_block(arena, 2);
+
+	memset(p, 'a', 2 * page_size());
+	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+	memset(p, 'b', 64);
+	ck_assert_int_eq(cowarena_snapshot_read(snap, p + 32, p, 32), 0);
+	ck_assert_int_eq(p[31], 'b');
+	ck_assert_int_eq(p[32], 'a');
+	ck_assert_int_eq(p[63], 'a');
+	cowarena_snapshot *second = cowarena_snapshot_take(arena, 0);
+	ck_assert_int_eq(cowarena_snapshot_read(second, p + page_size() - 40, p, 80), 0);
+	ck_assert_int_eq(p[page_size() - 40], 'b');
+	ck_assert_int_eq(p[page_size() + 39], 'a');
+	cowarena_destroy(arena);
+}
+END_TEST
+
+START_TEST(the_root_has_a_past)
+{
+	cowarena *arena = arena_case(_i);
+	int *a = cowarena_alloc(arena, sizeof *a), *b = cowarena_alloc(arena, sizeof *b);
+	cowarena_snapshot *none = cowarena_snapshot_take(arena, 0);
+
+	ck_assert_ptr_null(cowarena_root(arena));
+	cowarena_set_root(arena, a);
+	cowarena_snapshot *first = cowarena_snapshot_take(arena, 0);
+	cowarena_set_root(arena, b);
+	ck_assert_ptr_eq(cowarena_root(arena), b);
+	ck_assert_ptr_eq(cowarena_snapshot_root(first), a);
+	ck_assert_ptr_null(cowarena_snapshot_root(none));
+	ck_assert_int_eq(cowarena_rollback(arena, first), 0);
+	ck_assert_ptr_eq(cowarena_root(arena), a);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* Snapshots cost what was dirtied: a clean one arms nothing and holds nothing. */
+START_TEST(many_clean_snapshots_hold_nothing)
+{
+	cowarena *arena = arena_case(CASE_DEFAULT);
+	char *p = page_block(arena, 100);
+	cowarena_snapshot *snap[1000];
+
+	memset(p, 1, 100 * page_size());
+	for (int i = 0; i < 1000; i++)
+		snap[i] = cowarena_snapshot_take(arena, i % 2 ? COWARENA_QUIESCENT : 0);
+	ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+	p[0] = 2; /* one page for all of them */
+	ck_assert_uint_eq(stats_of(arena).held_bytes, page_size());
+	for (int i = 0; i < 1000; i++) {
+		char seen;
+		ck_assert_int_eq(cowarena_snapshot_read(snap[i], &seen, p, 1), 0);
+		ck_assert_int_eq(seen, 1);
+		cowarena_snapshot_release(snap[i]);
+	}
+	ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* Frames are recycled: the same work again takes no more memory. */
+START_TEST(frames_are_recycled)
+{
+	cowarena *arena = arena_case(_i);
+	char *p = page_block(arena, 64);
+	uint64_t mappings = 0, peak = 0;
+
+	for (int round = 0; round < 300; round++) {
+		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		memset(p, round, 64 * page_size());
+		cowarena_snapshot_release(s);
+		if (round == 10) {
+			mappings = stats_of(arena).mappings;
+			peak = stats_of(arena).held_bytes_peak;
+		}
+	}
+	ck_assert_uint_le(stats_of(arena).mappings, mappings);
+	ck_assert_uint_le(stats_of(arena).held_bytes_peak, peak);
+	ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* The heap grows after a snapshot: what is new is not in it. */
+START_TEST(growth_after_a_snapshot)
+{
+	cowarena *arena = arena_case(_i);
+	char *old = page_block(arena, 4);
+	char seen;
+
+	memset(old, 'o', 4 * page_size());
+	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+	char *big = page_block(arena, 5000);
+	memset(big, 'n', 5000 * page_size());
+	memset(old, 'x', 4 * page_size());
+	ck_assert_int_eq(cowarena_snapshot_read(snap, &seen, old, 1), 0);
+	ck_assert_int_eq(seen, 'o');
+	ck_assert_int_eq(cowarena_snapshot_read(snap, &seen, big + 4999 * page_size(), 1), -1);
+	ck_assert_int_eq(errno, EFAULT);
+	cowarena_snapshot *next = cowarena_snapshot_take(arena, 0);
+	memset(big, 'm', 5000 * page_size());
+	ck_assert_int_eq(cowarena_snapshot_read(next, &seen, big + 4999 * page_size(), 1), 0);
+	ck_assert_int_eq(seen, 'n');
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* At the limit of held memory a snapshot is given up; the heap and the other snapshots are not. */
+START_TEST(the_limit_costs_a_snapshot)
+{
+	for (unsigned policy = 0; policy < 2; policy++) {
+		struct cowarena_options o = case_options(CASE_DEFAULT);
+		o.held_limit = 16 * page_size();
+		o.limit_policy = policy;
+		cowarena *arena = cowarena_create(&o);
+		char *p = page_block(arena, 64);
+		memset(p, 'a', 64 * page_size());
+		cowarena_snapshot *s[3];
+		for (int i = 0; i < 3; i++) {
+			s[i] = cowarena_snapshot_take(arena, 0);
+			memset(p + (size_t)i * 4 * page_size(), 'b', 4 * page_size());
+		}
+		int victim = policy == COWARENA_LIMIT_DROP_OLDEST ? 0 : 2;
+		for (size_t i = 0; i < 8; i++) /* 12 pages are held, these are 8 more */
+			p[(20 + i) * page_size()] = 'c';
+		for (size_t i = 0; i < 64; i++)
+			ck_assert_int_eq(p[i * page_size()], i < 12   ? 'b'
+							     : i < 20 ? 'a'
+							     : i < 28 ? 'c'
+								      : 'a');
+		char seen;
+		ck_assert_int_eq(cowarena_snapshot_read(s[victim], &seen, p, 1), -1);
+		ck_assert_int_eq(errno, ESTALE);
+		ck_assert_ptr_nonnull(strstr(cowarena_errmsg(), "held_limit"));
+		ck_assert_int_eq(cowarena_rollback(arena, s[victim]), -1);
+		ck_assert_int_eq(errno, ESTALE);
+		ck_assert_ptr_null(cowarena_view_open(s[victim], 0));
+		ck_assert_int_eq(errno, ESTALE);
+		ck_assert_uint_le(stats_of(arena).held_bytes, o.held_limit);
+		for (int i = 0; i < 3; i++)
+			ck_assert_int_eq(cowarena_snapshot_release(s[i]), 0);
+		ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+		cowarena_destroy(arena);
+	}
+}
+END_TEST
+
+/* The frames of a snapshot that was given up serve again; those of others stay right. */
+START_TEST(the_oldest_is_dropped_the_others_stay_right)
+{
+	struct cowarena_options o = case_options(CASE_DEFAULT);
+	o.held_limit = 40 * page_size();
+	o.limit_policy = COWARENA_LIMIT_DROP_OLDEST;
+	cowarena *arena = cowarena_create(&o);
+	char *p = page_block(arena, 10);
+	cowarena_snapshot *s[50];
+	int right = 0;
+
+	for (int i = 0; i < 50; i++) {
+		memset(p, i, 10 * page_size());
+		s[i] = cowarena_snapshot_take(arena, 0);
+		ck_assert_ptr_nonnull(s[i]);
+	}
+	memset(p, 99, 10 * page_size());
+	for (int i = 0; i < 50; i++) {
+		unsigned char seen[2];
+		if (cowarena_snapshot_read(s[i], &seen[0], p, 1) ||
+		    cowarena_snapshot_read(s[i], &seen[1], p + 9 * page_size(), 1)) {
+			ck_assert_int_eq(errno, ESTALE);
+			ck_assert_int_eq(right, 0); /* the oldest go first */
+			continue;
+		}
+		ck_assert_uint_eq(seen[0], (unsigned)i);
+		ck_assert_uint_eq(seen[1], (unsigned)i);
+		right++;
+	}
+	/* 40 pages are three or four generations of ten, beside a page or so of bookkeeping. */
+	ck_assert_int_ge(right, 3);
+	ck_assert_int_le(right, 4);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("snapshot");
+	TCase *tc = tcase_create("snapshot");
+
+	tcase_add_loop_test(tc, reads_what_was, 0, CASES);
+	tcase_add_loop_test(tc, ids_grow_and_are_never_used_twice, 0, CASES);
+	tcase_add_test(tc, a_frame_is_shared_until_its_last_snapshot_goes);
+	tcase_add_loop_test(tc, release_in_any_order, 0, CASES);
+	tcase_add_test(tc, one_fault_one_copy);
+	tcase_add_loop_test(tc, a_store_across_two_pages, 0, CASES);
+	tcase_add_loop_test(tc, read_into_the_arena, 0, CASES);
+	tcase_add_loop_test(tc, the_root_has_a_past, 0, CASES);
+	tcase_add_test(tc, many_clean_snapshots_hold_nothing);
+	tcase_add_loop_test(tc, frames_are_recycled, 0, CASES);
+	tcase_add_loop_test(tc, growth_after_a_snapshot, 0, CASES);
+	tcase_add_test(tc, the_limit_costs_a_snapshot);
+	tcase_add_test(tc, the_oldest_is_dropped_the_others_stay_right);
+	suite_add_tcase(suite, tc);
+	return run_suite(suite);
+}
