@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* test-mappings.c - the kernel's limit of mappings is never met, whatever the pattern. */
+#include "config.h"
+
+#include "common.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#define GIB ((size_t)1 << 30)
+
+static size_t mapping_limit(void)
+{
+	size_t limit = 65530;
+	FILE *f = fopen("/proc/sys/vm/max_map_count", "r");
+
+	if (f) {
+		if (fscanf(f, "%zu", &limit) != 1)
+			limit = 65530;
+		fclose(f);
+	}
+	return limit;
+}
+
+static size_t mappings_of_process(void)
+{
+	FILE *f = fopen("/proc/self/maps", "r");
+	size_t n = 0;
+
+	for (int c; f && (c = fgetc(f)) != EOF;)
+		n += c == '\n';
+	if (f)
+		fclose(f);
+	return n;
+}
+
+/* The block, what it should hold, and the snapshot's content: one byte a page says it all. */
+static void write_all(cowarena *arena, char *p, const uint32_t *order, size_t n)
+{
+	size_t limit = mapping_limit(), most = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		((volatile char *)p)[order[i] * page_size()]++;
+		if (i % 4096 == 0) {
+			uint64_t now = stats_of(arena).mappings;
+			most = now > most ? now : most;
+		}
+	}
+	struct cowarena_stats s = stats_of(arena);
+	printf("%zu pages written: %zu mappings at most, %llu now, %llu faults, %llu copied, %llu "
+	       "ahead\n",
+	       n, most, (unsigned long long)s.mappings, (unsigned long long)s.faults,
+	       (unsigned long long)s.copied, (unsigned long long)s.copied_ahead);
+	ck_assert_uint_lt(most, limit / 2);
+	ck_assert_uint_lt(mappings_of_process(), limit / 2 + 200);
+	/* The library's own count is what the kernel says, but for the process's other mappings. */
+	ck_assert_uint_lt(s.mappings, mappings_of_process() + 1);
+	ck_assert_uint_gt(s.mappings + 200, mappings_of_process());
+}
+
+static bool enough_memory(size_t bytes)
+{
+	size_t have = (size_t)sysconf(_SC_AVPHYS_PAGES) * page_size();
+
+	if (have < bytes)
+		printf("SKIP: %zu MiB of free memory are wanted, %zu are there\n", bytes >> 20,
+		       have >> 20);
+	return have >= bytes;
+}
+
+static void run(bool shuffled, size_t stride)
+{
+	size_t bytes = scaled(GIB, GIB, GIB / 8);
+	size_t pages = bytes / page_size(), n = pages / stride;
+	struct cowarena_options o = COWARENA_OPTIONS_INIT;
+	uint64_t state = seed_of_run(5);
+
+	if (!enough_memory(3 * bytes))
+		return;
+	o.capacity = 2 * GIB;
+	o.flags = COWARENA_FAITHFUL; /* one page a fault, as long as the budget lasts */
+	cowarena *arena = cowarena_create(&o);
+	ck_assert_ptr_nonnull(arena);
+	char *p = page_block(arena, pages);
+	cowarena_prepare_write(arena, p, bytes);
+	for (size_t i = 0; i < pages; i++)
+		p[i * page_size()] = 1;
+	uint32_t *order = malloc(n * sizeof *order);
+	for (size_t i = 0; i < n; i++)
+		order[i] = (uint32_t)(i * stride);
+	for (size_t i = n - 1; shuffled && i > 0; i--) {
+		size_t j = rng(&state) % (i + 1);
+		uint32_t swap = order[i];
+		order[i] = order[j];
+		order[j] = swap;
+	}
+
+	for (int round = 0; round < 2;
+	     round++) { /* the second starts from what the first has left */
+		cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+		ck_assert_msg(snap != NULL, "%s", cowarena_errmsg());
+		write_all(arena, p, order, n);
+		for (size_t i = 0; i < pages; i++) {
+			char seen, before = (char)(1 + (i % stride == 0 ? round : 0));
+			if (cowarena_snapshot_read(snap, &seen, p + i * page_size(), 1) ||
+			    seen != before)
+				ck_abort_msg("page %zu of the snapshot", i);
+			if (p[i * page_size()] != before + (i % stride == 0))
+				ck_abort_msg("live page %zu", i);
+		}
+		ck_assert_int_eq(cowarena_snapshot_release(snap), 0);
+	}
+	free(order);
+	cowarena_destroy(arena);
+}
+
+START_TEST(every_second_page)
+{
+	run(false, 2);
+}
+END_TEST
+
+START_TEST(random_order)
+{
+	run(true, 1);
+}
+END_TEST
+
+/* Several arenas share the limit. */
+START_TEST(four_arenas)
+{
+	enum { ARENAS = 4 };
+	size_t pages = 40000;
+	cowarena *arena[ARENAS];
+	char *p[ARENAS];
+
+	if (!enough_memory(ARENAS * 2 * pages * page_size()))
+		return;
+	for (int i = 0; i < ARENAS; i++) {
+		arena[i] = arena_case(CASE_DEFAULT);
+		p[i] = page_block(arena[i], pages);
+		cowarena_snapshot_take(arena[i], 0);
+	}
+	for (size_t page = 0; page < pages; page += 2)
+		for (int i = 0; i < ARENAS; i++)
+			p[i][page * page_size()] = 1;
+	ck_assert_uint_lt(mappings_of_process(), mapping_limit() / 2 + 200);
+	for (int i = 0; i < ARENAS; i++)
+		cowarena_destroy(arena[i]);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("mappings");
+	TCase *tc = tcase_create("mappings");
+
+	tcase_add_test(tc, every_second_page);
+	tcase_add_test(tc, random_order);
+	tcase_add_test(tc, four_arenas);
+	suite_add_tcase(suite, tc);
+	return run_suite(suite);
+}
