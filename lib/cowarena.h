@@ -407,8 +407,9 @@ void *cowarena_view_at(const cowarena_view *view, const void *live);
 /*
  * Unmap a view. view: NULL does nothing.
  *
- * Returns: 0; or -1 with errno ESTALE when the snapshot was spoiled while the view was open: then
- * what was read through it may be wrong. The view is closed in either case.
+ * Returns: 0; or -1 with errno ESTALE when the snapshot was spoiled while the view was open, or the
+ * kernel refused to split the view's mapping: then what was read through it may be wrong. The view
+ * is closed in either case.
  */
 int cowarena_view_close(cowarena_view *view);
 

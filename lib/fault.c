@@ -30,27 +30,23 @@ struct wanted {
 	size_t first, n;
 };
 
-/* Make the open views' pages that still share this one their own. The page is locked and armed. */
-static void privatise(struct cowarena *arena, size_t page, uint64_t stamp)
+/* Make one page of a read-only view its own. */
+static bool split_sealed(struct cowarena_view *view, char *at, size_t size)
 {
-	for (struct cowarena_view *v = arena->timeline.views; v; v = v->next) {
-		if (v->snapshot->epoch < stamp || atomic_load(&v->snapshot->spoiled))
-			continue;
-		char *at = v->base + (page << arena->page_shift);
-		if (v->writable) {
-			os_touch(at);
-		} else if (v->poke_fd >= 0) {
-			os_poke(v->poke_fd, at, at, 1);
-		} else {
-			/* No other way to break the sharing of read-only memory: it is
-			   writable for this moment. */
-			size_t size = arena_page_size(arena);
-			os_protect(at, size, OS_READ_WRITE);
-			os_touch(at);
-			os_protect(at, size, OS_READ);
-		}
-		atomic_fetch_add_explicit(&v->touched, 1, memory_order_relaxed);
-	}
+	if (view->poke_fd >= 0 && os_poke(view->poke_fd, at, at, 1) == 0)
+		return true;
+	/* No other way to break the sharing: the page is writable for this moment. */
+	if (os_protect(at, size, OS_READ_WRITE))
+		return false;
+	os_touch(at);
+	return os_protect(at, size, OS_READ) == 0;
+}
+
+/* Whether the view still shares a page with this stamp. (Of a spoiled snapshot too: it does no harm, and
+   the two loops below must agree, while a snapshot may be spoiled in between.) */
+static bool shares(const struct cowarena_view *view, uint64_t stamp)
+{
+	return view->snapshot->epoch >= stamp;
 }
 
 static size_t views_sharing(struct cowarena *arena, uint64_t stamp)
@@ -58,8 +54,23 @@ static size_t views_sharing(struct cowarena *arena, uint64_t stamp)
 	size_t n = 0;
 
 	for (struct cowarena_view *v = arena->timeline.views; v; v = v->next)
-		n += v->snapshot->epoch >= stamp && !atomic_load(&v->snapshot->spoiled);
+		n += shares(v, stamp);
 	return n;
+}
+
+/* Make the open views' pages that still share this one their own. The page is locked and armed. */
+static void privatise(struct cowarena *arena, size_t page, uint64_t stamp)
+{
+	for (struct cowarena_view *v = arena->timeline.views; v; v = v->next) {
+		if (!shares(v, stamp))
+			continue;
+		char *at = v->base + (page << arena->page_shift);
+		if (!v->sealed)
+			os_touch(at);
+		else if (!split_sealed(v, at, arena_page_size(arena)))
+			atomic_store(&v->broken, true);
+		atomic_fetch_add_explicit(&v->touched, 1, memory_order_relaxed);
+	}
 }
 
 /*

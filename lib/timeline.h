@@ -39,8 +39,10 @@ struct cowarena_view {
 	struct cowarena_snapshot *snapshot;
 	char *base;
 	size_t pages;
-	int poke_fd; /* how a read-only view's pages are made private; -1 for a private view... */
 	bool writable;
+	bool sealed;         /* read-only from now on; until then it is being filled */
+	int poke_fd;         /* os_poke(), by which a sealed view's pages are made private; or -1 */
+	_Atomic bool broken; /* a page could not be made private: what it shows may be wrong */
 	_Atomic size_t touched; /* pages that are its own: charged to frames.held */
 	struct cowarena_view *next;
 };

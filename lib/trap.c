@@ -43,6 +43,7 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 /* Who had the signal before us; written before our handler is installed. */
 static struct sigaction previous;
 static _Atomic bool previous_spent; /* it was SA_RESETHAND, and has had its one call */
+static bool installed;
 
 /* Find the span of an address: its back end, NULL if there is none. */
 static void *lookup(uintptr_t address, bool inherited)
@@ -166,9 +167,11 @@ static int install(void)
 	/* Nothing may interrupt the handler: a signal handler of the application that writes
 	   to the arena would wait for the page that is locked below it. */
 	sigfillset(&ours.sa_mask);
-	sigaction(SIGSEGV, NULL, &now);
-	if (is_ours(&now)) /* it stayed in place under somebody else's, who has gone since */
+	/* Still there from earlier arenas: whoever installed over us since may call us as their previous
+	   handler. To call them as ours in turn would never end. */
+	if (installed)
 		return 0;
+	sigaction(SIGSEGV, NULL, &now);
 	previous = now;
 	atomic_store(&previous_spent, false);
 	sigaction(SIGSEGV, &ours, NULL);
@@ -177,6 +180,7 @@ static int install(void)
 		return error_set(
 		    EPERM, "the SIGSEGV handler was not accepted: if this is a sanitizer, set "
 			   "handle_segv=0 and allow_user_segv_handler=1 in its options");
+	installed = true;
 	return 0;
 }
 
@@ -189,6 +193,7 @@ static void uninstall(void)
 		if (atomic_load(&previous_spent))
 			previous.sa_handler = SIG_DFL;
 		sigaction(SIGSEGV, &previous, NULL);
+		installed = false;
 	}
 }
 

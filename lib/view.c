@@ -50,12 +50,21 @@ static void remove_view(struct cowarena *arena, struct cowarena_view *view)
 	frames_uncharge(&arena->frames, atomic_load(&view->touched));
 }
 
+/* The protection and what the handler knows of it change together: no handler is inside. */
+static bool seal(struct cowarena *arena, struct cowarena_view *view)
+{
+	gate_close(&arena->gate);
+	bool failed = os_protect(view->base, view->pages << arena->page_shift, OS_READ);
+	view->sealed = !failed;
+	gate_open(&arena->gate);
+	return failed;
+}
+
 /* Snapshot lock held. 0, or an errno. */
 static int open_locked(struct cowarena *arena, struct cowarena_view *view)
 {
 	struct filling f = {.view = view};
 	struct cowarena_snapshot *s = view->snapshot;
-	size_t bytes = view->pages << arena->page_shift;
 
 	if (atomic_load(&s->spoiled))
 		return ESTALE;
@@ -70,11 +79,11 @@ static int open_locked(struct cowarena *arena, struct cowarena_view *view)
 	s->views++;
 	timeline_each(arena, s, fill, &f);
 	atomic_fetch_add_explicit(&view->touched, f.filled, memory_order_relaxed);
-	if (f.failed || (!view->writable && os_protect(view->base, bytes, OS_READ))) {
+	if (!f.failed && !view->writable)
+		f.failed = seal(arena, view);
+	if (f.failed)
 		remove_view(arena, view);
-		return ENOMEM;
-	}
-	return 0;
+	return f.failed ? ENOMEM : 0;
 }
 
 cowarena_view *cowarena_view_open(cowarena_snapshot *s, unsigned flags)
@@ -140,7 +149,12 @@ int cowarena_view_close(cowarena_view *view)
 	remove_view(arena, view);
 	arena_unlock_snapshots(arena, &signals);
 	os_unmap(view->base, view->pages << arena->page_shift);
+	bool broken = atomic_load(&view->broken);
 	free(view);
+	if (broken)
+		return error_set(
+		    ESTALE, "the kernel refused to split off a page of the view, which may have "
+			    "shown newer data: raise vm.max_map_count");
 	errno = e;
 	return atomic_load(&s->spoiled) ? snapshot_usable(s) : 0;
 }

@@ -2,6 +2,7 @@
 /* test-view.c - contiguous pasts. */
 #include "config.h"
 
+#include "arena.h"
 #include "common.h"
 
 #include <errno.h>
@@ -102,6 +103,26 @@ START_TEST(views_keep_their_snapshot)
 	ck_assert_int_eq(cowarena_view_close(view), 0);
 	ck_assert_int_eq(cowarena_snapshot_release(snap), 0);
 	ck_assert_int_eq(cowarena_view_close(NULL), 0);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* Where /proc/self/mem is refused, read-only views are split another way. */
+START_TEST(without_poking)
+{
+	cowarena *arena = arena_case(_i);
+	char *p = page_block(arena, 64);
+
+	arena->poke_tried = true;
+	ck_assert_int_eq(arena->poke_fd, -1);
+	memset(p, 'a', 64 * page_size());
+	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+	memset(p, 'b', 8 * page_size());
+	cowarena_view *view = cowarena_view_open(snap, 0);
+	for (size_t i = 0; i < 64; i += 3)
+		p[i * page_size()] = 'c';
+	assert_filled(cowarena_view_at(view, p), 'a', 64 * page_size());
+	ck_assert_int_eq(cowarena_view_close(view), 0);
 	cowarena_destroy(arena);
 }
 END_TEST
@@ -254,6 +275,7 @@ int main(void)
 	tcase_add_loop_test(tc, private_views_stay, 0, CASES);
 	tcase_add_loop_test(tc, writes_to_a_private_view_stay_in_it, 0, CASES);
 	tcase_add_loop_test(tc, views_keep_their_snapshot, 0, CASES);
+	tcase_add_loop_test(tc, without_poking, 0, CASES);
 	tcase_add_loop_test(tc, a_list_walked_in_the_past, 0, CASES);
 	tcase_add_loop_test(tc, both_sides_write_at_once, 0, CASES);
 	tcase_add_loop_test(tc, opening_under_fire, 0, CASES);
