@@ -359,8 +359,9 @@ enum cowarena_diff_flags {
  * older snapshot are.
  *
  * older, newer: two snapshots of one arena, the older first; NULL as newer is the live heap.
- * Returns: 0, what fn returned if not 0; or -1 with errno EINVAL (NULL, two arenas, or the arguments
- * are swapped), ENOMEM, ESTALE (spoiled; if that happened meanwhile, what fn was told may be wrong).
+ * Returns: 0, what fn returned if not 0; or -1 with errno EINVAL (NULL, two arenas, or the
+ * arguments are swapped), ENOMEM, ESTALE (spoiled; if that happened meanwhile, what fn was told may
+ * be wrong).
  * Threads: against the live heap, what other threads write meanwhile may or may not be seen.
  * Cost: in the pages written between the two, whose contents are compared.
  */
@@ -454,7 +455,7 @@ enum cowarena_stats_flags {
 	COWARENA_STATS_JSON = 1 /* one JSON object instead of a table */
 };
 
-/* Print the statistics. Returns: 0; or -1 with errno EINVAL, or EIO when the stream has failed. */
+/* Print the statistics. Returns: 0; or -1 with errno EINVAL, or that of the stream. */
 int cowarena_stats_print(cowarena *arena, FILE *stream, unsigned flags);
 
 /*

@@ -112,6 +112,8 @@ int cowarena_stats_print(cowarena *arena, FILE *stream, unsigned flags)
 	if (cowarena_stats_get(arena, &s))
 		return -1;
 	bool json = flags & COWARENA_STATS_JSON;
+	int e = errno;
+	errno = 0;
 	const char *format = json ? "%s\"%s\": %" PRIu64 : "%s%-16s %15" PRIu64 "\n";
 	fprintf(stream, json ? "{\"engine\": \"%s\"" : "engine           %15s\n",
 		cowarena_engine_name(arena));
@@ -123,6 +125,7 @@ int cowarena_stats_print(cowarena *arena, FILE *stream, unsigned flags)
 	if (json)
 		fputs("}\n", stream);
 	if (ferror(stream))
-		return error_set(EIO, "the statistics could not be written");
+		return error_set(errno ? errno : EIO, "the statistics could not be written");
+	errno = e;
 	return 0;
 }
