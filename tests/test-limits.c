@@ -1,0 +1,514 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * test-limits.c - arenas that cannot be had: bad options, too little address space, files or
+ * descriptors; and what the limit of held memory costs (I7).
+ */
+#include "config.h"
+
+#include "arena.h"
+#include "common.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* No arena from these options: this errno, a message with these words. */
+static void refused(const struct cowarena_options *o, int errnum, const char *words)
+{
+	errno = 0;
+	cowarena *arena = cowarena_create(o);
+	ck_assert_msg(arena == NULL, "made in spite of \"%s\"", words);
+	ck_assert_msg(errno == errnum && strstr(cowarena_errmsg(), words),
+		      "errno %d, \"%s\", wanted %d and \"%s\"", errno, cowarena_errmsg(), errnum,
+		      words);
+}
+
+static void accepted(const struct cowarena_options *o, const char *engine)
+{
+	cowarena *arena = cowarena_create(o);
+
+	ck_assert_msg(arena != NULL, "%s", cowarena_errmsg());
+	ck_assert_str_eq(cowarena_engine_name(arena), engine);
+	int *p = cowarena_calloc(arena, 1, sizeof *p);
+	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	ck_assert(p && s);
+	*p = 1;
+	ck_assert_int_eq(cowarena_rollback(arena, s), 0);
+	ck_assert_int_eq(*p, 0);
+	cowarena_destroy(arena);
+}
+
+START_TEST(options_out_of_range)
+{
+	struct cowarena_options o = case_options(CASE_DEFAULT), good = o;
+
+#define WITH(field, value) (o = good, o.field = (value), &o)
+	refused(WITH(engine, 4), EINVAL, "options.engine");
+	refused(WITH(engine, UINT32_MAX), EINVAL, "options.engine");
+	for (unsigned flag = 4; flag; flag *= 2)
+		refused(WITH(flags, flag), EINVAL, "options.flags");
+	refused(WITH(limit_policy, 2), EINVAL, "options.limit_policy");
+	refused(WITH(capacity, SIZE_MAX), EINVAL, "options.capacity");
+	refused(WITH(capacity, SIZE_MAX / 2), EINVAL, "options.capacity");
+	refused(WITH(capacity, ((size_t)16 << 40) + 1), EINVAL, "options.capacity");
+	refused(WITH(held_limit, 1), EINVAL, "options.held_limit");
+	refused(WITH(held_limit, page_size() - 1), EINVAL, "options.held_limit");
+	refused(WITH(base, (void *)(uintptr_t)0x7e0000001000), EINVAL, "multiple of 2 MiB");
+	refused(WITH(base, (void *)1), EINVAL, "multiple of 2 MiB");
+	/* More than the processor has addresses. (ThreadSanitizer dies of the attempt.) */
+	if (!scaled(0, 0, 1))
+		refused(WITH(base, (void *)(uintptr_t)0x4000000000000000), ENOMEM, "");
+
+	accepted(&good, "sigsegv");
+	accepted(WITH(held_limit, page_size()), "sigsegv");
+	accepted(WITH(engine, COWARENA_ENGINE_SIGSEGV), "sigsegv");
+	accepted(WITH(engine, COWARENA_ENGINE_EAGER), "eager");
+	accepted(WITH(engine, COWARENA_ENGINE_UFFD), "sigsegv");
+	accepted(WITH(copy_ahead, 1), "sigsegv");
+	accepted(WITH(copy_ahead, SIZE_MAX), "sigsegv");
+	good.flags = COWARENA_STRICT_ENGINE;
+	refused(WITH(engine, COWARENA_ENGINE_UFFD), ENOTSUP, "COWARENA_ENGINE_SIGSEGV");
+	accepted(WITH(engine, COWARENA_ENGINE_SIGSEGV), "sigsegv");
+	accepted(WITH(engine, COWARENA_ENGINE_EAGER), "eager");
+	accepted(WITH(engine, COWARENA_ENGINE_AUTO), "sigsegv");
+	accepted(WITH(flags, COWARENA_STRICT_ENGINE | COWARENA_FAITHFUL), "sigsegv");
+	accepted(NULL, "sigsegv");
+}
+END_TEST
+
+START_TEST(options_of_other_versions)
+{
+	struct {
+		struct cowarena_options o;
+		char more[64];
+	} newer = {.o = case_options(CASE_DEFAULT)};
+	struct cowarena_options *o = &newer.o;
+
+	/* An older header: what it did not have is not looked at. */
+	o->limit_policy = 99;
+	o->base = (void *)1;
+	o->held_limit = 1;
+	for (size_t sz = 0; sz < sizeof o->sz; sz++) {
+		o->sz = sz;
+		refused(o, EINVAL, "COWARENA_OPTIONS_INIT");
+	}
+	o->sz = sizeof o->sz;
+	accepted(o, "sigsegv");
+	o->sz = offsetof(struct cowarena_options, held_limit);
+	accepted(o, "sigsegv");
+	o->sz = offsetof(struct cowarena_options, limit_policy);
+	refused(o, EINVAL, "options.held_limit");
+	o->held_limit = 0;
+	accepted(o, "sigsegv");
+	o->sz = sizeof *o;
+	refused(o, EINVAL, "options.limit_policy");
+	o->limit_policy = 0;
+	refused(o, EINVAL, "options.base");
+	o->base = NULL;
+
+	/* A newer one: fine, as long as it asks for nothing that we do not know. */
+	o->sz = sizeof newer;
+	accepted(o, "sigsegv");
+	o->sz = sizeof *o + 1;
+	accepted(o, "sigsegv");
+	for (size_t i = 0; i < sizeof newer.more; i++) {
+		newer.more[i] = 1;
+		o->sz = sizeof newer;
+		refused(o, EINVAL, PACKAGE_VERSION);
+		o->sz = sizeof *o + i; /* the last byte that counts is the one before */
+		accepted(o, "sigsegv");
+		newer.more[i] = 0;
+	}
+}
+END_TEST
+
+START_TEST(base_address)
+{
+	struct cowarena_options o = case_options(_i);
+	size_t room = (size_t)3 << 30, chunk = (size_t)2 << 20;
+	char *hole =
+	    mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	ck_assert(hole != MAP_FAILED);
+	munmap(hole, room);
+	o.base = hole + (chunk - (uintptr_t)hole % chunk);
+	cowarena *arena = cowarena_create(&o);
+	ck_assert_msg(arena != NULL, "%s", cowarena_errmsg());
+	char *p = page_block(arena, 1);
+	ck_assert(cowarena_contains(arena, o.base));
+	ck_assert(!cowarena_contains(arena, (char *)o.base - 1));
+	ck_assert(p > (char *)o.base && p < (char *)o.base + room);
+	*p = 1;
+
+	/* Taken, wholly or by a page at the end; nothing of it is harmed. */
+	refused(&o, EEXIST, "options.base");
+	o.base = (char *)o.base - ((size_t)512 << 20);
+	refused(&o, EEXIST, "options.base");
+	ck_assert_int_eq(*p, 1);
+	cowarena_destroy(arena);
+	o.base = (char *)o.base + ((size_t)512 << 20);
+	accepted(&o, _i == CASE_EAGER ? "eager" : "sigsegv");
+}
+END_TEST
+
+/* ---- limits of the process; in children, as Check itself cannot live with them ---- */
+
+struct limit {
+	int resource;
+	rlim_t bytes;
+	bool defaults; /* no options at all */
+	int errnum;    /* 0: an arena is made */
+	const char *words;
+};
+
+#define GIB ((rlim_t)1 << 30)
+
+static const struct limit limits[] = {
+    {RLIMIT_FSIZE, 1 << 20, false, EFBIG, "ulimit -f"},
+    {RLIMIT_FSIZE, GIB, false, EFBIG, "ulimit -f"}, /* the bookkeeping comes on top */
+    {RLIMIT_FSIZE, 0, false, EFBIG, "ulimit -f"},
+    {RLIMIT_FSIZE, 2 * GIB, false, 0, ""},
+    /* A default capacity is as much as is to be had, not less than 1 GiB. */
+    {RLIMIT_FSIZE, 1 << 20, true, EFBIG, "ulimit -f"},
+    {RLIMIT_FSIZE, 3 * GIB, true, 0, ""},
+    {RLIMIT_NOFILE, 0, false, EMFILE, "ulimit -n"},
+    {RLIMIT_NOFILE, 0, true, EMFILE, "ulimit -n"},
+    {RLIMIT_AS, GIB / 2, false, ENOMEM, "ulimit -v"},
+    {RLIMIT_AS, GIB / 2, true, ENOMEM, "ulimit -v"},
+    {RLIMIT_AS, 4 * GIB, false, 0, ""},
+    {RLIMIT_AS, 4 * GIB, true, 0, ""},
+};
+
+static void create_limited(void *arg)
+{
+	const struct limit *l = arg;
+	struct cowarena_options o = case_options(CASE_DEFAULT);
+
+	signal(SIGXFSZ, SIG_DFL);
+	struct rlimit r;
+	if (getrlimit(l->resource, &r))
+		_exit(2);
+	r.rlim_cur = l->bytes;
+	if (setrlimit(l->resource, &r))
+		_exit(2);
+	for (int i = 0; i < 3; i++) { /* a failure leaves nothing behind */
+		cowarena *arena = cowarena_create(l->defaults ? NULL : &o);
+		if (!arena) {
+			int e = errno;
+			fprintf(stderr, "errno %d, \"%s\"\n", e, cowarena_errmsg());
+			_exit(e == l->errnum && strstr(cowarena_errmsg(), l->words) ? 0 : 3);
+		}
+		if (l->errnum)
+			_exit(4);
+		int *p = cowarena_calloc(arena, 1, sizeof *p);
+		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		if (!p || !s)
+			_exit(5);
+		*p = 1;
+		if (cowarena_rollback(arena, s) || *p)
+			_exit(6);
+		cowarena_destroy(arena);
+	}
+}
+
+START_TEST(limits_of_the_process)
+{
+	struct limit l = limits[_i];
+	char *said;
+
+	/* Sanitizers and Valgrind want more address space than any limit leaves them. */
+	if (l.resource == RLIMIT_AS && scaled(0, 0, 1))
+		return;
+	int status = in_child(create_limited, &l, &said);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %#x: %s", status,
+		      said);
+	free(said);
+}
+END_TEST
+
+/* Address space runs out later. Each call is refused, and nothing has happened. */
+static void squeezed(void *arg)
+{
+	struct cowarena_options o = case_options(*(int *)arg);
+	cowarena *arena = cowarena_create(&o);
+	size_t n = 5000; /* more than half of what frames are reserved by */
+	char *p = page_block(arena, n), *copy = malloc(page_size());
+	struct rlimit was;
+
+	memset(p, 1, n * page_size());
+	getrlimit(RLIMIT_AS, &was);
+#define DEMAND(condition) (condition) ? (void)0 : (fprintf(stderr, "%s\n", #condition), _exit(2))
+#define SQUEEZE() setrlimit(RLIMIT_AS, &(struct rlimit){1 << 20, was.rlim_max})
+	SQUEEZE();
+	errno = 0;
+	DEMAND(!cowarena_snapshot_take(arena, 0));
+	DEMAND(errno == ENOMEM && strstr(cowarena_errmsg(), "ulimit -v"));
+	DEMAND(stats_of(arena).snapshots_taken == 0 && stats_of(arena).snapshots_live == 0);
+	memset(p, 2, n * page_size());
+	setrlimit(RLIMIT_AS, &was);
+	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	DEMAND(s && cowarena_snapshot_id(s) == 1);
+	memset(p, 3, n * page_size());
+	SQUEEZE();
+	errno = 0;
+	DEMAND(cowarena_rollback(arena, s) == -1 && errno == ENOMEM && *cowarena_errmsg());
+	DEMAND(p[0] == 3 && p[n * page_size() - 1] == 3);
+	setrlimit(RLIMIT_AS, &was);
+	cowarena_snapshot *t = cowarena_snapshot_take(arena, 0);
+	DEMAND(t);
+	memset(p, 4, n * page_size());
+
+	SQUEEZE();
+	errno = 0;
+	DEMAND(!cowarena_view_open(s, 0) && errno == ENOMEM && *cowarena_errmsg());
+	DEMAND(cowarena_snapshot_release(t) == 0); /* it has no views */
+	DEMAND(cowarena_snapshot_read(s, copy, p, page_size()) == 0 && copy[1] == 2);
+	setrlimit(RLIMIT_AS, &was);
+	DEMAND(cowarena_view_open(s, 0));
+	DEMAND(cowarena_rollback(arena, s) == 0 && p[0] == 2 && p[n * page_size() - 1] == 2);
+	cowarena_destroy(arena);
+	free(copy);
+}
+
+START_TEST(address_space_runs_out)
+{
+	char *said;
+
+	if (scaled(0, 0, 1))
+		return;
+	int status = in_child(squeezed, &_i, &said);
+	ck_assert_msg(status == 0, "status %#x: %s", status, said);
+	free(said);
+}
+END_TEST
+
+/* Descriptors and mappings that a refusal could have left behind. */
+static size_t open_descriptors(void)
+{
+	size_t n = 0;
+
+	for (int fd = 0; fd < 1000; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+START_TEST(nothing_is_left)
+{
+	struct cowarena_options o = case_options(_i);
+	cowarena *first = cowarena_create(&o);
+	size_t before = open_descriptors();
+
+	for (int i = 0; i < 20; i++) {
+		o.base = first->base;
+		refused(&o, EEXIST, "options.base");
+		o.base = NULL;
+		cowarena *arena = cowarena_create(&o);
+		ck_assert_ptr_nonnull(arena);
+		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		ck_assert_ptr_nonnull(cowarena_view_open(s, 0));
+		cowarena_destroy(arena);
+	}
+	ck_assert_uint_eq(open_descriptors(), before);
+	cowarena_destroy(first);
+	ck_assert_uint_eq(open_descriptors(), before - 1);
+}
+END_TEST
+
+/* ---- the limit of held memory ---- */
+
+#define PAGES 10
+
+static int see_nothing(void *ctx, const void *start, size_t len)
+{
+	(void)ctx, (void)start, (void)len;
+	return 0;
+}
+
+static void stale(bool failed, const char *what)
+{
+	ck_assert_msg(failed && errno == ESTALE, "%s: errno %d", what, errno);
+	ck_assert_msg(strstr(cowarena_errmsg(), "options.held_limit"), "%s: \"%s\"", what,
+		      cowarena_errmsg());
+	cowarena_strdup(NULL, NULL); /* another message */
+	errno = 0;
+}
+
+static void spoiled(cowarena *arena, cowarena_snapshot *s, cowarena_snapshot *good, char *p)
+{
+	char byte;
+
+	errno = 0;
+	stale(cowarena_snapshot_read(s, &byte, p, 1) == -1, "read");
+	stale(!cowarena_snapshot_root(s), "root");
+	stale(cowarena_rollback(arena, s) == -1, "rollback");
+	stale(!cowarena_view_open(s, 0), "view");
+	stale(!cowarena_view_open(s, COWARENA_VIEW_PRIVATE), "private view");
+	stale(cowarena_diff(s, NULL, see_nothing, NULL) == -1, "diff with the live heap");
+	if (good && cowarena_snapshot_id(good) < cowarena_snapshot_id(s))
+		stale(cowarena_diff(good, s, see_nothing, NULL) == -1, "diff, as newer");
+	else if (good)
+		stale(cowarena_diff(s, good, see_nothing, NULL) == -1, "diff, as older");
+	ck_assert_uint_ge(cowarena_snapshot_id(s), 1);
+}
+
+static void all_bytes(const char *p, char is, const char *when)
+{
+	for (size_t i = 0; i < PAGES * page_size(); i++)
+		if (p[i] != is)
+			ck_abort_msg("%s: byte %zu is %d, not %d", when, i, p[i], is);
+}
+
+static void good_copy(cowarena_snapshot *s, const char *p, char is)
+{
+	char *copy = malloc(PAGES * page_size());
+
+	ck_assert_msg(!cowarena_snapshot_read(s, copy, p, PAGES * page_size()), "%s",
+		      cowarena_errmsg());
+	all_bytes(copy, is, "in the snapshot");
+	free(copy);
+}
+
+/* Two snapshots that share nothing, and room for one and a half. */
+START_TEST(held_limit)
+{
+	struct cowarena_options o = case_options(_i % 2);
+	bool drop_oldest = _i & 2;
+
+	o.held_limit = (PAGES + PAGES / 2) * page_size();
+	o.limit_policy = drop_oldest ? COWARENA_LIMIT_DROP_OLDEST : COWARENA_LIMIT_FAIL_NEWEST;
+	cowarena *arena = cowarena_create(&o);
+	char *p = page_block(arena, PAGES);
+	size_t bytes = PAGES * page_size();
+
+	memset(p, 1, bytes);
+	cowarena_snapshot *a = cowarena_snapshot_take(arena, 0);
+	memset(p, 2, bytes);
+	cowarena_snapshot *b = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *bad = drop_oldest ? a : b, *good = drop_oldest ? b : a;
+	cowarena_view *view = cowarena_view_open(bad, 0);
+	/* (The older one's view has pages of its own; then the limit is nearer, not different.) */
+	if (!view) {
+		ck_assert_int_eq(errno, ENOMEM);
+		ck_assert_ptr_nonnull(strstr(cowarena_errmsg(), "options.held_limit"));
+	}
+	memset(p, 3, bytes);
+	all_bytes(p, 3, "live");
+	spoiled(arena, bad, good, p);
+	good_copy(good, p, drop_oldest ? 2 : 1);
+	ck_assert_uint_le(stats_of(arena).held_bytes_peak, o.held_limit);
+	ck_assert_uint_eq(stats_of(arena).snapshots_live, 2);
+	if (view) {
+		errno = 0;
+		ck_assert_int_eq(cowarena_snapshot_release(bad), -1);
+		ck_assert_int_eq(errno, EBUSY);
+		stale(cowarena_view_close(view) == -1, "closing a view");
+	}
+	ck_assert_int_eq(cowarena_snapshot_release(bad), 0);
+	ck_assert_uint_eq(stats_of(arena).snapshots_live, 1);
+
+	/* Life goes on: the other one still rolls back, and a new one is as good as any. */
+	ck_assert_msg(!cowarena_rollback(arena, good), "%s", cowarena_errmsg());
+	all_bytes(p, drop_oldest ? 2 : 1, "rolled back");
+	ck_assert_int_eq(cowarena_snapshot_release(good), 0);
+	ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+	cowarena_snapshot *c = cowarena_snapshot_take(arena, 0);
+	memset(p, 4, bytes);
+	good_copy(c, p, drop_oldest ? 2 : 1);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* One snapshot alone that comes to need more than the limit: it goes, whatever the policy. */
+START_TEST(held_limit_of_one)
+{
+	struct cowarena_options o = case_options(_i % 2);
+
+	o.held_limit = (PAGES - 1) * page_size();
+	o.limit_policy = _i & 2 ? COWARENA_LIMIT_DROP_OLDEST : COWARENA_LIMIT_FAIL_NEWEST;
+	cowarena *arena = cowarena_create(&o);
+	char *p = page_block(arena, PAGES);
+	memset(p, 1, PAGES * page_size());
+	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+
+	memset(p, 2, (PAGES - 1) * page_size());
+	good_copy(s, p, 1); /* exactly full is not too much */
+	ck_assert_uint_eq(stats_of(arena).held_bytes, o.held_limit);
+	memset(p, 3, PAGES * page_size());
+	all_bytes(p, 3, "live");
+	spoiled(arena, s, NULL, p);
+	ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+	ck_assert_uint_eq(stats_of(arena).held_bytes_peak, o.held_limit);
+	ck_assert_int_eq(cowarena_snapshot_release(s), 0);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* By prepare_write and by rollback, which meet the limit in ordinary code. */
+START_TEST(held_limit_without_faults)
+{
+	struct cowarena_options o = case_options(_i);
+
+	o.held_limit = PAGES * page_size();
+	cowarena *arena = cowarena_create(&o);
+	char *p = page_block(arena, PAGES + 1);
+	memset(p, 1, (PAGES + 1) * page_size());
+	cowarena_snapshot *a = cowarena_snapshot_take(arena, 0);
+	ck_assert_int_eq(cowarena_prepare_write(arena, p, (PAGES + 1) * page_size()), 0);
+	spoiled(arena, a, NULL, p);
+	all_bytes(p, 1, "prepared");
+	ck_assert_int_eq(cowarena_snapshot_release(a), 0);
+
+	/* Rolling back to a needs frames for b, which is the newest, and pays. */
+	a = cowarena_snapshot_take(arena, 0);
+	memset(p, 2, PAGES * page_size());
+	cowarena_snapshot *b = cowarena_snapshot_take(arena, 0);
+	ck_assert_msg(!cowarena_rollback(arena, a), "%s", cowarena_errmsg());
+	all_bytes(p, 1, "rolled back");
+	spoiled(arena, b, a, p);
+	good_copy(a, p, 1);
+	ck_assert_int_eq(cowarena_snapshot_release(b), 0);
+	ck_assert_int_eq(cowarena_snapshot_release(a), 0);
+	ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+
+	/* Under the other policy a itself would pay: then nothing is rolled back. */
+	cowarena_destroy(arena);
+	o.limit_policy = COWARENA_LIMIT_DROP_OLDEST;
+	arena = cowarena_create(&o);
+	p = page_block(arena, PAGES);
+	memset(p, 1, PAGES * page_size());
+	a = cowarena_snapshot_take(arena, 0);
+	memset(p, 2, PAGES * page_size());
+	b = cowarena_snapshot_take(arena, 0);
+	errno = 0;
+	stale(cowarena_rollback(arena, a) == -1, "rollback at the limit");
+	all_bytes(p, 2, "not rolled back");
+	good_copy(b, p, 2);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("limits");
+	TCase *options = tcase_create("options"), *process = tcase_create("process");
+	TCase *held = tcase_create("held memory");
+
+	tcase_add_test(options, options_out_of_range);
+	tcase_add_test(options, options_of_other_versions);
+	tcase_add_loop_test(options, base_address, 0, CASES);
+	suite_add_tcase(suite, options);
+	tcase_add_loop_test(process, limits_of_the_process, 0, sizeof limits / sizeof *limits);
+	tcase_add_loop_test(process, address_space_runs_out, 0, CASES);
+	tcase_add_loop_test(process, nothing_is_left, 0, CASES);
+	suite_add_tcase(suite, process);
+	tcase_add_loop_test(held, held_limit, 0, 4);
+	tcase_add_loop_test(held, held_limit_of_one, 0, 4);
+	tcase_add_loop_test(held, held_limit_without_faults, 0, 2);
+	suite_add_tcase(suite, held);
+	return run_suite(suite);
+}
