@@ -134,7 +134,10 @@ void *os_map_private(size_t n, int fd)
 
 void os_unmap(void *p, size_t n)
 {
+	int e = errno;
+
 	munmap(p, n);
+	errno = e;
 }
 
 int os_protect(void *p, size_t n, enum os_protection protection)
@@ -160,10 +163,13 @@ TRACK_UNSEEN void os_touch(void *p)
 
 void os_populate(void *p, size_t n)
 {
+	int e = errno;
+
 	/* Before Linux 5.14: by hand, and changing nothing, as the range may be in use already. */
 	if (madvise(p, n, MADV_POPULATE_WRITE) && errno == EINVAL)
 		for (size_t i = 0; i < n; i += os_page_size())
 			os_touch((char *)p + i);
+	errno = e;
 }
 
 int os_keep_from_children(void *p, size_t n)
@@ -214,8 +220,11 @@ int os_poke(int fd, void *p, const void *bytes, size_t n)
 
 void os_close(int fd)
 {
+	int e = errno;
+
 	if (fd >= 0)
 		close(fd);
+	errno = e;
 }
 
 /* ---- signals ---- */
@@ -275,39 +284,54 @@ void os_resend_signal(int signo, siginfo_t *info)
 
 void os_write_stderr(const char *text, size_t n)
 {
+	int e = errno;
+
 	while (n) {
 		ssize_t done = syscall(SYS_write, STDERR_FILENO, text, n);
 		if (done <= 0 && errno != EINTR)
-			return;
+			break;
 		if (done > 0) {
 			text += done;
 			n -= (size_t)done;
 		}
 	}
+	errno = e;
 }
 
 /* ---- waiting and time ---- */
 
+/* To find that the value has changed meanwhile is no failure, and must not show in errno. */
+static void futex(_Atomic uint32_t *word, int operation, uint32_t value)
+{
+	int e = errno;
+
+	syscall(SYS_futex, word, operation, value, NULL, NULL, 0);
+	errno = e;
+}
+
 void os_wait(_Atomic uint32_t *word, uint32_t value)
 {
-	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+	futex(word, FUTEX_WAIT_PRIVATE, value);
 }
 
 void os_wake_one(_Atomic uint32_t *word)
 {
-	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	futex(word, FUTEX_WAKE_PRIVATE, 1);
 }
 
 void os_wake_all(_Atomic uint32_t *word)
 {
-	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+	futex(word, FUTEX_WAKE_PRIVATE, INT_MAX);
 }
 
 void os_nap(void)
 {
+	int e = errno;
+
 	/* Not sched_yield(): it would never let a thread of lower real-time priority run. */
 	syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &(struct timespec){.tv_nsec = NAP_NS},
 		NULL);
+	errno = e;
 }
 
 uint64_t os_now(void)

@@ -5,7 +5,8 @@
  * To port the library is to write another os-NAME.c. Nothing else in lib/ includes a system header
  * for memory, signals or threads of the kernel, and no file but os-*.c has an #ifdef for a system.
  *
- * Conventions: 0 or a pointer on success; -1 or NULL with errno set on failure. Lengths and
+ * Conventions: 0 or a pointer on success; -1 or NULL with errno set on failure; a function that
+ * returns nothing leaves errno as it was. Lengths and
  * addresses are multiples of os_page_size() unless said otherwise.
  *
  * [fault path] marks what the fault handler calls: such a function is async-signal-safe, allocates

@@ -69,8 +69,10 @@ static int open_locked(struct cowarena *arena, struct cowarena_view *view)
 	if (atomic_load(&s->spoiled))
 		return ESTALE;
 	if (!view->writable && !arena->poke_tried) {
+		int e = errno;
 		arena->poke_tried = true;
 		arena->poke_fd = os_poke_open();
+		errno = e; /* there is another way */
 	}
 	view->poke_fd = arena->poke_fd;
 	/* From here on the handler looks after pages that change; those that have changed are

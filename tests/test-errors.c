@@ -317,14 +317,15 @@ START_TEST(success_keeps_errno_among_threads)
 {
 	cowarena *arena = arena_case(_i);
 	pthread_t thread[4];
-	void *step;
+	void *step, *bad = NULL;
 
 	for (int i = 0; i < 4; i++)
 		ck_assert_int_eq(pthread_create(&thread[i], NULL, errno_is_kept, arena), 0);
 	for (int i = 0; i < 4; i++) {
 		pthread_join(thread[i], &step);
-		ck_assert_msg(!step, "errno changed by %s", (char *)step);
+		bad = step ? step : bad;
 	}
+	ck_assert_msg(!bad, "errno changed by %s", (char *)bad);
 	cowarena_destroy(arena);
 }
 END_TEST
