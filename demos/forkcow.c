@@ -615,6 +615,9 @@ int main(int argc, char **argv)
 	make_trace(&plan, pattern);
 
 	/* The kernel first: a fork has to copy page tables, and the arena's are not its business. */
+	/* Pages of program text that the kernel takes back would count as faults of the trace. It is only
+	   likely on a machine short of memory; so if the limit of locked memory forbids this, go on. */
+	mlockall(MCL_CURRENT);
 	struct side kernel = {.plan = &plan, .ops = &fork_ops, .base = map_region(&plan)};
 	fill(&plan, kernel.base);
 	play(&kernel);
