@@ -17,20 +17,27 @@
 #define CAPACITY_DEFAULT ((size_t)64 << 30)
 #define CAPACITY_DEFAULT_MIN ((size_t)1 << 30)
 
-static const struct engine *choose_engine(const struct cowarena_options *o)
+/*
+ * Open the engine that was asked for, or the next best: whether one works here is found out by
+ * trying. -1 with errno and message of the one that was asked for.
+ */
+static int open_engine(struct cowarena *arena, const struct cowarena_options *o)
 {
-	switch (o->engine) {
-	case COWARENA_ENGINE_EAGER:
-		return &engine_eager;
-	case COWARENA_ENGINE_UFFD:
+	static const struct engine *const choices[][2] = {
+	    [COWARENA_ENGINE_AUTO] = {&engine_mprotect},
+	    [COWARENA_ENGINE_SIGSEGV] = {&engine_mprotect},
+	    [COWARENA_ENGINE_UFFD] = {&engine_uffd, &engine_mprotect},
+	    [COWARENA_ENGINE_EAGER] = {&engine_eager},
+	};
+
+	for (int i = 0; i < 2 && choices[o->engine][i]; i++) {
+		arena->engine = choices[o->engine][i];
+		if (!arena->engine->open || arena->engine->open(arena) == 0)
+			return 0;
 		if (o->flags & COWARENA_STRICT_ENGINE)
-			return error_null(
-			    ENOTSUP, "engine uffd is not in this version: use COWARENA_ENGINE_AUTO "
-				     "or COWARENA_ENGINE_SIGSEGV");
-		return &engine_mprotect;
-	default:
-		return &engine_mprotect;
+			break;
 	}
+	return -1;
 }
 
 static int map_failed(size_t capacity, void *base)
@@ -90,11 +97,9 @@ static int map_any(struct cowarena *arena, const struct cowarena_options *o)
 cowarena *cowarena_create(const struct cowarena_options *options)
 {
 	struct cowarena_options o;
+	int before = errno;
 
 	if (options_read(&o, options))
-		return NULL;
-	const struct engine *engine = choose_engine(&o);
-	if (!engine)
 		return NULL;
 	struct cowarena *arena = aligned_alloc(_Alignof(struct cowarena), sizeof *arena);
 	if (!arena)
@@ -104,8 +109,7 @@ cowarena *cowarena_create(const struct cowarena_options *options)
 	arena->flags = o.flags;
 	arena->limit_policy = o.limit_policy;
 	arena->copy_ahead = o.copy_ahead;
-	arena->engine = engine;
-	arena->fd = arena->poke_fd = -1;
+	arena->fd = arena->poke_fd = arena->uffd = -1;
 	arena->mapping_limit = os_mapping_limit();
 	atomic_store(&arena->timeline.epoch, 1);
 
@@ -119,15 +123,16 @@ cowarena *cowarena_create(const struct cowarena_options *options)
 	arena->trap = trap_add(arena->base, arena->reserved, fault_handle, arena);
 	if (!arena->trap)
 		goto no_trap;
-	if (engine->open && engine->open(arena))
+	if (open_engine(arena, &o))
 		goto no_engine;
 	if (heap_init(arena))
 		goto no_heap;
+	errno = before; /* a second choice, taken, is no failure */
 	return arena;
 
 no_heap:
-	if (engine->close)
-		engine->close(arena);
+	if (arena->engine->close)
+		arena->engine->close(arena);
 no_engine:
 	trap_remove(arena->trap);
 no_trap:
@@ -151,6 +156,7 @@ void cowarena_destroy(cowarena *arena)
 		   place, and locks may be held by threads that are not. */
 		trap_remove(arena->trap);
 		os_close(arena->poke_fd);
+		os_close(arena->uffd);
 		os_close(arena->fd);
 		free(arena);
 		errno = e;

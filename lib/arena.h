@@ -44,6 +44,7 @@ struct cowarena {
 	_Atomic size_t pages; /* in use: the high-water mark */
 	size_t committed;     /* in pages */
 
+	int uffd; /* the uffd engine's descriptor */
 	/* What the mprotect engine counts: borders between armed and writable pages. */
 	_Atomic long borders;
 	size_t mapping_limit;

@@ -63,13 +63,13 @@
  *   Cause:   a thread whose stack lies in an armed page has nowhere to put the signal frame.
  *   Cure:    keep stacks, alternate signal stacks and thread-local storage out of arenas.
  *
- * SIGSEGV
+ * SIGSEGV, SIGBUS
  *   Symptom: the process is killed by the first write after a snapshot.
- *   Cause:   the writing thread blocks SIGSEGV, or another handler was installed over ours and
- *            does not pass faults on.
- *   Cure:    leave SIGSEGV unblocked in threads that write to an arena; install other handlers
- *            before the first arena is created: ours passes foreign faults on to them.
- *   In gdb: handle SIGSEGV nostop noprint pass; and call cowarena_prepare_write() before setting
+ *   Cause:   the writing thread blocks SIGSEGV (engine uffd: SIGBUS), or another handler was
+ *            installed over ours and does not pass faults on.
+ *   Cure:    leave these unblocked in threads that write to an arena; install other handlers before
+ *            the first arena is created: ours passes foreign faults on to them.
+ *   In gdb: handle SIGSEGV SIGBUS nostop noprint pass; and call cowarena_prepare_write() before setting
  *   a variable that lies in an armed page.
  *
  * ============================================================================================
@@ -111,7 +111,7 @@ typedef struct cowarena_view cowarena_view;
 enum cowarena_engine {
 	COWARENA_ENGINE_AUTO = 0,    /* the best one that this system allows */
 	COWARENA_ENGINE_SIGSEGV = 1, /* mprotect(2) and SIGSEGV; works everywhere */
-	COWARENA_ENGINE_UFFD = 2,    /* userfaultfd(2) write-protection; not in this version */
+	COWARENA_ENGINE_UFFD = 2,    /* userfaultfd(2) write-protection; Linux 5.19 or later */
 	COWARENA_ENGINE_EAGER = 3    /* copies the whole heap at each snapshot; the tests' oracle */
 };
 
@@ -161,10 +161,11 @@ struct cowarena_options {
  *	ENOMEM   no room for the address range (capacity, RLIMIT_AS)
  *	EEXIST   something is mapped at `base` already
  *	EFBIG    RLIMIT_FSIZE is below the capacity
- *	EMFILE, ENFILE  no file descriptor left (an arena holds one)
+ *	EMFILE, ENFILE  no file descriptor left (an arena holds one, with engine uffd two)
  *	ENOSYS   memfd_create(2) is not to be had
- *	EPERM    a SIGSEGV handler cannot be installed (a sanitizer forbids it)
- * Cost: a few system calls. The first arena installs the SIGSEGV handler. Since: 0.1
+ *	EPERM    a signal handler cannot be installed (a sanitizer forbids it); userfaultfd(2) is
+ *		 forbidden, and COWARENA_STRICT_ENGINE
+ * Cost: a few system calls. The first arena installs handlers for SIGSEGV and SIGBUS. Since: 0.1
  */
 cowarena *cowarena_create(const struct cowarena_options *options);
 
@@ -177,7 +178,8 @@ cowarena *cowarena_create(const struct cowarena_options *options);
 void cowarena_destroy(cowarena *arena);
 
 /*
- * The name of the engine that serves the arena: "sigsegv" or "eager".
+ * The name of the engine that serves the arena: "sigsegv", "uffd" or "eager". When it is not the
+ * one that was asked for, cowarena_errmsg() said why right after cowarena_create().
  *
  * Returns: a static string; NULL with errno EINVAL when arena is NULL.
  * Signals: safe. Since: 0.1

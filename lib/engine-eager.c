@@ -10,14 +10,19 @@
 
 #include "arena.h"
 
+static int commit(struct cowarena *arena, size_t first, size_t n, bool armed)
+{
+	return engine_mprotect.commit(arena, first, n, armed);
+}
+
 static int arm(struct cowarena *arena, size_t first, size_t n)
 {
-	return os_protect(arena_address(arena, first), n << arena->page_shift, OS_READ);
+	return engine_mprotect.arm(arena, first, n);
 }
 
 static int disarm(struct cowarena *arena, size_t first, size_t n)
 {
-	if (os_protect(arena_address(arena, first), n << arena->page_shift, OS_READ_WRITE))
+	if (commit(arena, first, n, false))
 		return -1;
 	pagetable_mark_dirty(&arena->table, first, n, arena->pages);
 	return 0;
@@ -33,6 +38,7 @@ const struct engine engine_eager = {
     .name = "eager",
     .copies_at_cut = true,
     .merge_gap = SIZE_MAX,
+    .commit = commit,
     .arm = arm,
     .disarm = disarm,
     .mappings = mappings,

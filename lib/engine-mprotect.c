@@ -21,9 +21,19 @@
 
 #define WIDTH_MAX ((size_t)1 << 32) /* wider than any heap */
 
+static int protect(struct cowarena *arena, size_t first, size_t n, enum os_protection protection)
+{
+	return os_protect(arena_address(arena, first), n << arena->page_shift, protection);
+}
+
+static int commit(struct cowarena *arena, size_t first, size_t n, bool armed)
+{
+	return protect(arena, first, n, armed ? OS_READ : OS_READ_WRITE);
+}
+
 static int arm(struct cowarena *arena, size_t first, size_t n)
 {
-	return os_protect(arena_address(arena, first), n << arena->page_shift, OS_READ);
+	return protect(arena, first, n, OS_READ);
 }
 
 static void armed_all(struct cowarena *arena)
@@ -33,7 +43,7 @@ static void armed_all(struct cowarena *arena)
 
 static int disarm(struct cowarena *arena, size_t first, size_t n)
 {
-	if (os_protect(arena_address(arena, first), n << arena->page_shift, OS_READ_WRITE))
+	if (protect(arena, first, n, OS_READ_WRITE))
 		return -1;
 	size_t pages = atomic_load_explicit(&arena->pages, memory_order_relaxed);
 	long grown = pagetable_mark_dirty(&arena->table, first, n, pages);
@@ -65,6 +75,7 @@ static size_t mappings(struct cowarena *arena)
 const struct engine engine_mprotect = {
     .name = "sigsegv",
     .merge_gap = 64, /* arming costs 0.06 us a page, a call that splits and merges mappings 4 us */
+    .commit = commit,
     .arm = arm,
     .armed_all = armed_all,
     .disarm = disarm,

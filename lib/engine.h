@@ -30,6 +30,9 @@ struct engine {
 	int (*open)(struct cowarena *arena);
 	void (*close)(struct cowarena *arena);
 
+	/* Make pages accessible for the first time: writable, or armed. -1 with errno. */
+	int (*commit)(struct cowarena *arena, size_t first, size_t n, bool armed);
+
 	/* Arm a range, of which some pages may be armed already. Gate closed. On return no
 	   thread can write there without a fault. -1 with errno: then any part of the range may
 	   be armed. */
@@ -50,6 +53,6 @@ struct engine {
 	size_t (*mappings)(struct cowarena *arena);
 };
 
-extern const struct engine engine_mprotect, engine_eager;
+extern const struct engine engine_mprotect, engine_uffd, engine_eager;
 
 #endif

@@ -81,6 +81,22 @@ int os_poke(int fd, void *p, const void *bytes, size_t n);
 
 void os_close(int fd);
 
+/* ---- userfaultfd, write-protect mode (os-linux-uffd.c) ---- */
+
+/*
+ * A descriptor that delivers write faults on registered ranges as SIGBUS to the thread that writes.
+ * Tried out: on shared memory, touched and untouched. -1 with errno: ENOSYS (the kernel has no
+ * userfaultfd), EPERM (a sandbox or the administrator forbids it), ENOTSUP (it cannot protect shared
+ * memory).
+ */
+int os_uffd_open(void);
+
+int os_uffd_register(int fd, void *p, size_t n);
+
+/* Protect a range of a registered one, or lift its protection. [fault path]
+   Post: as os_protect(). */
+int os_uffd_protect(int fd, void *p, size_t n, bool protect);
+
 /* ---- signals ---- */
 
 /* Block every signal in this thread, but those that a wrong instruction raises at once. */

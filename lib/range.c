@@ -60,9 +60,10 @@ int range_grow(struct cowarena *arena, size_t bytes)
 		size_t want =
 		    round_up(pages << arena->page_shift, ARENA_CHUNK) >> arena->page_shift;
 		char *from = arena_address(arena, arena->committed);
-		size_t n = (want - arena->committed) << arena->page_shift;
-		if (pagetable_commit(&arena->table, want) || os_dump(from, n, true) ||
-		    os_protect(from, n, faithful ? OS_READ : OS_READ_WRITE))
+		size_t n = want - arena->committed;
+		if (pagetable_commit(&arena->table, want) ||
+		    os_dump(from, n << arena->page_shift, true) ||
+		    arena->engine->commit(arena, arena->committed, n, faithful))
 			return error_set(ENOMEM, "no memory to grow the heap (%s)",
 					 strerror(errno));
 		arena->committed = want;

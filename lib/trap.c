@@ -40,10 +40,18 @@ static _Atomic size_t spans;
 /* Protects adding and removing, and the installed action. Never taken by the handler. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
-/* Who had the signal before us; written before our handler is installed. */
-static struct sigaction previous;
-static _Atomic bool previous_spent; /* it was SA_RESETHAND, and has had its one call */
-static bool installed;
+/* mprotect faults arrive as SIGSEGV, userfaultfd's as SIGBUS. */
+enum { SEGV, BUS, SIGNALS };
+static const struct {
+	int signo, code; /* as a fault of ours has them */
+} ours[SIGNALS] = {{SIGSEGV, SEGV_ACCERR}, {SIGBUS, BUS_ADRERR}};
+
+/* Who had a signal before us; written before our handler is installed. */
+static struct {
+	struct sigaction action;
+	_Atomic bool spent; /* it was SA_RESETHAND, and has had its one call */
+	bool installed;
+} previous[SIGNALS];
 
 /* Find the span of an address: its back end, NULL if there is none. */
 static void *lookup(uintptr_t address, bool inherited)
@@ -70,19 +78,22 @@ static void *lookup(uintptr_t address, bool inherited)
 }
 
 /* A fault that is not ours: do what would have happened without us (I5). */
-static void chain(int signo, siginfo_t *info, void *context)
+static void chain(int which, siginfo_t *info, void *context)
 {
+	int signo = ours[which].signo;
+	const struct sigaction *action = &previous[which].action;
 	bool sent = info->si_code <= 0; /* by kill, raise, sigqueue: no instruction to run again */
-	bool spent = previous.sa_flags & SA_RESETHAND && atomic_exchange(&previous_spent, true);
+	bool spent =
+	    action->sa_flags & SA_RESETHAND && atomic_exchange(&previous[which].spent, true);
 
-	if (previous.sa_handler == SIG_IGN && sent)
+	if (action->sa_handler == SIG_IGN && sent)
 		return;
-	if (spent || previous.sa_handler == SIG_DFL || previous.sa_handler == SIG_IGN) {
+	if (spent || action->sa_handler == SIG_DFL || action->sa_handler == SIG_IGN) {
 		/*
-		 * Back to the default; then the instruction faults again, and the kernel kills
-		 * the process with the right signal, address and core. (It does so for an ignored
-		 * fault too.) A signal that was sent is sent again: blocked now, it is delivered
-		 * as we return.
+		 * Back to the default; then the instruction faults again, and the kernel kills the
+		 * process with the right signal, address and core. (It does so for an ignored fault
+		 * too.) A signal that was sent is sent again: blocked now, it is delivered as we
+		 * return.
 		 */
 		sigaction(signo, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
 		if (sent)
@@ -96,35 +107,35 @@ static void chain(int signo, siginfo_t *info, void *context)
 	sigset_t mask, interrupted;
 	sigemptyset(&interrupted);
 	memcpy(&interrupted, &uc->uc_sigmask, _NSIG / 8);
-	sigorset(&mask, &interrupted, &previous.sa_mask);
-	if (!(previous.sa_flags & SA_NODEFER))
+	sigorset(&mask, &interrupted, &action->sa_mask);
+	if (!(action->sa_flags & SA_NODEFER))
 		sigaddset(&mask, signo);
 	os_restore_signals(&mask);
-	if (previous.sa_flags & SA_SIGINFO)
-		previous.sa_sigaction(signo, info, context);
+	if (action->sa_flags & SA_SIGINFO)
+		action->sa_sigaction(signo, info, context);
 	else
-		previous.sa_handler(signo);
+		action->sa_handler(signo);
 	/* Returning restores the interrupted mask. */
 }
 
 static void on_signal(int signo, siginfo_t *info, void *context)
 {
 	int e = errno;
+	int which = signo == SIGBUS ? BUS : SEGV;
 	uintptr_t address = (uintptr_t)info->si_addr;
 
-	if (info->si_code == SEGV_ACCERR && os_fault_was_write(context)) {
+	if (info->si_code == ours[which].code && os_fault_was_write(context)) {
 		void *backend = lookup(address, false);
 		if (backend && trap_backend_deliver(backend, info->si_addr)) {
 			errno = e;
 			return;
 		}
-	} else if (info->si_code == SEGV_MAPERR && lookup(address, true)) {
-		error_log(
-		    "a child of fork() touched an arena, which is not inherited: take a snapshot "
-		    "instead of the fork, or exec");
+	} else if (which == SEGV && info->si_code == SEGV_MAPERR && lookup(address, true)) {
+		error_log("a child of fork() touched an arena, which is not inherited: take a "
+			  "snapshot instead of the fork, or exec");
 	}
 	errno = e;
-	chain(signo, info, context);
+	chain(which, info, context);
 	errno = e;
 }
 
@@ -155,46 +166,69 @@ static bool is_ours(const struct sigaction *action)
 	return action->sa_flags & SA_SIGINFO && action->sa_sigaction == on_signal;
 }
 
-static int install(void)
+static int install(int which)
 {
-	struct sigaction ours = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+	struct sigaction mine = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+	int signo = ours[which].signo;
 	struct sigaction now;
+
+	/* Still there from earlier arenas: whoever installed over us since may call us as their
+	   previous handler. To call them as ours in turn would never end. */
+	if (previous[which].installed)
+		return 0;
+	/* Nothing may interrupt the handler: a signal handler of the application that writes to the
+	   arena would wait for the page that is locked below it. */
+	sigfillset(&mine.sa_mask);
+	sigaction(signo, NULL, &now);
+	previous[which].action = now;
+	atomic_store(&previous[which].spent, false);
+	sigaction(signo, &mine, NULL);
+	sigaction(signo, NULL, &now);
+	if (!is_ours(&now))
+		return error_set(
+		    EPERM,
+		    "the handler for signal %d was not accepted: if this is a sanitizer, set "
+		    "handle_segv=0, handle_sigbus=0 and allow_user_segv_handler=1 in its options",
+		    signo);
+	previous[which].installed = true;
+	return 0;
+}
+
+static void uninstall(int which)
+{
+	int signo = ours[which].signo;
+	struct sigaction now;
+
+	/* If somebody installed over us, they may call us as their previous handler: stay. */
+	if (previous[which].installed && sigaction(signo, NULL, &now) == 0 && is_ours(&now)) {
+		if (atomic_load(&previous[which].spent))
+			previous[which].action.sa_handler = SIG_DFL;
+		sigaction(signo, &previous[which].action, NULL);
+		previous[which].installed = false;
+	}
+}
+
+static void uninstall_all(void)
+{
+	for (int i = 0; i < SIGNALS; i++)
+		uninstall(i);
+}
+
+static int install_all(void)
+{
 	static bool prepared;
 
 	if (!prepared && pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child))
 		return error_set(ENOMEM, "no memory for the fork handlers");
 	prepared = true;
-	/* Nothing may interrupt the handler: a signal handler of the application that writes
-	   to the arena would wait for the page that is locked below it. */
-	sigfillset(&ours.sa_mask);
-	/* Still there from earlier arenas: whoever installed over us since may call us as their previous
-	   handler. To call them as ours in turn would never end. */
-	if (installed)
-		return 0;
-	sigaction(SIGSEGV, NULL, &now);
-	previous = now;
-	atomic_store(&previous_spent, false);
-	sigaction(SIGSEGV, &ours, NULL);
-	sigaction(SIGSEGV, NULL, &now);
-	if (!is_ours(&now))
-		return error_set(
-		    EPERM, "the SIGSEGV handler was not accepted: if this is a sanitizer, set "
-			   "handle_segv=0 and allow_user_segv_handler=1 in its options");
-	installed = true;
+	for (int i = 0; i < SIGNALS; i++)
+		if (install(i)) {
+			int e = errno;
+			uninstall_all();
+			errno = e;
+			return -1;
+		}
 	return 0;
-}
-
-static void uninstall(void)
-{
-	struct sigaction now;
-
-	/* If somebody installed over us, they may call us as their previous handler: stay. */
-	if (sigaction(SIGSEGV, NULL, &now) == 0 && is_ours(&now)) {
-		if (atomic_load(&previous_spent))
-			previous.sa_handler = SIG_DFL;
-		sigaction(SIGSEGV, &previous, NULL);
-		installed = false;
-	}
 }
 
 static struct trap_span *free_span(void)
@@ -232,7 +266,7 @@ struct trap_span *trap_add(void *base, size_t n, trap_handler *handler, struct c
 	if (!backend)
 		return error_null(ENOMEM, "no memory for the trap's bookkeeping");
 	pthread_mutex_lock(&mutex);
-	if (atomic_load(&spans) == 0 && install())
+	if (atomic_load(&spans) == 0 && install_all())
 		goto out;
 	span = free_span();
 	if (span) {
@@ -241,7 +275,7 @@ struct trap_span *trap_add(void *base, size_t n, trap_handler *handler, struct c
 	} else {
 		error_set(ENOMEM, "no memory for the trap's bookkeeping");
 		if (atomic_load(&spans) == 0)
-			uninstall();
+			uninstall_all();
 	}
 out:
 	pthread_mutex_unlock(&mutex);
@@ -260,7 +294,7 @@ void trap_remove(struct trap_span *span)
 	bool inherited = atomic_load(&span->inherited);
 	set_span(span, NULL, 0, NULL);
 	if (!inherited && atomic_fetch_sub(&spans, 1) == 1)
-		uninstall();
+		uninstall_all();
 	pthread_mutex_unlock(&mutex);
 	trap_backend_close(backend);
 }

@@ -98,9 +98,10 @@ static void try_engine(struct probe *p)
 
 	/* The kernel would kill us at the write. Signal masks are inherited, so our parent did it. */
 	sigprocmask(SIG_BLOCK, NULL, &blocked);
-	if (sigismember(&blocked, SIGSEGV)) {
-		strcpy(p->reason, "SIGSEGV is blocked: start this from a process that does not "
-				  "block it");
+	if (sigismember(&blocked, SIGSEGV) || sigismember(&blocked, SIGBUS)) {
+		strcpy(p->reason,
+		       "SIGSEGV or SIGBUS is blocked: start this from a process that does "
+		       "not block them");
 		return;
 	}
 	options.engine = p->engine;

@@ -13,12 +13,15 @@
 
 /*
  * The kinds of arena that a test should hold for: use tcase_add_loop_test(tc, test, 0, CASES) and
- * arena_case(_i). Case 0 is the default, the last one is the eager engine (no faults, no counters).
+ * arena_case(_i). The eager engine has no faults to count. Where userfaultfd is not to be had, its
+ * cases run with the engine that takes its place, and say so.
  */
-#define CASES 3
+#define CASES 5
 #define CASE_DEFAULT 0
 #define CASE_FAITHFUL 1
 #define CASE_EAGER 2
+#define CASE_UFFD 3
+#define CASE_UFFD_FAITHFUL 4
 
 struct cowarena_options case_options(int i);
 cowarena *arena_case(int i); /* fails the test if it cannot be made */

@@ -43,6 +43,7 @@ struct pair { /* a child and the snapshot that should equal it */
 };
 
 struct trace {
+	int kind; /* of arena */
 	uint64_t rng, seed;
 	size_t pages, step;
 	char *kernel, *live;
@@ -157,7 +158,7 @@ static void one_trace(struct trace *t, uint64_t seed)
 			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ck_assert_ptr_ne(t->kernel, MAP_FAILED);
 	madvise(t->kernel, t->pages * page_size(), MADV_NOHUGEPAGE);
-	t->arena = arena_case(CASE_FAITHFUL);
+	t->arena = arena_case(t->kind);
 	t->live = page_block(t->arena, t->pages);
 
 	size_t steps = 30 + rng(&t->rng) % 60;
@@ -186,7 +187,8 @@ static void one_trace(struct trace *t, uint64_t seed)
 
 START_TEST(the_same_faults_and_copies)
 {
-	struct trace t = {.pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)};
+	struct trace t = {.kind = _i ? CASE_UFFD_FAITHFUL : CASE_FAITHFUL,
+			  .pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)};
 	size_t traces = scaled(1000, 20000, 100);
 	uint64_t seed = seed_of_run(1);
 
@@ -230,7 +232,7 @@ int main(void)
 	Suite *suite = suite_create("kernel");
 	TCase *tc = tcase_create("kernel");
 
-	tcase_add_test(tc, the_same_faults_and_copies);
+	tcase_add_loop_test(tc, the_same_faults_and_copies, 0, 2);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }

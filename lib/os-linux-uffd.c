@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* os-linux-uffd.c - userfaultfd(2) on Linux, 5.19 or later. */
+#include "config.h"
+
+#include "os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Newer than some C libraries' headers. */
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY 1
+#endif
+#define FEATURE_WP_SHMEM (1u << 12) /* UFFD_FEATURE_WP_HUGETLBFS_SHMEM */
+
+int os_uffd_register(int fd, void *p, size_t n)
+{
+	struct uffdio_register r = {.range = {(uintptr_t)p, n}, .mode = UFFDIO_REGISTER_MODE_WP};
+
+	return ioctl(fd, UFFDIO_REGISTER, &r);
+}
+
+int os_uffd_protect(int fd, void *p, size_t n, bool protect)
+{
+	struct uffdio_writeprotect w = {.range = {(uintptr_t)p, n},
+					.mode = protect ? UFFDIO_WRITEPROTECT_MODE_WP : 0};
+
+	/* EAGAIN: the address space is being changed by another thread at this moment. */
+	while (syscall(SYS_ioctl, fd, UFFDIO_WRITEPROTECT, &w))
+		if (errno != EAGAIN && errno != EINTR)
+			return -1;
+	return 0;
+}
+
+/* Whether the kernel itself may write to p. It cannot take the signal, so this needs no handler. */
+static bool kernel_can_write(void *p)
+{
+	return getrandom(p, 1, GRND_NONBLOCK) == 1;
+}
+
+/* What a version number would only promise. */
+static bool protects_shared_memory(int fd)
+{
+	size_t n = os_page_size();
+	bool works = false;
+	int file = os_memory_file(n);
+	char *p =
+	    file < 0 ? MAP_FAILED : mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+
+	if (p != MAP_FAILED) {
+		/* untouched, and then touched by the first successful write */
+		works = os_uffd_register(fd, p, n) == 0;
+		for (int touched = 0; touched < 2 && works; touched++)
+			works = os_uffd_protect(fd, p, n, true) == 0 && !kernel_can_write(p) &&
+				os_uffd_protect(fd, p, n, false) == 0 && kernel_can_write(p);
+		os_unmap(p, n);
+	}
+	os_close(file);
+	return works;
+}
+
+int os_uffd_open(void)
+{
+	struct uffdio_api api = {.api = UFFD_API,
+				 .features = UFFD_FEATURE_SIGBUS | UFFD_FEATURE_PAGEFAULT_FLAG_WP |
+					     FEATURE_WP_SHMEM};
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+
+	if (fd < 0) {
+		if (errno == EINVAL) /* before 5.11 it knows no UFFD_USER_MODE_ONLY */
+			errno = ENOTSUP;
+		return -1;
+	}
+	if (ioctl(fd, UFFDIO_API, &api) == 0 && protects_shared_memory(fd))
+		return fd;
+	os_close(fd);
+	errno = ENOTSUP;
+	return -1;
+}
