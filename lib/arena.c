@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define CAPACITY_DEFAULT ((size_t)64 << 30)
+#define COPY_AHEAD_DEFAULT 64 /* beyond, the copying is all that is left to save */
 #define CAPACITY_DEFAULT_MIN ((size_t)1 << 30)
 
 /*
@@ -108,7 +109,11 @@ cowarena *cowarena_create(const struct cowarena_options *options)
 	arena->page_shift = (size_t)__builtin_ctzll(os_page_size());
 	arena->flags = o.flags;
 	arena->limit_policy = o.limit_policy;
-	arena->copy_ahead = o.copy_ahead;
+	arena->copy_ahead = o.flags & COWARENA_FAITHFUL ? 1
+			    : o.copy_ahead              ? o.copy_ahead
+							: COPY_AHEAD_DEFAULT;
+	if (arena->copy_ahead > STREAMS_WINDOW_MAX)
+		arena->copy_ahead = STREAMS_WINDOW_MAX;
 	arena->fd = arena->poke_fd = arena->uffd = -1;
 	arena->mapping_limit = os_mapping_limit();
 	atomic_store(&arena->timeline.epoch, 1);

@@ -21,6 +21,7 @@
 #include "lock.h"
 #include "pagetable.h"
 #include "stats.h"
+#include "streams.h"
 #include "timeline.h"
 
 #define ARENA_CHUNK ((size_t)2 << 20) /* the unit of huge mappings, and of growing */
@@ -33,7 +34,7 @@ struct cowarena {
 	size_t page_shift;
 	size_t reserved; /* bytes */
 	unsigned flags, limit_policy;
-	size_t copy_ahead;
+	size_t copy_ahead; /* the most pages that one fault copies */
 	const struct engine *engine;
 	int fd;      /* the memory file */
 	int poke_fd; /* os_poke_open(), or -1; opened with the first read-only view */
@@ -55,6 +56,7 @@ struct cowarena {
 	struct pagetable table;
 	struct frames frames;
 	struct timeline timeline;
+	struct streams streams;
 	struct counters counters;
 };
 

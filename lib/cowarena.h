@@ -141,7 +141,7 @@ struct cowarena_options {
 	size_t capacity;   /* bytes of address space for blocks; 0 = 64 GiB, or what limits allow */
 	unsigned engine;   /* enum cowarena_engine */
 	unsigned flags;    /* enum cowarena_flags, or-ed */
-	size_t copy_ahead; /* the most pages that one fault may copy, 0 = default, 1 = one */
+	size_t copy_ahead; /* the most pages that one fault may copy, 0 = 64, 1 = one */
 	size_t held_limit; /* bytes of preserved pages, over all snapshots, 0 = no limit */
 	unsigned limit_policy; /* enum cowarena_limit_policy */
 	void *base;            /* wanted address, a multiple of 2 MiB; NULL = anywhere */

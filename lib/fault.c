@@ -83,10 +83,10 @@ static bool preserve(struct cowarena *arena, size_t page, uint64_t state, bool w
 	uint64_t stamp = page_stamp(state);
 	bool fresh = state & PAGE_FRESH;
 
-	if (fresh)
+	if (fresh && wanted)
 		stats_add(&count->zero, 1);
 	if (timeline_newest(&arena->timeline) < stamp) { /* no snapshot since it was last written */
-		if (!fresh)
+		if (!fresh && wanted)
 			stats_add(&count->reused, 1);
 		return true;
 	}
@@ -125,14 +125,18 @@ static enum outcome resolve(struct cowarena *arena, size_t first, size_t n, stru
 
 	/* Ascending: the order in which everybody takes several. The new state is what the
 	   page will be unlocked with; it is not visible before. */
-	for (locked = first; locked < first + n && outcome == RESOLVED; locked++) {
+	for (locked = first; locked < first + n; locked++) {
 		uint64_t state = page_lock(&pages[locked]);
 		if (state == done)
 			continue; /* by another thread since the trap, or in an earlier try */
 		bool asked = locked - wanted.first < wanted.n;
 		if (!preserve(arena, locked, state, asked, count)) {
 			page_unlock(&pages[locked], state);
-			outcome = NO_FRAMES;
+			/* What would have been copied ahead is not worth a snapshot. */
+			if (locked >= wanted.first + wanted.n)
+				n = locked - first;
+			else
+				outcome = NO_FRAMES;
 			break;
 		}
 	}
@@ -157,8 +161,12 @@ static void spoil(struct cowarena *arena, enum fault_spoil how)
 		lock_release(&arena->snapshots);
 }
 
-/* Resolve until it is done: every failure costs a snapshot, or some pages copied ahead (I7). */
-static void settle(struct cowarena *arena, size_t first, size_t n, enum fault_spoil how)
+/*
+ * Resolve [first, first + n), and up to `ahead` pages in all, until it is done: every failure costs
+ * a snapshot, or some pages copied ahead (I7).
+ */
+static void settle(struct cowarena *arena, size_t first, size_t n, size_t ahead,
+		   enum fault_spoil how)
 {
 	const struct wanted wanted = {first, n};
 	unsigned hint = (unsigned)(first >> HINT_SHIFT);
@@ -166,8 +174,9 @@ static void settle(struct cowarena *arena, size_t first, size_t n, enum fault_sp
 	size_t width = 1;
 
 	for (unsigned naps = 0;;) {
+		size_t pages = atomic_load_explicit(&arena->pages, memory_order_acquire);
 		first = wanted.first;
-		n = wanted.n;
+		n = ahead < pages - first ? ahead : pages - first;
 		if (arena->engine->widen)
 			arena->engine->widen(arena, &first, &n);
 		if (width > 1)
@@ -180,7 +189,7 @@ static void settle(struct cowarena *arena, size_t first, size_t n, enum fault_sp
 			return;
 		if (outcome == NO_FRAMES)
 			spoil(arena, how); /* outside the gate: it will be closed */
-		else if (width < atomic_load_explicit(&arena->pages, memory_order_relaxed))
+		else if (width < pages)
 			width *= WIDER; /* fewer mappings; the whole heap needs one */
 		else if (++naps <= NAPS_MAX)
 			os_nap();
@@ -202,7 +211,8 @@ bool fault_handle(struct cowarena *arena, const void *address)
 		return false;
 	struct counter_shard *count = &arena->counters.shard[(page >> HINT_SHIFT) % GATE_SHARDS];
 	stats_add(&count->faults, 1);
-	settle(arena, page, 1, FAULT_SPOIL);
+	settle(arena, page, 1, streams_window(&arena->streams, page, arena->copy_ahead),
+	       FAULT_SPOIL);
 	uint64_t ns = os_now() - start;
 	stats_add(&count->histogram[stats_bucket(ns)], 1);
 	stats_max(&count->fault_ns_max, ns);
@@ -213,7 +223,7 @@ void fault_prepare(struct cowarena *arena, size_t first, size_t n, enum fault_sp
 {
 	for (size_t piece; n; first += piece, n -= piece) {
 		piece = n < PIECE ? n : PIECE;
-		settle(arena, first, piece, spoiling);
+		settle(arena, first, piece, piece, spoiling);
 	}
 }
 

@@ -13,7 +13,7 @@ layers='
 	fault
 	timeline range trap trap-sigsegv trap-sigaction engine-eager engine-mprotect engine-uffd
 	pagetable frames gate
-	error os os-linux os-linux-uffd bitmap lock track engine
+	error os os-linux os-linux-uffd bitmap lock track streams engine
 '
 # Headers that every file may include: the public face, and the struct that all layers share.
 shared='cowarena.h arena.h config.h'

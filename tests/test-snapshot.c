@@ -263,12 +263,80 @@ START_TEST(growth_after_a_snapshot)
 }
 END_TEST
 
+/* A writer that walks on is met ahead; one that jumps about is not. */
+START_TEST(streams_are_copied_ahead)
+{
+	static const unsigned engines[] = {COWARENA_ENGINE_SIGSEGV, COWARENA_ENGINE_UFFD};
+	enum { PAGES = 2000 };
+
+	for (size_t most = 0; most <= 16; most += most ? 15 : 1) {
+		struct cowarena_options o = case_options(CASE_DEFAULT);
+		o.engine = engines[_i];
+		o.copy_ahead = most;
+		cowarena *arena = cowarena_create(&o);
+		char *p = page_block(arena, PAGES);
+		memset(p, 'a', PAGES * page_size());
+
+		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		struct cowarena_stats before = stats_of(arena), after;
+		memset(p, 'b', PAGES * page_size());
+		after = stats_of(arena);
+		uint64_t faults = after.faults - before.faults;
+		uint64_t copies =
+		    after.copied + after.copied_ahead - before.copied - before.copied_ahead;
+		ck_assert_uint_eq(after.copied - before.copied, faults);
+		ck_assert_uint_ge(copies, PAGES);
+		ck_assert_uint_lt(copies, PAGES + (most ? most : 64));
+		ck_assert_uint_le(faults, PAGES / (most ? most : 64) + 8);
+		ck_assert_uint_ge(faults, PAGES / (most ? most : 64));
+		for (size_t i = 0; i < PAGES; i++) {
+			char seen;
+			if (cowarena_snapshot_read(s, &seen, p + i * page_size() + 9, 1) ||
+			    seen != 'a')
+				ck_abort_msg("page %zu", i);
+		}
+		cowarena_snapshot_release(s);
+
+		s = cowarena_snapshot_take(arena, 0);
+		before = stats_of(arena);
+		for (size_t i = 0; i < PAGES; i++)
+			p[i * 7 % PAGES * page_size()] = 'c';
+		after = stats_of(arena);
+		ck_assert_uint_eq(after.copied_ahead, before.copied_ahead);
+		ck_assert_uint_eq(after.copied - before.copied, PAGES);
+		cowarena_destroy(arena);
+	}
+}
+END_TEST
+
+/* Two streams at once, by turns. */
+START_TEST(streams_do_not_disturb_each_other)
+{
+	cowarena *arena = arena_case(CASE_DEFAULT);
+	char *p = page_block(arena, 3000);
+
+	memset(p, 'a', 3000 * page_size());
+	cowarena_snapshot_take(arena, 0);
+	struct cowarena_stats before = stats_of(arena), after;
+	for (size_t i = 0; i < 1000; i++) {
+		p[i * page_size()] = 'b';
+		p[(2000 + i) * page_size()] = 'b';
+	}
+	after = stats_of(arena);
+	ck_assert_uint_le(after.faults - before.faults, 2 * (1000 / 64 + 8));
+	ck_assert_uint_le(after.copied_ahead + after.copied - before.copied_ahead - before.copied,
+			  2 * (1000 + 64));
+	cowarena_destroy(arena);
+}
+END_TEST
+
 /* At the limit of held memory a snapshot is given up; the heap and the other snapshots are not. */
 START_TEST(the_limit_costs_a_snapshot)
 {
 	for (unsigned policy = 0; policy < 2; policy++) {
 		struct cowarena_options o = case_options(CASE_DEFAULT);
 		o.held_limit = 16 * page_size();
+		o.copy_ahead = 1;
 		o.limit_policy = policy;
 		cowarena *arena = cowarena_create(&o);
 		char *p = page_block(arena, 64);
@@ -308,6 +376,7 @@ START_TEST(the_oldest_is_dropped_the_others_stay_right)
 {
 	struct cowarena_options o = case_options(CASE_DEFAULT);
 	o.held_limit = 40 * page_size();
+	o.copy_ahead = 1;
 	o.limit_policy = COWARENA_LIMIT_DROP_OLDEST;
 	cowarena *arena = cowarena_create(&o);
 	char *p = page_block(arena, 10);
@@ -355,6 +424,8 @@ int main(void)
 	tcase_add_test(tc, many_clean_snapshots_hold_nothing);
 	tcase_add_loop_test(tc, frames_are_recycled, 0, CASES);
 	tcase_add_loop_test(tc, growth_after_a_snapshot, 0, CASES);
+	tcase_add_loop_test(tc, streams_are_copied_ahead, 0, 2);
+	tcase_add_test(tc, streams_do_not_disturb_each_other);
 	tcase_add_test(tc, the_limit_costs_a_snapshot);
 	tcase_add_test(tc, the_oldest_is_dropped_the_others_stay_right);
 	suite_add_tcase(suite, tc);
