@@ -55,6 +55,13 @@ static inline bool bitmap_set(struct bitmap *b, size_t i)
 	return old & bit;
 }
 
+/* The setters must be excluded. */
+static inline void bitmap_unset(struct bitmap *b, size_t i)
+{
+	atomic_fetch_and_explicit(&b->words[i / 64], ~((uint64_t)1 << (i % 64)),
+				  memory_order_relaxed);
+}
+
 /* The first set bit at or after i; b->bits when there is none. */
 static inline size_t bitmap_next(const struct bitmap *b, size_t i)
 {

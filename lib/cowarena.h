@@ -290,7 +290,9 @@ enum cowarena_snapshot_flags {
  * Take a snapshot: freeze the heap as it is at one instant, for all threads. Threads that write
  * during the call wait until it is done; no other thread is stopped.
  *
- * flags: 0 or COWARENA_QUIESCENT (a hint; not used by the engines of this version).
+ * flags: 0 or COWARENA_QUIESCENT. With that promise, pages that were written in each of the last
+ * epochs are copied now and stay writable: cheaper than arming them and taking the fault. If
+ * another thread does write during the call, the snapshot may be torn.
  * Returns: the snapshot, or NULL with errno:
  *	EINVAL   NULL arena or an unknown flag
  *	ENOMEM   no memory for the frames that the snapshot could come to need, or the kernel

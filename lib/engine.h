@@ -37,7 +37,7 @@ struct engine {
 	   thread can write there without a fault. -1 with errno: then any part of the range may
 	   be armed. */
 	int (*arm)(struct cowarena *arena, size_t first, size_t n);
-	/* The whole heap is armed now. Gate closed. May be NULL. */
+	/* The whole heap is armed now, but for hot pages (shadow.h). Gate closed. May be NULL. */
 	void (*armed_all)(struct cowarena *arena);
 
 	/* Disarm a range, of which some pages may be disarmed already, and note it with

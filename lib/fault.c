@@ -25,6 +25,9 @@
 
 enum outcome { RESOLVED, NO_FRAMES, NOT_DISARMED };
 
+/* Why a page is preserved. */
+enum cause { WRITTEN, AHEAD, SHADOW };
+
 /* Pages that are the reason for the work; others in the range are copied ahead. */
 struct wanted {
 	size_t first, n;
@@ -77,16 +80,16 @@ static void privatise(struct cowarena *arena, size_t page, uint64_t stamp)
  * Preserve one page, which is locked, for every snapshot that needs it. Returns false when there
  * is no frame; then nothing has happened.
  */
-static bool preserve(struct cowarena *arena, size_t page, uint64_t state, bool wanted,
+static bool preserve(struct cowarena *arena, size_t page, uint64_t state, enum cause cause,
 		     struct counter_shard *count)
 {
 	uint64_t stamp = page_stamp(state);
 	bool fresh = state & PAGE_FRESH;
 
-	if (fresh && wanted)
+	if (fresh && cause == WRITTEN)
 		stats_add(&count->zero, 1);
 	if (timeline_newest(&arena->timeline) < stamp) { /* no snapshot since it was last written */
-		if (!fresh && wanted)
+		if (!fresh && cause == WRITTEN)
 			stats_add(&count->reused, 1);
 		return true;
 	}
@@ -103,7 +106,10 @@ static bool preserve(struct cowarena *arena, size_t page, uint64_t state, bool w
 	if (!fresh) {
 		track_copy(frames_data(&arena->frames, frame), arena_address(arena, page),
 			   arena_page_size(arena));
-		stats_add(wanted ? &count->copied : &count->copied_ahead, 1);
+		stats_add(cause == WRITTEN ? &count->copied
+			  : cause == AHEAD ? &count->copied_ahead
+					   : &count->shadowed,
+			  1);
 	}
 	privatise(arena, page, stamp);
 	timeline_publish(arena, page, stamp, frame, fresh);
@@ -129,8 +135,8 @@ static enum outcome resolve(struct cowarena *arena, size_t first, size_t n, stru
 		uint64_t state = page_lock(&pages[locked]);
 		if (state == done)
 			continue; /* by another thread since the trap, or in an earlier try */
-		bool asked = locked - wanted.first < wanted.n;
-		if (!preserve(arena, locked, state, asked, count)) {
+		enum cause cause = locked - wanted.first < wanted.n ? WRITTEN : AHEAD;
+		if (!preserve(arena, locked, state, cause, count)) {
 			page_unlock(&pages[locked], state);
 			/* What would have been copied ahead is not worth a snapshot. */
 			if (locked >= wanted.first + wanted.n)
@@ -238,4 +244,15 @@ int fault_preserve_all(struct cowarena *arena)
 			return -1;
 	}
 	return 0;
+}
+
+bool fault_shadow(struct cowarena *arena, size_t page)
+{
+	struct page *entry = &arena->table.pages[page];
+	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
+	uint64_t state = page_lock(entry);
+	bool done = preserve(arena, page, state, SHADOW, &arena->counters.shard[0]);
+
+	page_unlock(entry, done ? epoch << PAGE_STAMP_SHIFT : state);
+	return done;
 }

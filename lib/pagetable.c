@@ -15,9 +15,9 @@ static size_t round_up(size_t n, size_t to)
 int pagetable_init(struct pagetable *table, size_t n)
 {
 	size_t unit = os_page_size();
-	size_t bitmap = round_up(bitmap_bytes(n), unit);
+	size_t bitmap = round_up(2 * bitmap_bytes(n), unit);
 
-	/* The bitmap first: it is small, and usable at once. */
+	/* The bitmaps first: they are small, and usable at once. */
 	table->bytes = bitmap + round_up(n * sizeof(struct page), unit);
 	table->committed = 0;
 	table->memory = os_reserve(table->bytes, unit, NULL);
@@ -30,6 +30,7 @@ int pagetable_init(struct pagetable *table, size_t n)
 		return -1;
 	}
 	bitmap_init(&table->dirty, table->memory, n);
+	bitmap_init(&table->hot, (char *)table->memory + bitmap_bytes(n), n);
 	table->pages = (struct page *)((char *)table->memory + bitmap);
 	return 0;
 }

@@ -42,13 +42,15 @@
 struct page {
 	_Atomic uint64_t state;
 	uint32_t head; /* newest version (frames.h), 0 = none; protected by PAGE_LOCKED */
-	uint32_t reserved;
+	uint32_t heat; /* shadow.c; gate closed */
 };
 
 struct pagetable {
 	struct page *pages;
 	/* Pages that are writable: those that the next snapshot has to arm. */
 	struct bitmap dirty;
+	/* Used while a snapshot is taken (shadow.h); empty otherwise. */
+	struct bitmap hot;
 	void *memory;
 	size_t bytes;     /* reserved */
 	size_t committed; /* entries of `pages` that may be touched */

@@ -5,6 +5,7 @@
 #include "arena.h"
 #include "error.h"
 #include "fault.h"
+#include "shadow.h"
 #include "snapshot.h"
 #include "track.h"
 
@@ -15,18 +16,20 @@
 #define PREFAULT_MIN 64
 #define PREFAULT_MAX 1024
 
-/* Arm what is dirty, run by run; runs with a short gap between them in one call. -1 with errno. */
+/* Arm what is dirty, run by run; runs with a short gap between them in one call, unless there are hot
+   pages in it. -1 with errno. */
 static int arm_dirty(struct cowarena *arena)
 {
 	const struct engine *engine = arena->engine;
-	struct bitmap *dirty = &arena->table.dirty;
+	struct bitmap *dirty = &arena->table.dirty, *hot = &arena->table.hot;
 	size_t pages = atomic_load_explicit(&arena->pages, memory_order_relaxed);
 	size_t first = bitmap_next(dirty, 0);
 
 	while (first < pages) {
 		size_t end = bitmap_next_clear(dirty, first);
 		size_t next = bitmap_next(dirty, end);
-		while (next < pages && next - end <= engine->merge_gap) {
+		while (next < pages && next - end <= engine->merge_gap &&
+		       bitmap_next(hot, end) > next) {
 			end = bitmap_next_clear(dirty, next);
 			next = bitmap_next(dirty, end);
 		}
@@ -49,19 +52,23 @@ static int arm_dirty(struct cowarena *arena)
  * writing to the others; such a write is in the snapshot. Then nothing can change before the gate
  * opens, in the new epoch.
  */
-static int cut(struct cowarena *arena, struct cowarena_snapshot *s)
+static int cut(struct cowarena *arena, struct cowarena_snapshot *s, bool shadow)
 {
 	int result = -1;
 
 	gate_close(&arena->gate);
 	s->pages = atomic_load_explicit(&arena->pages, memory_order_relaxed);
+	if (shadow)
+		shadow_choose(arena);
 	/* On failure some dirty pages are armed. Their stamps say writable, so a fault heals
 	   them (fault.c). */
 	if (arm_dirty(arena) == 0) {
 		timeline_append(arena, s);
-		result = 0;
-		if (arena->engine->copies_at_cut)
-			result = fault_preserve_all(arena);
+		result = arena->engine->copies_at_cut ? fault_preserve_all(arena)
+			 : shadow                     ? shadow_copy(arena)
+						      : 0;
+	} else {
+		shadow_undo(arena);
 	}
 	gate_open(&arena->gate);
 	return result;
@@ -85,8 +92,12 @@ cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags)
 
 	heap_lock(arena);
 	arena_lock_snapshots(arena, &signals);
+	bool shadow = flags & COWARENA_QUIESCENT && !(arena->flags & COWARENA_FAITHFUL) &&
+		      !arena->engine->copies_at_cut;
+	size_t pages = atomic_load(&arena->pages);
 	size_t taken_before = atomic_load(&arena->frames.taken);
-	if (frames_reserve(&arena->frames, atomic_load(&arena->pages))) {
+	/* Each page at most once in the epoch, and a hot one during the cut too. */
+	if (frames_reserve(&arena->frames, shadow ? 2 * pages : pages)) {
 		e = ENOMEM;
 		error_set(e, "no address space for the frames that the snapshot could need: raise "
 			     "ulimit -v, "
@@ -99,14 +110,14 @@ cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags)
 		       : warm > PREFAULT_MAX ? PREFAULT_MAX
 					     : warm;
 		frames_prefault(&arena->frames, warm);
-		if (cut(arena, s)) {
+		if (cut(arena, s, shadow)) {
 			e = ENOMEM;
 			if (s->epoch) {
 				timeline_retire(arena, s);
 				timeline_forget(arena, s);
 				arena->timeline.taken--; /* nobody has seen the number */
-				error_set(
-				    e, "no frames to copy the heap to: raise options.held_limit");
+				error_set(e, "neither frames to copy pages to nor mappings to arm "
+					     "them: raise options.held_limit or vm.max_map_count");
 			} else {
 				error_set(
 				    e,

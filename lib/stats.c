@@ -36,6 +36,7 @@ static void add_counters(struct cowarena *arena, struct cowarena_stats *out)
 		out->faults += load(&c->faults);
 		out->copied += load(&c->copied);
 		out->copied_ahead += load(&c->copied_ahead);
+		out->shadowed += load(&c->shadowed);
 		out->reused += load(&c->reused);
 		out->zero += load(&c->zero);
 		if (load(&c->fault_ns_max) > out->fault_ns_max)

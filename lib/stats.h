@@ -20,7 +20,7 @@
 struct counters {
 	struct counter_shard {
 		_Alignas(64) _Atomic uint64_t faults;
-		_Atomic uint64_t copied, copied_ahead, reused, zero;
+		_Atomic uint64_t copied, copied_ahead, shadowed, reused, zero;
 		_Atomic uint64_t fault_ns_max;
 		_Atomic uint64_t histogram[STATS_BUCKETS];
 	} shard[GATE_SHARDS];

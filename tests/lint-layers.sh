@@ -10,6 +10,7 @@ layers='
 	arena
 	snapshot view rollback diff stats
 	heap heap-runs heap-slabs options
+	shadow
 	fault
 	timeline range trap trap-sigsegv trap-sigaction engine-eager engine-mprotect engine-uffd
 	pagetable frames gate

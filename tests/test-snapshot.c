@@ -330,6 +330,62 @@ START_TEST(streams_do_not_disturb_each_other)
 }
 END_TEST
 
+/* Pages written in every epoch are copied at the snapshot, and cost no fault; until they cool down. */
+START_TEST(hot_pages_are_shadowed)
+{
+	enum { HOT = 20, ROUNDS = 12 };
+	struct cowarena_options o = case_options(_i ? CASE_UFFD : CASE_DEFAULT);
+	cowarena *arena = cowarena_create(&o);
+	char *p = page_block(arena, 100);
+	cowarena_snapshot *s[ROUNDS];
+	struct cowarena_stats before, after;
+
+	memset(p, 0, 100 * page_size());
+	for (int round = 0; round < ROUNDS; round++) {
+		s[round] = cowarena_snapshot_take(arena, COWARENA_QUIESCENT);
+		before = stats_of(arena);
+		for (size_t i = 0; i < HOT; i++)
+			p[5 * i * page_size()]++;
+		p[(size_t)(5 * round + 1) * page_size()]++; /* and one that is not hot */
+		after = stats_of(arena);
+		if (round >= 3) {
+			ck_assert_uint_eq(after.faults - before.faults, 1);
+			ck_assert_uint_ge(after.shadowed, (uint64_t)HOT * (uint64_t)(round - 2));
+		}
+	}
+	for (int round = 0; round < ROUNDS; round++)
+		for (size_t i = 0; i < HOT; i++) {
+			char seen;
+			ck_assert_int_eq(
+			    cowarena_snapshot_read(s[round], &seen, p + 5 * i * page_size(), 1), 0);
+			ck_assert_int_eq(seen, round);
+		}
+	/* Nobody writes: at the second snapshot from now they are found unchanged, and armed. */
+	cowarena_snapshot *quiet[3];
+	for (int i = 0; i < 3; i++)
+		quiet[i] = cowarena_snapshot_take(arena, COWARENA_QUIESCENT);
+	before = stats_of(arena);
+	p[0]++;
+	p[5 * page_size()]++;
+	after = stats_of(arena);
+	ck_assert_uint_ge(after.faults - before.faults, 1); /* the second may be copied ahead */
+	for (int i = 0; i < 3; i++) {
+		char seen[2];
+		cowarena_snapshot_read(quiet[i], &seen[0], p, 1);
+		cowarena_snapshot_read(quiet[i], &seen[1], p + 5 * page_size(), 1);
+		ck_assert_int_eq(seen[0], ROUNDS);
+		ck_assert_int_eq(seen[1], ROUNDS);
+		cowarena_snapshot_release(quiet[i]);
+	}
+	ck_assert_int_eq(cowarena_rollback(arena, s[4]), 0);
+	ck_assert_int_eq(p[5 * page_size()], 4);
+	for (int i = 0; i < ROUNDS; i++)
+		cowarena_snapshot_release(s[i]);
+	ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+	cowarena_destroy(arena);
+}
+END_TEST
+
 /* At the limit of held memory a snapshot is given up; the heap and the other snapshots are not. */
 START_TEST(the_limit_costs_a_snapshot)
 {
@@ -425,6 +481,7 @@ int main(void)
 	tcase_add_loop_test(tc, frames_are_recycled, 0, CASES);
 	tcase_add_loop_test(tc, growth_after_a_snapshot, 0, CASES);
 	tcase_add_loop_test(tc, streams_are_copied_ahead, 0, 2);
+	tcase_add_loop_test(tc, hot_pages_are_shadowed, 0, 2);
 	tcase_add_test(tc, streams_do_not_disturb_each_other);
 	tcase_add_test(tc, the_limit_costs_a_snapshot);
 	tcase_add_test(tc, the_oldest_is_dropped_the_others_stay_right);

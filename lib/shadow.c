@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* shadow.c - see shadow.h. */
+#include "config.h"
+
+#include "arena.h"
+#include "fault.h"
+#include "shadow.h"
+
+#include <string.h>
+
+/* page.heat: in the lower bits in how many epochs in a row the page was dirty, above the last of them. */
+#define LEVEL_BITS 4
+#define LEVEL_MAX ((1u << LEVEL_BITS) - 1)
+#define LEVEL_HOT 2
+
+/* Whether the page has not changed since its shadow was made, at the snapshot before. */
+static bool equals_shadow(struct cowarena *arena, size_t page, uint64_t epoch)
+{
+	uint32_t frame = arena->table.pages[page].head;
+
+	return frame != FRAME_NONE && frames_version(&arena->frames, frame)->last == epoch - 1 &&
+	       memcmp(arena_address(arena, page), frames_data(&arena->frames, frame),
+		      arena_page_size(arena)) == 0;
+}
+
+static bool is_hot(struct cowarena *arena, size_t page, uint64_t epoch)
+{
+	struct page *entry = &arena->table.pages[page];
+	uint32_t level = entry->heat & LEVEL_MAX;
+	uint32_t last = entry->heat >> LEVEL_BITS,
+		 now = (uint32_t)epoch << LEVEL_BITS >> LEVEL_BITS;
+
+	if (last + 1 != now)
+		level = 0;
+	/* It was left writable, and nobody wrote: it has cooled down. The shadow stays what it is; from
+	   here on the live page, armed, is what snapshots see. */
+	if (level >= LEVEL_HOT && equals_shadow(arena, page, epoch))
+		level = 0;
+	else if (level < LEVEL_MAX)
+		level++;
+	entry->heat = now << LEVEL_BITS | level;
+	return level >= LEVEL_HOT;
+}
+
+void shadow_choose(struct cowarena *arena)
+{
+	struct pagetable *t = &arena->table;
+	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
+	size_t pages = atomic_load_explicit(&arena->pages, memory_order_relaxed);
+
+	for (size_t i = bitmap_next(&t->dirty, 0); i < pages; i = bitmap_next(&t->dirty, i + 1))
+		if (is_hot(arena, i, epoch)) {
+			bitmap_set(&t->hot, i);
+			bitmap_unset(&t->dirty, i);
+		}
+}
+
+int shadow_copy(struct cowarena *arena)
+{
+	struct pagetable *t = &arena->table;
+	size_t pages = atomic_load_explicit(&arena->pages, memory_order_relaxed);
+	long borders = 0;
+	int result = 0;
+
+	for (size_t i = bitmap_next(&t->hot, 0); i < pages; i = bitmap_next(&t->hot, i + 1))
+		if (fault_shadow(arena, i))
+			borders += pagetable_mark_dirty(t, i, 1, pages);
+		else if (arena->engine->arm(arena, i, 1)) /* no frame: as if it were not hot */
+			result = -1;
+	bitmap_clear(&t->hot);
+	atomic_fetch_add_explicit(&arena->borders, borders, memory_order_relaxed);
+	return result;
+}
+
+void shadow_undo(struct cowarena *arena)
+{
+	struct pagetable *t = &arena->table;
+
+	for (size_t i = bitmap_next(&t->hot, 0); i < t->hot.bits; i = bitmap_next(&t->hot, i + 1))
+		bitmap_set(&t->dirty, i);
+	bitmap_clear(&t->hot);
+}
