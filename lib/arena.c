@@ -125,22 +125,23 @@ cowarena *cowarena_create(const struct cowarena_options *options)
 		error_set(ENOMEM, "no address space for the pool of frames: raise ulimit -v");
 		goto no_frames;
 	}
-	arena->trap = trap_add(arena->base, arena->reserved, fault_handle, arena);
-	if (!arena->trap)
-		goto no_trap;
 	if (open_engine(arena, &o))
 		goto no_engine;
+	arena->trap =
+	    trap_add(arena->base, arena->reserved, arena->engine->bus, fault_handle, arena);
+	if (!arena->trap)
+		goto no_trap;
 	if (heap_init(arena))
 		goto no_heap;
 	errno = before; /* a second choice, taken, is no failure */
 	return arena;
 
 no_heap:
+	trap_remove(arena->trap);
+no_trap:
 	if (arena->engine->close)
 		arena->engine->close(arena);
 no_engine:
-	trap_remove(arena->trap);
-no_trap:
 	frames_destroy(&arena->frames);
 no_frames:
 	range_unmap(arena);
@@ -169,9 +170,9 @@ void cowarena_destroy(cowarena *arena)
 	}
 	snapshot_destroy_all(arena);
 	heap_destroy(arena);
+	trap_remove(arena->trap);
 	if (arena->engine->close)
 		arena->engine->close(arena);
-	trap_remove(arena->trap);
 	frames_destroy(&arena->frames);
 	os_close(arena->poke_fd);
 	range_unmap(arena);

@@ -8,7 +8,7 @@
  *	|--- heap: armed or writable ---|--- writable, unused ---|--- inaccessible ---|
  *
  * The marks only ever grow: after a rollback the heap's own top is lower, but snapshots may still
- * need the pages above it. In faithful mode the unused part is armed.
+ * need the pages above it. In faithful mode there is no unused part.
  */
 #ifndef COWARENA_ARENA_H
 #define COWARENA_ARENA_H
@@ -38,7 +38,7 @@ struct cowarena {
 	const struct engine *engine;
 	int fd;      /* the memory file */
 	int poke_fd; /* os_poke_open(), or -1; opened with the first read-only view */
-	bool poke_tried;
+	_Atomic bool poke_tried;
 	struct trap_span *trap;
 
 	/* Grow only; written under the heap lock. */

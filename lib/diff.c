@@ -11,6 +11,7 @@
 #include "arena.h"
 #include "error.h"
 #include "snapshot.h"
+#include "track.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -94,7 +95,7 @@ static int walk(struct candidates *c, cowarena_snapshot *older, cowarena_snapsho
 		if (newer)
 			snapshot_copy(newer, now, offset, size);
 		else
-			memcpy(now, live, size);
+			track_copy(now, live, size);
 		if (memcmp(then, now, size) == 0)
 			continue;
 		if (flags & COWARENA_DIFF_BYTES)
@@ -140,8 +141,15 @@ int cowarena_diff_with(cowarena_snapshot *older, cowarena_snapshot *newer, unsig
 
 	arena_lock_snapshots(arena, &signals);
 	size_t pages = newer ? newer->pages : atomic_load(&arena->pages);
-	timeline_each(arena, older, add_candidate, &c);
+	/* Spoiled in the meantime, it is out of the order. */
+	bool spoiled = atomic_load(&older->spoiled);
+	if (!spoiled)
+		timeline_each(arena, older, add_candidate, &c);
 	arena_unlock_snapshots(arena, &signals);
+	if (spoiled) {
+		free(memory);
+		return snapshot_usable(older);
+	}
 
 	struct run run = {.fn = fn, .ctx = ctx};
 	int e = errno;

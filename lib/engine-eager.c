@@ -22,10 +22,8 @@ static int arm(struct cowarena *arena, size_t first, size_t n)
 
 static int disarm(struct cowarena *arena, size_t first, size_t n)
 {
-	if (commit(arena, first, n, false))
-		return -1;
 	pagetable_mark_dirty(&arena->table, first, n, arena->pages);
-	return 0;
+	return commit(arena, first, n, false);
 }
 
 static size_t mappings(struct cowarena *arena)

@@ -43,13 +43,11 @@ static void armed_all(struct cowarena *arena)
 
 static int disarm(struct cowarena *arena, size_t first, size_t n)
 {
-	if (protect(arena, first, n, OS_READ_WRITE))
-		return -1;
 	size_t pages = atomic_load_explicit(&arena->pages, memory_order_relaxed);
 	long grown = pagetable_mark_dirty(&arena->table, first, n, pages);
 	if (grown)
 		atomic_fetch_add_explicit(&arena->borders, grown, memory_order_relaxed);
-	return 0;
+	return protect(arena, first, n, OS_READ_WRITE);
 }
 
 static void widen(struct cowarena *arena, size_t *first, size_t *n)

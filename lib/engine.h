@@ -21,6 +21,8 @@ struct engine {
 	bool copies_at_cut;
 	/* System calls may write into armed pages. */
 	bool syscall_safe;
+	/* Faults arrive as SIGBUS, not as SIGSEGV. */
+	bool bus;
 	/* Arm a clean gap of up to so many pages along with the dirty runs at its sides,
 	   rather than making one more call. */
 	size_t merge_gap;
@@ -40,10 +42,15 @@ struct engine {
 	/* The whole heap is armed now, but for hot pages (shadow.h). Gate closed. May be NULL. */
 	void (*armed_all)(struct cowarena *arena);
 
-	/* Disarm a range, of which some pages may be disarmed already, and note it with
-	   pagetable_mark_dirty(). Async-signal-safe; the pages are locked. -1 with errno: then
-	   any part may be disarmed, and the caller comes back with a wider range. */
+	/* Disarm a range, of which some pages may be disarmed already; but first note it with
+	   pagetable_mark_dirty(). Async-signal-safe; the pages are locked. -1 with errno: then any
+	   part may be disarmed (which is why all is marked), and the caller comes back with a wider
+	   range. */
 	int (*disarm)(struct cowarena *arena, size_t first, size_t n);
+
+	/* Whether the kernel can give memory for a write to a disarmed page. Async-signal-safe; inside the
+	   gate. NULL where the lack of it does not arrive as a fault of ours. */
+	bool (*can_write)(struct cowarena *arena, size_t page);
 
 	/* How far a fault at [*first, *first + *n) should be widened, to save what the engine
 	   is short of. Async-signal-safe. May be NULL. */

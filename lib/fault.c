@@ -21,6 +21,7 @@
 #define WIDER 16  /* how much further to reach after the engine failed to disarm a range */
 #define PIECE 512 /* pages that are locked together when many are prepared */
 #define NAPS_MAX 1000
+#define NEAR_LIMIT 4
 #define HINT_SHIFT 9 /* neighbouring pages share a shard of the gate and of the counters */
 
 enum outcome { RESOLVED, NO_FRAMES, NOT_DISARMED };
@@ -158,11 +159,14 @@ static enum outcome resolve(struct cowarena *arena, size_t first, size_t n, stru
 	return outcome;
 }
 
-static void spoil(struct cowarena *arena, enum fault_spoil how)
+/* Give up a snapshot, unless another thread has done so since `seen` was read: several writers that
+   reach the limit together cost one. */
+static void spoil(struct cowarena *arena, uint64_t seen, enum fault_spoil how)
 {
 	if (how == FAULT_SPOIL)
 		lock_acquire(&arena->snapshots);
-	timeline_spoil(arena);
+	if (atomic_load(&arena->timeline.spoils) == seen)
+		timeline_spoil(arena);
 	if (how == FAULT_SPOIL)
 		lock_release(&arena->snapshots);
 }
@@ -188,13 +192,14 @@ static void settle(struct cowarena *arena, size_t first, size_t n, size_t ahead,
 		if (width > 1)
 			arena_widen(arena, &first, &n, width);
 
+		uint64_t spoils = atomic_load(&arena->timeline.spoils);
 		gate_enter(&arena->gate, hint);
 		enum outcome outcome = resolve(arena, first, n, wanted, count);
 		gate_leave(&arena->gate, hint);
 		if (outcome == RESOLVED)
 			return;
 		if (outcome == NO_FRAMES)
-			spoil(arena, how); /* outside the gate: it will be closed */
+			spoil(arena, spoils, how); /* outside the gate: it will be closed */
 		else if (width < pages)
 			width *= WIDER; /* fewer mappings; the whole heap needs one */
 		else if (++naps <= NAPS_MAX)
@@ -204,6 +209,34 @@ static void settle(struct cowarena *arena, size_t first, size_t n, size_t ahead,
 			abort();
 		}
 	}
+}
+
+/* How far to copy ahead of a fault. */
+static size_t window(struct cowarena *arena, size_t page)
+{
+	size_t held = atomic_load_explicit(&arena->frames.held, memory_order_relaxed);
+
+	/* Near the limit each page counts. */
+	if (arena->frames.held_max - held < NEAR_LIMIT * arena->copy_ahead)
+		return 1;
+	return streams_window(&arena->streams, page, arena->copy_ahead);
+}
+
+/*
+ * The page had been disarmed when the fault came. Was it another thread, in between; or does the store
+ * fail for a reason that disarming does not mend?
+ */
+static bool is_mended(struct cowarena *arena, size_t page)
+{
+	unsigned hint = (unsigned)(page >> HINT_SHIFT);
+	bool mended = true;
+
+	gate_enter(&arena->gate, hint);
+	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
+	if (page_stamp(page_peek(&arena->table.pages[page])) == epoch)
+		mended = arena->engine->can_write(arena, page);
+	gate_leave(&arena->gate, hint);
+	return mended;
 }
 
 bool fault_handle(struct cowarena *arena, const void *address)
@@ -217,8 +250,10 @@ bool fault_handle(struct cowarena *arena, const void *address)
 		return false;
 	struct counter_shard *count = &arena->counters.shard[(page >> HINT_SHIFT) % GATE_SHARDS];
 	stats_add(&count->faults, 1);
-	settle(arena, page, 1, streams_window(&arena->streams, page, arena->copy_ahead),
-	       FAULT_SPOIL);
+	bool was_dirty = bitmap_test(&arena->table.dirty, page);
+	settle(arena, page, 1, window(arena, page), FAULT_SPOIL);
+	if (was_dirty && arena->engine->can_write && !is_mended(arena, page))
+		return false;
 	uint64_t ns = os_now() - start;
 	stats_add(&count->histogram[stats_bucket(ns)], 1);
 	stats_max(&count->fault_ns_max, ns);

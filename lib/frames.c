@@ -93,12 +93,15 @@ void frames_prefault(struct frames *f, size_t n)
 
 bool frames_charge(struct frames *f, size_t n)
 {
-	size_t held = atomic_fetch_add_explicit(&f->held, n, memory_order_relaxed) + n;
+	size_t held = atomic_load_explicit(&f->held, memory_order_relaxed);
 
-	if (held > f->held_max) {
-		frames_uncharge(f, n);
-		return false;
-	}
+	/* Never more than the limit, not for a moment: it would make others fail that fit. */
+	do
+		if (n > f->held_max - held)
+			return false;
+	while (!atomic_compare_exchange_weak_explicit(&f->held, &held, held + n,
+						      memory_order_relaxed, memory_order_relaxed));
+	held += n;
 	size_t peak = atomic_load_explicit(&f->held_peak, memory_order_relaxed);
 	while (held > peak &&
 	       !atomic_compare_exchange_weak_explicit(&f->held_peak, &peak, held,

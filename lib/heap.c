@@ -48,16 +48,19 @@ size_t heap_range(size_t capacity)
 
 int heap_init(struct cowarena *arena)
 {
-	uint32_t units = (uint32_t)(header_size(arena->reserved) >> UNIT_SHIFT);
+	uint32_t units = (uint32_t)(header_size(arena->reserved) >> UNIT_SHIFT), blocks = 1;
 
-	if (range_grow(arena, (size_t)(units + DESCRIPTOR_UNITS) << UNIT_SHIFT))
+	/* The header of a very large heap alone has more units than a block describes. */
+	while (units + blocks * DESCRIPTOR_UNITS > blocks * DESCRIPTORS)
+		blocks++;
+	if (range_grow(arena, (size_t)(units + blocks * DESCRIPTOR_UNITS) << UNIT_SHIFT))
 		return -1;
 	pthread_mutex_init(&arena->heap.lock, NULL);
 	slabs_init(&arena->heap);
 	struct heap_header *h = heap_header(arena);
-	h->top = units + DESCRIPTOR_UNITS;
-	h->blocks = 1;
-	h->directory[0] = units;
+	h->top = units + blocks * DESCRIPTOR_UNITS;
+	for (h->blocks = 0; h->blocks < blocks; h->blocks++)
+		h->directory[h->blocks] = units + h->blocks * DESCRIPTOR_UNITS;
 	heap_unit(arena, 0)->kind = UNIT_META;
 	heap_unit(arena, units)->kind = UNIT_META;
 	return 0;

@@ -17,6 +17,9 @@
 #ifndef UFFD_USER_MODE_ONLY
 #define UFFD_USER_MODE_ONLY 1
 #endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 #define FEATURE_WP_SHMEM (1u << 12) /* UFFD_FEATURE_WP_HUGETLBFS_SHMEM */
 
 int os_uffd_register(int fd, void *p, size_t n)
@@ -36,6 +39,12 @@ int os_uffd_protect(int fd, void *p, size_t n, bool protect)
 		if (errno != EAGAIN && errno != EINTR)
 			return -1;
 	return 0;
+}
+
+bool os_can_write(void *p, size_t n)
+{
+	return syscall(SYS_madvise, p, n, MADV_POPULATE_WRITE) ==
+	       0; /* Linux 5.14, older than this file */
 }
 
 /* Whether the kernel itself may write to p. It cannot take the signal, so this needs no handler. */

@@ -240,7 +240,6 @@ void os_block_signals(sigset_t *old)
 	sigdelset(&all, SIGILL);
 	sigdelset(&all, SIGFPE);
 	sigdelset(&all, SIGTRAP);
-	sigdelset(&all, SIGABRT);
 	pthread_sigmask(SIG_SETMASK, &all, old);
 }
 

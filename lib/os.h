@@ -91,6 +91,9 @@ void os_close(int fd);
  */
 int os_uffd_open(void);
 
+/* Whether the kernel can give the memory for writes to a range. [fault path] */
+bool os_can_write(void *p, size_t n);
+
 int os_uffd_register(int fd, void *p, size_t n);
 
 /* Protect a range of a registered one, or lift its protection. [fault path]

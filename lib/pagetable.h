@@ -47,7 +47,7 @@ struct page {
 
 struct pagetable {
 	struct page *pages;
-	/* Pages that are writable: those that the next snapshot has to arm. */
+	/* Pages that may be writable: those that the next snapshot has to arm. */
 	struct bitmap dirty;
 	/* Used while a snapshot is taken (shadow.h); empty otherwise. */
 	struct bitmap hot;
@@ -89,7 +89,7 @@ static inline void page_unlock(struct page *page, uint64_t state)
 uint64_t page_peek(struct page *page);
 
 /*
- * Note that [first, first + n) has been disarmed. Returns by how much the number of borders
+ * Note that [first, first + n) is about to be disarmed. Returns by how much the number of borders
  * between armed and writable pages has grown. Exact while no neighbour is being marked by
  * another thread; see engine-mprotect.c for why that is enough.
  */

@@ -56,9 +56,11 @@ int range_grow(struct cowarena *arena, size_t bytes)
 		    ENOMEM,
 		    "the arena's capacity is used up: create it with a larger options.capacity");
 	if (pages > arena->committed) {
-		/* By whole chunks, so that one call serves many small growths. */
-		size_t want =
-		    round_up(pages << arena->page_shift, ARENA_CHUNK) >> arena->page_shift;
+		/* By whole chunks, so that one call serves many small growths. But in faithful mode
+		   nothing armed must follow the heap: then to disarm it whole, the last resort when
+		   mappings are short, splits none. */
+		size_t unit = faithful ? page : ARENA_CHUNK;
+		size_t want = round_up(pages << arena->page_shift, unit) >> arena->page_shift;
 		char *from = arena_address(arena, arena->committed);
 		size_t n = want - arena->committed;
 		if (pagetable_commit(&arena->table, want) ||

@@ -46,6 +46,25 @@ static int arm_dirty(struct cowarena *arena)
 	return 0;
 }
 
+/* Frames for each page once in the epoch, and for a hot one during the cut too. -1 with message. */
+static int reserve(struct cowarena *arena, size_t pages, bool shadow)
+{
+	if (frames_reserve(&arena->frames, shadow ? 2 * pages : pages))
+		return error_set(ENOMEM,
+				 "no address space for the frames that the snapshot could need: "
+				 "raise ulimit -v, or vm.overcommit_memory");
+	return 0;
+}
+
+/* Warm frames for about as many faults as the snapshots that are alive have seen each. */
+static void prefault(struct cowarena *arena)
+{
+	size_t warm = atomic_load(&arena->frames.taken) / (arena->timeline.live + 1);
+
+	warm = warm < PREFAULT_MIN ? PREFAULT_MIN : warm > PREFAULT_MAX ? PREFAULT_MAX : warm;
+	frames_prefault(&arena->frames, warm);
+}
+
 /*
  * The cut. All signals are blocked, heap lock and snapshot lock are held: no block is half
  * allocated, and nobody else closes the gate. Until the last dirty page is armed threads go on
@@ -58,34 +77,48 @@ static int cut(struct cowarena *arena, struct cowarena_snapshot *s, bool shadow)
 
 	gate_close(&arena->gate);
 	s->pages = atomic_load_explicit(&arena->pages, memory_order_relaxed);
+	/* Again, usually to find it done: until now writers went on taking frames. */
+	if (reserve(arena, s->pages, shadow))
+		goto out;
 	if (shadow)
 		shadow_choose(arena);
 	/* On failure some dirty pages are armed. Their stamps say writable, so a fault heals
 	   them (fault.c). */
-	if (arm_dirty(arena) == 0) {
-		timeline_append(arena, s);
-		result = arena->engine->copies_at_cut ? fault_preserve_all(arena)
-			 : shadow                     ? shadow_copy(arena)
-						      : 0;
-	} else {
+	if (arm_dirty(arena)) {
 		shadow_undo(arena);
+		error_set(
+		    ENOMEM,
+		    "the kernel refused to write-protect the heap (%s): raise vm.max_map_count",
+		    strerror(errno));
+		goto out;
 	}
+	timeline_append(arena, s);
+	result = arena->engine->copies_at_cut ? fault_preserve_all(arena)
+		 : shadow                     ? shadow_copy(arena)
+					      : 0;
+	if (result)
+		error_set(ENOMEM, "neither frames to copy pages to nor mappings to arm them: raise "
+				  "options.held_limit or vm.max_map_count");
+out:
 	gate_open(&arena->gate);
+	if (result && s->epoch) {
+		timeline_retire(arena, s);
+		timeline_forget(arena, s);
+		arena->timeline.taken--; /* nobody has seen the number */
+	}
 	return result;
 }
 
 cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags)
 {
 	sigset_t signals;
-	struct cowarena_snapshot *s = NULL;
-	int e = 0;
 
 	if (!arena)
 		return error_null(EINVAL, "arena is NULL");
 	if (flags & ~(unsigned)COWARENA_QUIESCENT)
 		return error_null(EINVAL, "unknown snapshot flags (%#x)", flags);
 	uint64_t start = os_now();
-	s = calloc(1, sizeof *s);
+	struct cowarena_snapshot *s = calloc(1, sizeof *s);
 	if (!s)
 		return error_null(ENOMEM, "no memory for the snapshot's record");
 	s->arena = arena;
@@ -94,52 +127,23 @@ cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags)
 	arena_lock_snapshots(arena, &signals);
 	bool shadow = flags & COWARENA_QUIESCENT && !(arena->flags & COWARENA_FAITHFUL) &&
 		      !arena->engine->copies_at_cut;
-	size_t pages = atomic_load(&arena->pages);
-	size_t taken_before = atomic_load(&arena->frames.taken);
-	/* Each page at most once in the epoch, and a hot one during the cut too. */
-	if (frames_reserve(&arena->frames, shadow ? 2 * pages : pages)) {
-		e = ENOMEM;
-		error_set(e, "no address space for the frames that the snapshot could need: raise "
-			     "ulimit -v, "
-			     "or vm.overcommit_memory");
-	} else {
-		/* Warm frames for about as many faults as the snapshots that are alive have
-		   seen each. */
-		size_t warm = taken_before / (arena->timeline.live + 1);
-		warm = warm < PREFAULT_MIN   ? PREFAULT_MIN
-		       : warm > PREFAULT_MAX ? PREFAULT_MAX
-					     : warm;
-		frames_prefault(&arena->frames, warm);
-		if (cut(arena, s, shadow)) {
-			e = ENOMEM;
-			if (s->epoch) {
-				timeline_retire(arena, s);
-				timeline_forget(arena, s);
-				arena->timeline.taken--; /* nobody has seen the number */
-				error_set(e, "neither frames to copy pages to nor mappings to arm "
-					     "them: raise options.held_limit or vm.max_map_count");
-			} else {
-				error_set(
-				    e,
-				    "the kernel refused to write-protect the heap (%s): raise "
-				    "vm.max_map_count",
-				    strerror(errno));
-			}
-		}
+	int result = reserve(arena, atomic_load(&arena->pages), shadow);
+	if (!result) {
+		prefault(arena);
+		result = cut(arena, s, shadow);
 	}
-	if (!e) {
+	if (!result) {
 		uint64_t pause = os_now() - start;
 		atomic_store_explicit(&arena->counters.pause_ns_last, pause, memory_order_relaxed);
 		stats_max(&arena->counters.pause_ns_max, pause);
 	}
 	arena_unlock_snapshots(arena, &signals);
 	heap_unlock(arena);
-	if (e) {
-		free(s);
-		errno = e;
-		return NULL;
-	}
-	return s;
+	if (!result)
+		return s;
+	free(s);
+	errno = ENOMEM;
+	return NULL;
 }
 
 int cowarena_snapshot_release(cowarena_snapshot *s)
@@ -186,6 +190,8 @@ int snapshot_usable(const struct cowarena_snapshot *s)
 {
 	if (!s)
 		return error_set(EINVAL, "snapshot is NULL");
+	/* If what we have read lay in a frame that was recycled meanwhile, the flag was set before. */
+	track_copied();
 	if (atomic_load(&s->spoiled))
 		return error_set(ESTALE,
 				 "snapshot %llu was given up at the limit of held memory: raise "
@@ -223,11 +229,12 @@ static void copy_part(struct cowarena_snapshot *s, size_t page, void *dst, size_
 	os_block_signals(&signals);
 	uint64_t state = page_lock(entry);
 	uint32_t frame = timeline_find(arena, page, s->epoch);
+	bool zero = frame != FRAME_NONE && frames_version(&arena->frames, frame)->zero;
 	page_unlock(entry, state);
 	os_restore_signals(&signals);
 	if (frame == FRAME_NONE) /* it was spoiled meanwhile */
 		return;
-	if (frames_version(&arena->frames, frame)->zero)
+	if (zero)
 		memset(dst, 0, n);
 	else
 		track_copy(dst, (char *)frames_data(&arena->frames, frame) + within, n);
@@ -264,8 +271,6 @@ int cowarena_snapshot_read(cowarena_snapshot *s, void *dst, const void *src, siz
 	int e = errno;
 	snapshot_copy(s, dst, (size_t)((const char *)src - s->arena->base), n);
 	errno = e;
-	/* If a frame was recycled while we copied from it, the flag was set before. */
-	track_copied();
 	return snapshot_usable(s);
 }
 

@@ -144,6 +144,7 @@ bool timeline_spoil(struct cowarena *arena)
 	   that follow. */
 	atomic_store(&s->spoiled, true);
 	timeline_retire(arena, s);
+	atomic_fetch_add(&t->spoils, 1); /* when its memory is there */
 	return true;
 }
 

@@ -13,6 +13,12 @@
 #include <string.h>
 #include <ucontext.h>
 
+/* mprotect faults arrive as SIGSEGV, userfaultfd's as SIGBUS. */
+enum { SEGV, BUS, SIGNALS };
+static const struct {
+	int signo, code; /* as a fault of ours has them */
+} ours[SIGNALS] = {{SIGSEGV, SEGV_ACCERR}, {SIGBUS, BUS_ADRERR}};
+
 /*
  * The registry of spans: the library's one piece of global mutable state, because a signal
  * handler has nothing else to start from. Slots come in blocks that are never freed, so a
@@ -24,6 +30,7 @@ struct trap_span {
 	_Atomic uint32_t sequence;
 	_Atomic uintptr_t begin, end; /* both 0: free */
 	void *_Atomic backend;
+	_Atomic int which;      /* the signal that its faults arrive by */
 	_Atomic bool inherited; /* we are a child of fork(): it has the span, but not the memory */
 };
 
@@ -36,15 +43,11 @@ struct block {
 
 static struct block first_block;
 static _Atomic size_t spans;
+/* How many spans want each signal: all of them SIGSEGV, by which a child of fork() is told. */
+static size_t users[SIGNALS];
 
 /* Protects adding and removing, and the installed action. Never taken by the handler. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-
-/* mprotect faults arrive as SIGSEGV, userfaultfd's as SIGBUS. */
-enum { SEGV, BUS, SIGNALS };
-static const struct {
-	int signo, code; /* as a fault of ours has them */
-} ours[SIGNALS] = {{SIGSEGV, SEGV_ACCERR}, {SIGBUS, BUS_ADRERR}};
 
 /* Who had a signal before us; written before our handler is installed. */
 static struct {
@@ -53,8 +56,8 @@ static struct {
 	bool installed;
 } previous[SIGNALS];
 
-/* Find the span of an address: its back end, NULL if there is none. */
-static void *lookup(uintptr_t address, bool inherited)
+/* Find the span of an address, whose faults arrive by that signal: its back end, or NULL. */
+static void *lookup(uintptr_t address, int which, bool inherited)
 {
 	for (struct block *b = &first_block; b; b = atomic_load(&b->next))
 		for (size_t i = 0; i < BLOCK_SPANS; i++) {
@@ -66,7 +69,8 @@ static void *lookup(uintptr_t address, bool inherited)
 				before = atomic_load(&s->sequence);
 				hit = address - atomic_load(&s->begin) <
 				      atomic_load(&s->end) - atomic_load(&s->begin);
-				hit = hit && atomic_load(&s->inherited) == inherited;
+				hit = hit && atomic_load(&s->inherited) == inherited &&
+				      (inherited || atomic_load(&s->which) == which);
 				backend = atomic_load(&s->backend);
 			} while (before != atomic_load(&s->sequence));
 			/* An odd number: the span is just being added or removed, nobody
@@ -125,12 +129,12 @@ static void on_signal(int signo, siginfo_t *info, void *context)
 	uintptr_t address = (uintptr_t)info->si_addr;
 
 	if (info->si_code == ours[which].code && os_fault_was_write(context)) {
-		void *backend = lookup(address, false);
+		void *backend = lookup(address, which, false);
 		if (backend && trap_backend_deliver(backend, info->si_addr)) {
 			errno = e;
 			return;
 		}
-	} else if (which == SEGV && info->si_code == SEGV_MAPERR && lookup(address, true)) {
+	} else if (which == SEGV && info->si_code == SEGV_MAPERR && lookup(address, which, true)) {
 		error_log("a child of fork() touched an arena, which is not inherited: take a "
 			  "snapshot instead of the fork, or exec");
 	}
@@ -158,6 +162,8 @@ static void after_fork_in_child(void)
 			if (atomic_load(&b->span[i].end))
 				atomic_store(&b->span[i].inherited, true);
 	atomic_store(&spans, 0);
+	for (int i = 0; i < SIGNALS; i++)
+		users[i] = 0;
 	pthread_mutex_unlock(&mutex);
 }
 
@@ -173,13 +179,15 @@ static int install(int which)
 	struct sigaction now;
 
 	/* Still there from earlier arenas: whoever installed over us since may call us as their
-	   previous handler. To call them as ours in turn would never end. */
-	if (previous[which].installed)
+	   previous handler. To call them as ours in turn would never end. (But a mere reset calls
+	   nobody.) */
+	sigaction(signo, NULL, &now);
+	if (previous[which].installed && now.sa_handler != SIG_DFL && now.sa_handler != SIG_IGN)
 		return 0;
 	/* Nothing may interrupt the handler: a signal handler of the application that writes to the
 	   arena would wait for the page that is locked below it. */
-	sigfillset(&mine.sa_mask);
-	sigaction(signo, NULL, &now);
+	memset(&mine.sa_mask, 0xff,
+	       sizeof mine.sa_mask); /* pthread_cancel's too, unlike sigfillset */
 	previous[which].action = now;
 	atomic_store(&previous[which].spent, false);
 	sigaction(signo, &mine, NULL);
@@ -208,26 +216,34 @@ static void uninstall(int which)
 	}
 }
 
-static void uninstall_all(void)
+/* Count a span out, or in: the last one to go removes the handlers, the first one installs them. */
+static void leave(int which)
 {
-	for (int i = 0; i < SIGNALS; i++)
-		uninstall(i);
+	for (int i = which; i >= SEGV; i--)
+		if (--users[i] == 0)
+			uninstall(i);
 }
 
-static int install_all(void)
+static int enter(int which)
+{
+	for (int i = SEGV; i <= which; i++) {
+		if (!users[i] && install(i)) {
+			if (i > SEGV)
+				leave(i - 1);
+			return -1;
+		}
+		users[i]++;
+	}
+	return 0;
+}
+
+static int prepare_fork(void)
 {
 	static bool prepared;
 
 	if (!prepared && pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child))
 		return error_set(ENOMEM, "no memory for the fork handlers");
 	prepared = true;
-	for (int i = 0; i < SIGNALS; i++)
-		if (install(i)) {
-			int e = errno;
-			uninstall_all();
-			errno = e;
-			return -1;
-		}
 	return 0;
 }
 
@@ -248,34 +264,36 @@ static struct trap_span *free_span(void)
 	}
 }
 
-static void set_span(struct trap_span *s, void *base, size_t n, void *backend)
+static void set_span(struct trap_span *s, void *base, size_t n, int which, void *backend)
 {
 	atomic_fetch_add(&s->sequence, 1);
 	atomic_store(&s->backend, backend);
+	atomic_store(&s->which, which);
 	atomic_store(&s->inherited, false);
 	atomic_store(&s->begin, (uintptr_t)base);
 	atomic_store(&s->end, (uintptr_t)base + n);
 	atomic_fetch_add(&s->sequence, 1);
 }
 
-struct trap_span *trap_add(void *base, size_t n, trap_handler *handler, struct cowarena *arena)
+struct trap_span *trap_add(void *base, size_t n, bool bus, trap_handler *handler,
+			   struct cowarena *arena)
 {
+	int which = bus ? BUS : SEGV;
 	struct trap_span *span = NULL;
 	void *backend = trap_backend_open(base, n, handler, arena);
 
 	if (!backend)
 		return error_null(ENOMEM, "no memory for the trap's bookkeeping");
 	pthread_mutex_lock(&mutex);
-	if (atomic_load(&spans) == 0 && install_all())
+	if (prepare_fork() || enter(which))
 		goto out;
 	span = free_span();
 	if (span) {
-		set_span(span, base, n, backend);
+		set_span(span, base, n, which, backend);
 		atomic_fetch_add(&spans, 1);
 	} else {
 		error_set(ENOMEM, "no memory for the trap's bookkeeping");
-		if (atomic_load(&spans) == 0)
-			uninstall_all();
+		leave(which);
 	}
 out:
 	pthread_mutex_unlock(&mutex);
@@ -291,10 +309,13 @@ void trap_remove(struct trap_span *span)
 {
 	pthread_mutex_lock(&mutex);
 	void *backend = atomic_load(&span->backend);
+	int which = atomic_load(&span->which);
 	bool inherited = atomic_load(&span->inherited);
-	set_span(span, NULL, 0, NULL);
-	if (!inherited && atomic_fetch_sub(&spans, 1) == 1)
-		uninstall_all();
+	set_span(span, NULL, 0, 0, NULL);
+	if (!inherited) {
+		atomic_fetch_sub(&spans, 1);
+		leave(which);
+	}
 	pthread_mutex_unlock(&mutex);
 	trap_backend_close(backend);
 }

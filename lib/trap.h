@@ -20,11 +20,13 @@ struct trap_span;
 typedef bool trap_handler(struct cowarena *arena, const void *address);
 
 /*
- * From now on write faults in [base, base + n) go to handler(arena, address). The first span
- * installs the signal handler, the last one to go removes it.
+ * From now on write faults in [base, base + n) go to handler(arena, address). They arrive as SIGSEGV, or
+ * as SIGBUS if `bus` is set. The first span of a kind installs the signal handler, the last one to go
+ * removes it.
  * NULL with errno and message: ENOMEM, EPERM (the handler did not take).
  */
-struct trap_span *trap_add(void *base, size_t n, trap_handler *handler, struct cowarena *arena);
+struct trap_span *trap_add(void *base, size_t n, bool bus, trap_handler *handler,
+			   struct cowarena *arena);
 void trap_remove(struct trap_span *span);
 
 /* Whether the span was made before a fork() whose child we are: its memory is not there. */

@@ -68,12 +68,6 @@ static int open_locked(struct cowarena *arena, struct cowarena_view *view)
 
 	if (atomic_load(&s->spoiled))
 		return ESTALE;
-	if (!view->writable && !arena->poke_tried) {
-		int e = errno;
-		arena->poke_tried = true;
-		arena->poke_fd = os_poke_open();
-		errno = e; /* there is another way */
-	}
 	view->poke_fd = arena->poke_fd;
 	/* From here on the handler looks after pages that change; those that have changed are
 	   below. */
@@ -86,6 +80,25 @@ static int open_locked(struct cowarena *arena, struct cowarena_view *view)
 	if (f.failed)
 		remove_view(arena, view);
 	return f.failed ? ENOMEM : 0;
+}
+
+/* With the first read-only view. Not under a lock: opening is a point where threads are cancelled. */
+static void prepare_poking(struct cowarena *arena)
+{
+	sigset_t signals;
+	int e = errno;
+
+	if (atomic_load(&arena->poke_tried))
+		return;
+	int fd = os_poke_open();
+	arena_lock_snapshots(arena, &signals);
+	if (!atomic_exchange(&arena->poke_tried, true)) {
+		arena->poke_fd = fd;
+		fd = -1;
+	}
+	arena_unlock_snapshots(arena, &signals);
+	os_close(fd);
+	errno = e; /* without it there is another way */
 }
 
 cowarena_view *cowarena_view_open(cowarena_snapshot *s, unsigned flags)
@@ -105,6 +118,8 @@ cowarena_view *cowarena_view_open(cowarena_snapshot *s, unsigned flags)
 	view->writable = flags & COWARENA_VIEW_PRIVATE;
 	view->base = os_map_private(view->pages << arena->page_shift, arena->fd);
 	int failed = view->base ? 0 : ENOMEM;
+	if (!failed && !view->writable)
+		prepare_poking(arena);
 	if (!failed) {
 		os_keep_from_children(view->base, view->pages << arena->page_shift);
 		arena_lock_snapshots(arena, &signals);
@@ -148,6 +163,8 @@ int cowarena_view_close(cowarena_view *view)
 	struct cowarena_snapshot *s = view->snapshot;
 	struct cowarena *arena = s->arena;
 	arena_lock_snapshots(arena, &signals);
+	/* Afterwards another thread may release the snapshot. */
+	int result = atomic_load(&s->spoiled) ? snapshot_usable(s) : 0;
 	remove_view(arena, view);
 	arena_unlock_snapshots(arena, &signals);
 	os_unmap(view->base, view->pages << arena->page_shift);
@@ -157,6 +174,6 @@ int cowarena_view_close(cowarena_view *view)
 		return error_set(
 		    ESTALE, "the kernel refused to split off a page of the view, which may have "
 			    "shown newer data: raise vm.max_map_count");
-	errno = e;
-	return atomic_load(&s->spoiled) ? snapshot_usable(s) : 0;
+	errno = result ? ESTALE : e;
+	return result;
 }

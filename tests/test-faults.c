@@ -7,9 +7,11 @@
  */
 #include "config.h"
 
+#include "arena.h"
 #include "common.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -363,6 +365,75 @@ START_TEST(signal_handlers_that_write)
 }
 END_TEST
 
+/* A thread is cancelled at any instant, also inside the handler: no page and no gate stays shut. */
+static void *store_for_ever(void *arg)
+{
+	volatile char *p = arg;
+
+	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+	for (size_t i = 0;; i++)
+		p[i % 64 * page_size()]++;
+	return NULL;
+}
+
+START_TEST(threads_cancelled_in_the_handler)
+{
+	cowarena *arena = arena_case(_i);
+	char *p = page_block(arena, 64);
+
+	if (thread_sanitized())
+		return; /* it cancels in its own way */
+	memset(p, 0, 64 * page_size());
+	for (size_t round = 0; round < scaled(300, 5000, 20); round++) {
+		pthread_t t;
+		ck_assert_int_eq(pthread_create(&t, NULL, store_for_ever, p), 0);
+		for (int i = 0; i < 3; i++)
+			ck_assert_int_eq(
+			    cowarena_snapshot_release(cowarena_snapshot_take(arena, 0)), 0);
+		pthread_cancel(t);
+		pthread_join(t, NULL);
+	}
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* The application resets the signal while no arena needs it. */
+START_TEST(after_a_reset)
+{
+	for (int i = 0; i < 2; i++) {
+		cowarena *arena = arena_case(_i);
+		char *p = page_block(arena, 1);
+		*p = 1;
+		cowarena_snapshot_take(arena, 0);
+		*p = 2;
+		signal(SIGSEGV, SIG_DFL);
+		signal(SIGBUS, SIG_DFL);
+		cowarena_destroy(arena);
+	}
+}
+END_TEST
+
+/* The kernel has no memory for a page (here: the file has lost it): that kills, as it would without us. */
+static void scene_no_memory(void *arg)
+{
+	struct cowarena_options o = case_options(*(int *)arg);
+	cowarena *arena = cowarena_create(&o);
+	char *p = arena ? cowarena_aligned_alloc(arena, page_size(), 8 * page_size()) : NULL;
+
+	if (!p || ftruncate(arena->fd, p - arena->base))
+		_exit(90);
+	*(volatile char *)p = 1;
+}
+
+START_TEST(no_memory_is_not_ours)
+{
+	int status = in_child(scene_no_memory, &_i, NULL);
+
+	ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS, "status %#x",
+		      (unsigned)status);
+}
+END_TEST
+
 /* ---- fork ---- */
 
 static void touch(void *arg)
@@ -427,6 +498,9 @@ int main(void)
 	tcase_add_loop_test(tc, errno_is_kept, 0, CASES);
 	tcase_add_loop_test(tc, an_alternate_stack, 0, CASES);
 	tcase_add_loop_test(tc, signal_handlers_that_write, 0, CASES);
+	tcase_add_loop_test(tc, threads_cancelled_in_the_handler, 0, CASES);
+	tcase_add_loop_test(tc, after_a_reset, 0, CASES);
+	tcase_add_loop_test(tc, no_memory_is_not_ours, 0, CASES);
 	tcase_add_loop_test(tc, a_forked_child_is_told, 0, CASES);
 	tcase_add_loop_test(tc, a_forked_child_has_arenas_of_its_own, 0, CASES);
 	suite_add_tcase(suite, tc);

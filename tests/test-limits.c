@@ -307,6 +307,40 @@ static size_t open_descriptors(void)
 	return n;
 }
 
+#define CAPACITIES 12
+
+/* So large that the header alone has more units than a block of descriptors describes. */
+START_TEST(a_very_large_capacity)
+{
+	struct cowarena_options o = COWARENA_OPTIONS_INIT;
+	void *block[CAPACITIES];
+
+	if (sanitized() || getenv("COWARENA_VALGRIND")) {
+		printf("SKIP: there is less address space\n");
+		return;
+	}
+	for (size_t i = 0; i < CAPACITIES; i++) {
+		o.capacity = (1004 + i) << 30;
+		cowarena *arena = cowarena_create(&o);
+		if (!arena) {
+			printf("SKIP: %s\n", cowarena_errmsg());
+			return;
+		}
+		ck_assert_ptr_null(cowarena_root(arena));
+		for (size_t j = 0; j < CAPACITIES; j++) {
+			block[j] = cowarena_alloc(arena, 16 << j);
+			memset(block[j], 0xff, 16 << j);
+		}
+		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		for (size_t j = 0; j < CAPACITIES; j++)
+			cowarena_free(arena, block[j]);
+		ck_assert_uint_eq(stats_of(arena).live_bytes, 0);
+		ck_assert_int_eq(cowarena_rollback(arena, s), 0);
+		cowarena_destroy(arena);
+	}
+}
+END_TEST
+
 START_TEST(nothing_is_left)
 {
 	struct cowarena_options o = case_options(_i);
@@ -515,6 +549,7 @@ int main(void)
 	suite_add_tcase(suite, options);
 	tcase_add_loop_test(process, limits_of_the_process, 0, sizeof limits / sizeof *limits);
 	tcase_add_loop_test(process, address_space_runs_out, 0, CASES);
+	tcase_add_test(process, a_very_large_capacity);
 	tcase_add_loop_test(process, nothing_is_left, 0, CASES);
 	suite_add_tcase(suite, process);
 	tcase_add_loop_test(held, held_limit, 0, 4);

@@ -5,6 +5,7 @@
 #include "common.h"
 
 #include <stdio.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define GIB ((size_t)1 << 30)
@@ -150,6 +151,36 @@ START_TEST(four_arenas)
 }
 END_TEST
 
+/* Others have taken all mappings: writers go on, at the price of pages copied ahead (I7). */
+START_TEST(none_left)
+{
+	enum { PAGES = 3000 };
+	cowarena *arena = arena_case(_i);
+	char *p = page_block(arena, PAGES);
+	size_t room = 2 * mapping_limit() * page_size();
+	char *hog = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t taken = 0;
+
+	ck_assert(hog != MAP_FAILED);
+	memset(p, 'a', PAGES * page_size());
+	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	while (taken < room && mprotect(hog + taken, page_size(), PROT_READ) == 0)
+		taken += 2 * page_size();
+	bool full = taken < room;
+	for (size_t i = 0; i < PAGES; i++)
+		p[i * 7 % PAGES * page_size()] = 'b';
+	munmap(hog, room);
+	ck_assert(full);
+	for (size_t i = 0; i < PAGES; i++) {
+		char seen;
+		if (p[i * page_size()] != 'b' ||
+		    cowarena_snapshot_read(s, &seen, p + i * page_size(), 1) || seen != 'a')
+			ck_abort_msg("page %zu", i);
+	}
+	cowarena_destroy(arena);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("mappings");
@@ -158,6 +189,7 @@ int main(void)
 	tcase_add_test(tc, every_second_page);
 	tcase_add_test(tc, random_order);
 	tcase_add_test(tc, four_arenas);
+	tcase_add_loop_test(tc, none_left, 0, CASES);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }

@@ -5,6 +5,7 @@
 #include "common.h"
 
 #include <errno.h>
+#include <pthread.h>
 
 START_TEST(reads_what_was)
 {
@@ -427,6 +428,64 @@ START_TEST(the_limit_costs_a_snapshot)
 }
 END_TEST
 
+/* Writers that reach the limit together cost one snapshot. */
+struct limited {
+	pthread_t thread;
+	char *p;
+	pthread_barrier_t *start;
+};
+
+static void *write_one(void *arg)
+{
+	struct limited *l = arg;
+
+	pthread_barrier_wait(l->start);
+	*(volatile char *)l->p = 'c';
+	return NULL;
+}
+
+START_TEST(together_they_cost_one)
+{
+	enum { WRITERS = 4 };
+
+	for (size_t round = 0; round < scaled(100, 1000, 5); round++) {
+		struct cowarena_options o = case_options(CASE_DEFAULT);
+		o.held_limit = 40 * page_size();
+		o.limit_policy = COWARENA_LIMIT_DROP_OLDEST;
+		o.copy_ahead = 1;
+		cowarena *arena = cowarena_create(&o);
+		char *p = page_block(arena, 100);
+		cowarena_snapshot *s[5];
+		memset(p, 'a', 100 * page_size());
+		s[0] = cowarena_snapshot_take(arena, 0);
+		for (int i = 0; i < 4; i++) { /* ten pages each; then the limit is reached */
+			memset(p, 'b', 10 * page_size());
+			s[i + 1] = cowarena_snapshot_take(arena, 0);
+		}
+		while (stats_of(arena).held_bytes < o.held_limit)
+			p[(99 - stats_of(arena).held_bytes / page_size() % 40) * page_size()] = 'x';
+		struct limited l[WRITERS];
+		pthread_barrier_t start;
+		pthread_barrier_init(&start, NULL, WRITERS);
+		for (size_t i = 0; i < WRITERS; i++) {
+			l[i] =
+			    (struct limited){.p = p + (20 + 9 * i) * page_size(), .start = &start};
+			pthread_create(&l[i].thread, NULL, write_one, &l[i]);
+		}
+		for (size_t i = 0; i < WRITERS; i++)
+			pthread_join(l[i].thread, NULL);
+		int spoiled = 0;
+		for (int i = 0; i < 5; i++) {
+			char seen;
+			spoiled += cowarena_snapshot_read(s[i], &seen, p, 1) != 0;
+		}
+		ck_assert_int_eq(spoiled, 1);
+		pthread_barrier_destroy(&start);
+		cowarena_destroy(arena);
+	}
+}
+END_TEST
+
 /* The frames of a snapshot that was given up serve again; those of others stay right. */
 START_TEST(the_oldest_is_dropped_the_others_stay_right)
 {
@@ -484,6 +543,7 @@ int main(void)
 	tcase_add_loop_test(tc, hot_pages_are_shadowed, 0, 2);
 	tcase_add_test(tc, streams_do_not_disturb_each_other);
 	tcase_add_test(tc, the_limit_costs_a_snapshot);
+	tcase_add_test(tc, together_they_cost_one);
 	tcase_add_test(tc, the_oldest_is_dropped_the_others_stay_right);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);

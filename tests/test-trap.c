@@ -56,7 +56,7 @@ static void area_map(struct area *a, char *base, size_t pages)
 
 static void area_add(struct area *a)
 {
-	a->span = trap_add(a->base, a->n, on_fault, (struct cowarena *)a);
+	a->span = trap_add(a->base, a->n, false, on_fault, (struct cowarena *)a);
 	ck_assert_msg(a->span != NULL, "%s", cowarena_errmsg());
 }
 
@@ -277,7 +277,7 @@ START_TEST(declined_faults_go_on)
 
 	take_signal(3, &before);
 	area_map(&a, NULL, 1);
-	a.span = trap_add(a.base, a.n, decline, (struct cowarena *)&a);
+	a.span = trap_add(a.base, a.n, false, decline, (struct cowarena *)&a);
 	ck_assert_ptr_nonnull(a.span);
 	for (unsigned i = 1; i <= 3; i++) {
 		mprotect(a.base, a.n, PROT_READ);
