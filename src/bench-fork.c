@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * bench-fork.c - the side that forks: a process that has the same memory, and only that.
+ */
+#include "config.h"
+
+#include "bench.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* absent from older headers */
+#endif
+
+struct answer {
+	double value;
+	int status;
+	char error[400];
+};
+
+static int thaw(struct side *s)
+{
+	if (s->child > 0) {
+		kill(s->child, SIGKILL);
+		while (waitpid(s->child, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	s->child = 0;
+	return 0;
+}
+
+/* Writes after a fork split huge pages; the fork that they make cheap is that of whole ones. */
+static int collapse(struct side *s, char *p)
+{
+	if (s->huge && madvise(p, s->pages->count * s->pages->page, MADV_COLLAPSE))
+		return side_fail(s, "--rival-huge: MADV_COLLAPSE");
+	return 0;
+}
+
+static int freeze(struct side *s, unsigned flags, double *seconds)
+{
+	(void)flags;
+	thaw(s);
+	if (collapse(s, s->block))
+		return -1;
+	double start = seconds_now();
+	s->child = fork();
+	if (s->child == 0) {
+		/* Not to be left over with all that memory if our side is killed. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+	*seconds = seconds_now() - start;
+	return s->child > 0 ? 0 : side_fail(s, "fork");
+}
+
+/* The child has its memory in view. */
+static int view(struct side *s, unsigned flags)
+{
+	(void)s, (void)flags;
+	return 0;
+}
+
+static char *map(struct side *s)
+{
+	size_t size = s->pages->count * s->pages->page;
+	char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED) {
+		side_fail(s, "mmap");
+		return NULL;
+	}
+	madvise(p, size, s->huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	memset(p, 1, size);
+	return collapse(s, p) ? NULL : p;
+}
+
+/* No child here: it would only make the way back dearer. */
+static int save(struct side *s)
+{
+	if (!s->copy)
+		s->copy = map(s);
+	return s->copy ? 0 : -1;
+}
+
+static int restore(struct side *s, double *seconds)
+{
+	double start = seconds_now();
+
+	memcpy(s->block, s->copy, s->pages->count * s->pages->page);
+	*seconds = seconds_now() - start;
+	return 0;
+}
+
+/* What the kernel duplicates: the pages that were written, no more. */
+static int held(struct side *s, size_t dirty, double *bytes)
+{
+	*bytes = (double)dirty * (double)s->pages->page;
+	return 0;
+}
+
+static const struct side_ops ops = {freeze, view, thaw, save, restore, held};
+
+static void serve(int fd, const struct scenario *scenario, const struct pages *pages, bool huge)
+{
+	struct side side = {.ops = &ops, .pages = pages, .huge = huge};
+	unsigned round;
+
+	side.list = calloc(pages->count, sizeof *side.list);
+	side.block = map(&side);
+	while (recv(fd, &round, sizeof round, 0) == sizeof round) {
+		struct answer answer = {0, -1, ""};
+		if (side.list && side.block)
+			answer.status = scenario_run(scenario, &side, round, &answer.value);
+		memcpy(answer.error, side.error, sizeof answer.error);
+		if (send(fd, &answer, sizeof answer, MSG_NOSIGNAL) != sizeof answer)
+			break;
+	}
+	thaw(&side);
+}
+
+int rival_start(struct rival *rival, const struct scenario *scenario, const struct pages *pages,
+		bool huge)
+{
+	int fds[2];
+
+	/* A packet is a message: no reading in pieces. */
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds))
+		return -1;
+	fflush(NULL);
+	rival->pid = fork();
+	if (rival->pid == 0) {
+		close(fds[0]);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		serve(fds[1], scenario, pages, huge);
+		_exit(0);
+	}
+	close(fds[1]);
+	rival->fd = fds[0];
+	if (rival->pid > 0)
+		return 0;
+	close(fds[0]);
+	return -1;
+}
+
+int rival_run(struct rival *rival, unsigned round, double *value, char *error)
+{
+	struct answer answer;
+
+	if (send(rival->fd, &round, sizeof round, MSG_NOSIGNAL) != sizeof round ||
+	    recv(rival->fd, &answer, sizeof answer, 0) != sizeof answer) {
+		strcpy(error, "the forking process died: is there too little memory?");
+		return -1;
+	}
+	*value = answer.value;
+	strcpy(error, answer.error);
+	return answer.status;
+}
+
+void rival_stop(struct rival *rival)
+{
+	if (rival->pid <= 0)
+		return;
+	/* It takes the end of its input as the end. (A rival that was forked later has a copy of this
+	   descriptor, so that closing it would not do.) */
+	shutdown(rival->fd, SHUT_RDWR);
+	close(rival->fd);
+	while (waitpid(rival->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	rival->pid = 0;
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * bench-ours.c - the side that takes snapshots of an arena.
+ */
+#include "config.h"
+
+#include "bench.h"
+
+#include <string.h>
+
+#define SLACK ((size_t)64 << 20) /* for the heap's bookkeeping */
+
+static int failed(struct side *s)
+{
+	return side_fail(s, cowarena_errmsg());
+}
+
+static int close_view(struct side *s)
+{
+	cowarena_view *view = s->view;
+
+	s->view = NULL;
+	return cowarena_view_close(view) ? failed(s) : 0;
+}
+
+/* The older snapshot is there while the new one is taken: so it is where they follow each other. */
+static int freeze(struct side *s, unsigned flags, double *seconds)
+{
+	cowarena_snapshot *older = s->snapshot;
+
+	if (close_view(s))
+		return -1;
+	double start = seconds_now();
+	s->snapshot = cowarena_snapshot_take(s->arena, flags);
+	double taken = seconds_now();
+	if (!s->snapshot) {
+		failed(s);
+		s->snapshot = older;
+		return -1;
+	}
+	*seconds = taken - start;
+	if (cowarena_snapshot_release(older))
+		return failed(s);
+	s->drop = seconds_now() - taken;
+	return 0;
+}
+
+static int view(struct side *s, unsigned flags)
+{
+	s->view = cowarena_view_open(s->snapshot, flags);
+	return s->view ? 0 : failed(s);
+}
+
+static int thaw(struct side *s)
+{
+	cowarena_snapshot *snapshot = s->snapshot;
+
+	if (close_view(s))
+		return -1;
+	s->snapshot = NULL;
+	return cowarena_snapshot_release(snapshot) ? failed(s) : 0;
+}
+
+static int save(struct side *s)
+{
+	double seconds;
+
+	return freeze(s, 0, &seconds);
+}
+
+static int restore(struct side *s, double *seconds)
+{
+	double start = seconds_now();
+
+	if (cowarena_rollback(s->arena, s->snapshot))
+		return failed(s);
+	*seconds = seconds_now() - start;
+	return 0;
+}
+
+static int held(struct side *s, size_t dirty, double *bytes)
+{
+	struct cowarena_stats stats = {.sz = sizeof stats};
+
+	(void)dirty;
+	if (cowarena_stats_get(s->arena, &stats))
+		return failed(s);
+	*bytes = (double)stats.held_bytes;
+	return 0;
+}
+
+static const struct side_ops ops = {freeze, view, thaw, save, restore, held};
+
+int ours_open(struct side *s, const struct pages *pages, unsigned engine)
+{
+	struct cowarena_options options = COWARENA_OPTIONS_INIT;
+	size_t size = pages->count * pages->page;
+
+	s->ops = &ops;
+	s->pages = pages;
+	options.capacity = size + SLACK;
+	options.engine = engine;
+	options.flags = engine == COWARENA_ENGINE_AUTO ? 0 : COWARENA_STRICT_ENGINE;
+	s->arena = cowarena_create(&options);
+	if (!s->arena)
+		return failed(s);
+	s->block = cowarena_aligned_alloc(s->arena, pages->page, size);
+	if (!s->block)
+		return failed(s);
+	memset(s->block, 1, size);
+	return 0;
+}
+
+void ours_close(struct side *s)
+{
+	cowarena_destroy(s->arena);
+	s->arena = NULL;
+}

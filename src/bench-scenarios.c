@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * bench-scenarios.c - what is measured. Each runs unchanged on either side.
+ */
+#include "config.h"
+
+#include "bench.h"
+
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define HOT_WRITES 2000 /* between two snapshots */
+#define HOT_SNAPSHOTS 10
+#define US 1e6
+
+double seconds_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+int side_fail(struct side *side, const char *what)
+{
+	if (errno && !side->arena)
+		snprintf(side->error, sizeof side->error, "%s: %s", what, strerror(errno));
+	else
+		snprintf(side->error, sizeof side->error, "%s", what);
+	return -1;
+}
+
+/* ---- which pages ---- */
+
+static uint64_t next_random(uint64_t *x)
+{
+	*x ^= *x << 13;
+	*x ^= *x >> 7;
+	*x ^= *x << 17;
+	return *x;
+}
+
+int pages_init(struct pages *pages, size_t size)
+{
+	uint64_t x = 88172645463325252u;
+	double sum = 0;
+
+	pages->count = size / pages->page;
+	pages->order = calloc(pages->count, sizeof *pages->order);
+	pages->zipf = calloc(pages->count, sizeof *pages->zipf);
+	if (!pages->order || !pages->zipf)
+		return -1;
+	for (size_t i = 0; i < pages->count; i++) {
+		size_t j = next_random(&x) % (i + 1);
+		pages->order[i] = pages->order[j];
+		pages->order[j] = (uint32_t)i;
+		pages->zipf[i] = sum += pow((double)(i + 1), -0.99);
+	}
+	return 0;
+}
+
+void pages_free(struct pages *pages)
+{
+	free(pages->order);
+	free(pages->zipf);
+}
+
+/* n pages in random order; those of the next round are others. */
+static size_t pick(struct side *s, size_t n, unsigned round)
+{
+	const struct pages *p = s->pages;
+
+	for (size_t i = 0; i < n; i++)
+		s->list[i] = p->order[(round * n + i) % p->count];
+	return n;
+}
+
+/* The hottest pages are scattered, as they are in a heap. */
+static size_t pick_hot(struct side *s, size_t n, unsigned round)
+{
+	const struct pages *p = s->pages;
+	uint64_t x = 0x9e3779b97f4a7c15u * (round + 1);
+
+	for (size_t i = 0; i < n; i++) {
+		double want = (double)(next_random(&x) >> 11) * 0x1p-53 * p->zipf[p->count - 1];
+		size_t low = 0, high = p->count - 1;
+		while (low < high) {
+			size_t middle = (low + high) / 2;
+			if (p->zipf[middle] < want)
+				low = middle + 1;
+			else
+				high = middle;
+		}
+		s->list[i] = p->order[low];
+	}
+	return n;
+}
+
+static double write_pages(struct side *s, const uint32_t *list, size_t n)
+{
+	volatile char *block = s->block;
+	double start = seconds_now();
+
+	for (size_t i = 0; i < n; i++)
+		block[list[i] * s->pages->page]++;
+	return seconds_now() - start;
+}
+
+/* All pages, in order. */
+static double write_all(struct side *s)
+{
+	for (size_t i = 0; i < s->pages->count; i++)
+		s->list[i] = (uint32_t)i;
+	return write_pages(s, s->list, s->pages->count);
+}
+
+/* ---- pauses ---- */
+
+static int pause_first(struct side *s, unsigned round, double *value)
+{
+	(void)round;
+	if (s->ops->thaw(s))
+		return -1;
+	write_all(s);
+	return s->ops->freeze(s, 0, value);
+}
+
+static int pause_clean(struct side *s, unsigned round, double *value)
+{
+	(void)round;
+	return s->ops->freeze(s, 0, value) || s->ops->freeze(s, 0, value) ? -1 : 0;
+}
+
+static int pause_1pct(struct side *s, unsigned round, double *value)
+{
+	double before;
+
+	if (s->ops->freeze(s, 0, &before))
+		return -1;
+	write_pages(s, s->list, pick(s, s->pages->count / 100, round));
+	return s->ops->freeze(s, 0, value);
+}
+
+/* A few times in each round, since what is hot shows only over several snapshots. */
+static int pause_hot(struct side *s, unsigned round, double *value)
+{
+	size_t n = pick(s, s->pages->count / 100, 0);
+
+	(void)round;
+	for (int i = 0; i < 3; i++) {
+		write_pages(s, s->list, n);
+		if (s->ops->freeze(s, COWARENA_QUIESCENT, value))
+			return -1;
+	}
+	return 0;
+}
+
+/* ---- writes ---- */
+
+static int write_seq(struct side *s, unsigned round, double *value)
+{
+	double pause;
+
+	(void)round;
+	if (s->ops->freeze(s, 0, &pause))
+		return -1;
+	*value = write_all(s) / (double)s->pages->count;
+	return s->ops->thaw(s);
+}
+
+static int write_viewed(struct side *s, unsigned round, double *value, int view_flags)
+{
+	size_t n = pick(s, s->pages->count / 10, round);
+	double pause;
+
+	if (s->ops->freeze(s, 0, &pause) ||
+	    (view_flags >= 0 && s->ops->view(s, (unsigned)view_flags)))
+		return -1;
+	*value = write_pages(s, s->list, n) / (double)n;
+	return s->ops->thaw(s);
+}
+
+static int write_rand(struct side *s, unsigned round, double *value)
+{
+	return write_viewed(s, round, value, -1);
+}
+
+static int view_write_rand(struct side *s, unsigned round, double *value)
+{
+	return write_viewed(s, round, value, COWARENA_VIEW_PRIVATE);
+}
+
+static int roview_write_rand(struct side *s, unsigned round, double *value)
+{
+	return write_viewed(s, round, value, 0);
+}
+
+/* Letting the older snapshot go counts on our side: it has to be done by the same thread. */
+static int write_hot(struct side *s, unsigned round, double *value)
+{
+	double total = 0, pause;
+
+	for (unsigned i = 0; i < HOT_SNAPSHOTS; i++) {
+		size_t n = pick_hot(s, HOT_WRITES, round * HOT_SNAPSHOTS + i);
+		if (s->ops->freeze(s, COWARENA_QUIESCENT, &pause))
+			return -1;
+		total += pause + s->drop + write_pages(s, s->list, n);
+	}
+	*value = total;
+	return 0;
+}
+
+/* ---- the rest ---- */
+
+static int rollback_1pct(struct side *s, unsigned round, double *value)
+{
+	if (s->ops->save(s))
+		return -1;
+	write_pages(s, s->list, pick(s, s->pages->count / 100, round));
+	return s->ops->restore(s, value);
+}
+
+static int memory_rand(struct side *s, unsigned round, double *value)
+{
+	size_t n = pick(s, s->pages->count / 10, round);
+	double pause, bytes;
+
+	if (s->ops->freeze(s, 0, &pause))
+		return -1;
+	write_pages(s, s->list, n);
+	if (s->ops->held(s, n, &bytes))
+		return -1;
+	*value = bytes / (double)n;
+	return s->ops->thaw(s);
+}
+
+struct writer {
+	struct side *side;
+	const uint32_t *list;
+	size_t n;
+	pthread_barrier_t *barrier;
+	double begin, end;
+};
+
+static void *writer_main(void *p)
+{
+	struct writer *w = p;
+
+	pthread_barrier_wait(w->barrier);
+	w->begin = seconds_now();
+	write_pages(w->side, w->list, w->n);
+	w->end = seconds_now();
+	return NULL;
+}
+
+/* Those of the lower half first. */
+static size_t by_half(struct side *s, size_t n)
+{
+	size_t split = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (s->list[i] < s->pages->count / 2) {
+			uint32_t t = s->list[split];
+			s->list[split++] = s->list[i];
+			s->list[i] = t;
+		}
+	return split;
+}
+
+/* The time is from the first start to the last end, over all pages of both. */
+static int threads_2(struct side *s, unsigned round, double *value)
+{
+	size_t n = pick(s, s->pages->count / 10, round);
+	size_t split = by_half(s, n);
+	pthread_barrier_t barrier;
+	struct writer w[2] = {{s, s->list, split, &barrier, 0, 0},
+			      {s, s->list + split, n - split, &barrier, 0, 0}};
+	pthread_t thread;
+	double pause;
+
+	if (s->ops->freeze(s, 0, &pause))
+		return -1;
+	pthread_barrier_init(&barrier, NULL, 2);
+	errno = pthread_create(&thread, NULL, writer_main, &w[1]);
+	if (errno)
+		return side_fail(s, "pthread_create");
+	writer_main(&w[0]);
+	pthread_join(thread, NULL);
+	pthread_barrier_destroy(&barrier);
+	*value = (fmax(w[0].end, w[1].end) - fmin(w[0].begin, w[1].begin)) / (double)n;
+	return s->ops->thaw(s);
+}
+
+const struct scenario scenarios[] = {
+    {"pause_first", "us", pause_first, US},
+    {"pause_clean", "us", pause_clean, US},
+    {"pause_1pct", "us", pause_1pct, US},
+    {"pause_hot", "us", pause_hot, US},
+    {"write_seq", "us", write_seq, US},
+    {"write_rand", "us", write_rand, US},
+    {"write_hot", "us", write_hot, US},
+    {"rollback_1pct", "us", rollback_1pct, US},
+    {"view_write_rand", "us", view_write_rand, US},
+    {"roview_write_rand", "us", roview_write_rand, US},
+    {"memory_rand", "bytes", memory_rand, 1},
+    {"threads_2", "us", threads_2, US},
+};
+const size_t scenario_count = sizeof scenarios / sizeof *scenarios;
+
+int scenario_run(const struct scenario *scenario, struct side *side, unsigned round, double *value)
+{
+	if (scenario->run(side, round, value))
+		return -1;
+	*value *= scenario->scale;
+	return 0;
+}

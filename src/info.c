@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * info.c - what the library can do on this machine, and why not more.
+ *
+ * Whether an engine works is found out by using it: an arena, a snapshot, a write, and the old value
+ * read back. Nothing is derived from the kernel's version.
+ */
+#include "config.h"
+
+#include "command.h"
+#include "cowarena.h"
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#define THP "/sys/kernel/mm/transparent_hugepage/"
+
+/* The first is what COWARENA_ENGINE_AUTO means. */
+static struct probe {
+	const char *name;
+	unsigned engine;
+	char reason[400]; /* why it cannot be used; empty if it can */
+} probes[] = {
+    {"sigsegv", COWARENA_ENGINE_SIGSEGV, ""},
+    {"uffd", COWARENA_ENGINE_UFFD, ""},
+    {"eager", COWARENA_ENGINE_EAGER, ""},
+};
+
+enum { PAGE_SIZE, MEMORY, MAP_COUNT, OVERCOMMIT, THP_PRIVATE, THP_SHARED };
+
+static struct fact {
+	const char *key, *label, *remark;
+	bool is_text;
+	char value[32]; /* empty = not known */
+} facts[] = {
+    [PAGE_SIZE] = {"page_size", "page size", " bytes", false, ""},
+    [MEMORY] = {"memory_bytes", "physical memory", " bytes", false, ""},
+    [MAP_COUNT] = {"max_map_count", "vm.max_map_count", "", false, ""},
+    [OVERCOMMIT] = {"overcommit_memory", "vm.overcommit_memory",
+		    " (0 heuristic, 1 always, 2 strict)", false, ""},
+    [THP_PRIVATE] = {"huge_pages", "huge pages", "", true, ""},
+    [THP_SHARED] = {"huge_pages_shared", "huge pages, shared", "", true, ""},
+};
+
+/* ---- what the engines can do ---- */
+
+/* An arena, a snapshot, a write, the old value. NULL, or why not. */
+static const char *try_snapshot(cowarena *arena)
+{
+	volatile int *now = cowarena_calloc(arena, 1, sizeof *now);
+	int then = -1;
+
+	if (!now)
+		return cowarena_errmsg();
+	*now = 1;
+	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+	if (!snap)
+		return cowarena_errmsg();
+	*now = 2;
+	if (cowarena_snapshot_read(snap, &then, (const int *)now, sizeof then))
+		return cowarena_errmsg();
+	return then == 1 && *now == 2 ? NULL : "the snapshot did not hold the old value";
+}
+
+const char *try_engine(unsigned engine)
+{
+	static char said[sizeof probes->reason];
+	struct cowarena_options options = COWARENA_OPTIONS_INIT;
+	const char *reason;
+	sigset_t blocked;
+
+	/* The kernel would kill us at the write. Signal masks are inherited, so our parent did it. */
+	sigprocmask(SIG_BLOCK, NULL, &blocked);
+	if (sigismember(&blocked, SIGSEGV) || sigismember(&blocked, SIGBUS))
+		return "SIGSEGV or SIGBUS is blocked: start this from a process that does "
+		       "not block them";
+	options.engine = engine;
+	options.flags = engine == COWARENA_ENGINE_AUTO ? 0 : COWARENA_STRICT_ENGINE;
+	cowarena *arena = cowarena_create(&options);
+	reason = arena ? try_snapshot(arena) : cowarena_errmsg();
+	if (reason)
+		snprintf(said, sizeof said, "%s", reason);
+	cowarena_destroy(arena);
+	return reason ? said : NULL;
+}
+
+bool find_engine(const char *name, unsigned *engine)
+{
+	for (const struct probe *p = probes; p < probes + COUNT(probes); p++)
+		if (strcmp(p->name, name) == 0) {
+			*engine = p->engine;
+			return true;
+		}
+	return false;
+}
+
+/* ---- what the system says ---- */
+
+/* The first line of a file; of "always [madvise] never" only madvise. */
+static void read_fact(struct fact *f, const char *path)
+{
+	char line[128];
+	FILE *file = fopen(path, "re");
+
+	if (!file)
+		return;
+	if (fgets(line, sizeof line, file)) {
+		const char *from = strchr(line, '[');
+		from = from ? from + 1 : line;
+		snprintf(f->value, sizeof f->value, "%.*s", (int)strcspn(from, "]\n"), from);
+	}
+	fclose(file);
+}
+
+static void set_fact(struct fact *f, long long n)
+{
+	if (n > 0)
+		snprintf(f->value, sizeof f->value, "%lld", n);
+}
+
+static void read_facts(void)
+{
+	long size = sysconf(_SC_PAGESIZE);
+
+	set_fact(&facts[PAGE_SIZE], size);
+	set_fact(&facts[MEMORY], (long long)sysconf(_SC_PHYS_PAGES) * size);
+	read_fact(&facts[MAP_COUNT], "/proc/sys/vm/max_map_count");
+	read_fact(&facts[OVERCOMMIT], "/proc/sys/vm/overcommit_memory");
+	read_fact(&facts[THP_PRIVATE], THP "enabled");
+	read_fact(&facts[THP_SHARED], THP "shmem_enabled");
+}
+
+/* ---- info ---- */
+
+static void print_table(void)
+{
+	printf("%-22s %s\n", "version", cowarena_version());
+	printf("%-22s %s\n", "trap", trap_name);
+	for (const struct probe *p = probes; p < probes + COUNT(probes); p++)
+		printf("engine %-15s %s%s\n", p->name, *p->reason ? "no: " : "works", p->reason);
+	for (const struct fact *f = facts; f < facts + COUNT(facts); f++)
+		printf("%-22s %s%s\n", f->label, *f->value ? f->value : "not known",
+		       *f->value ? f->remark : "");
+}
+
+static void print_json(void)
+{
+	printf("{\"version\": \"%s\", \"trap\": \"%s\", \"engines\": {", cowarena_version(),
+	       trap_name);
+	for (const struct probe *p = probes; p < probes + COUNT(probes); p++) {
+		printf("%s\"%s\": {\"works\": %s, \"reason\": ", p == probes ? "" : ", ", p->name,
+		       *p->reason ? "false" : "true");
+		json_text(stdout, p->reason);
+		putchar('}');
+	}
+	putchar('}');
+	for (const struct fact *f = facts; f < facts + COUNT(facts); f++) {
+		printf(", \"%s\": ", f->key);
+		if (f->is_text || !*f->value)
+			json_text(stdout, f->value);
+		else
+			fputs(f->value, stdout);
+	}
+	puts("}");
+}
+
+int info(bool json)
+{
+	for (struct probe *p = probes; p < probes + COUNT(probes); p++) {
+		const char *reason = try_engine(p->engine);
+		snprintf(p->reason, sizeof p->reason, "%s", reason ? reason : "");
+	}
+	read_facts();
+	if (json)
+		print_json();
+	else
+		print_table();
+	return *probes[0].reason ? EXIT_NO_ENGINE : EXIT_OK;
+}
