@@ -9,11 +9,6 @@
 #include <errno.h>
 #include <string.h>
 
-static size_t round_up(size_t n, size_t to)
-{
-	return (n + to - 1) / to * to;
-}
-
 struct heap_header *heap_header(const struct cowarena *arena)
 {
 	return (struct heap_header *)arena->base;
@@ -35,15 +30,15 @@ static size_t header_size(size_t range)
 {
 	size_t entries = (range >> UNIT_SHIFT) / DESCRIPTORS + 1;
 
-	return round_up(sizeof(struct heap_header) + entries * sizeof(uint32_t), UNIT_SIZE);
+	return os_round_up(sizeof(struct heap_header) + entries * sizeof(uint32_t), UNIT_SIZE);
 }
 
 size_t heap_range(size_t capacity)
 {
 	/* Descriptors take 1.2 %; the rest of the 64th and a chunk are for rounding at the ends. */
-	size_t range = round_up(capacity + capacity / 64 + ARENA_CHUNK, ARENA_CHUNK);
+	size_t range = os_round_up(capacity + capacity / 64 + ARENA_CHUNK, ARENA_CHUNK);
 
-	return round_up(range + header_size(range), ARENA_CHUNK);
+	return os_round_up(range + header_size(range), ARENA_CHUNK);
 }
 
 int heap_init(struct cowarena *arena)

@@ -23,6 +23,12 @@
 /* The system's page size in bytes, a power of two, asked once. [fault path] */
 size_t os_page_size(void);
 
+/* The smallest multiple of `to` that is not below n: what lengths have to be. [fault path] */
+static inline size_t os_round_up(size_t n, size_t to)
+{
+	return (n + to - 1) / to * to;
+}
+
 /* How many mappings the kernel allows this process. */
 size_t os_mapping_limit(void);
 

@@ -7,18 +7,13 @@
 
 #define SPINS 200
 
-static size_t round_up(size_t n, size_t to)
-{
-	return (n + to - 1) / to * to;
-}
-
 int pagetable_init(struct pagetable *table, size_t n)
 {
 	size_t unit = os_page_size();
-	size_t bitmap = round_up(2 * bitmap_bytes(n), unit);
+	size_t bitmap = os_round_up(2 * bitmap_bytes(n), unit);
 
 	/* The bitmaps first: they are small, and usable at once. */
-	table->bytes = bitmap + round_up(n * sizeof(struct page), unit);
+	table->bytes = bitmap + os_round_up(n * sizeof(struct page), unit);
 	table->committed = 0;
 	table->memory = os_reserve(table->bytes, unit, NULL);
 	if (!table->memory)
@@ -44,8 +39,8 @@ void pagetable_destroy(struct pagetable *table)
 int pagetable_commit(struct pagetable *table, size_t n)
 {
 	size_t unit = os_page_size();
-	size_t have = round_up(table->committed * sizeof(struct page), unit);
-	size_t want = round_up(n * sizeof(struct page), unit);
+	size_t have = os_round_up(table->committed * sizeof(struct page), unit);
+	size_t want = os_round_up(n * sizeof(struct page), unit);
 
 	if (want > have && os_protect((char *)table->pages + have, want - have, OS_READ_WRITE))
 		return -1;

@@ -9,11 +9,6 @@
 #include <errno.h>
 #include <string.h>
 
-static size_t round_up(size_t n, size_t to)
-{
-	return (n + to - 1) / to * to;
-}
-
 int range_map(struct cowarena *arena, size_t capacity, void *base)
 {
 	arena->reserved = heap_range(capacity);
@@ -46,7 +41,7 @@ int range_grow(struct cowarena *arena, size_t bytes)
 {
 	size_t page = arena_page_size(arena);
 	size_t old = atomic_load_explicit(&arena->pages, memory_order_relaxed);
-	size_t pages = round_up(bytes, page) >> arena->page_shift;
+	size_t pages = os_round_up(bytes, page) >> arena->page_shift;
 	bool faithful = arena->flags & COWARENA_FAITHFUL;
 
 	if (pages <= old)
@@ -60,7 +55,7 @@ int range_grow(struct cowarena *arena, size_t bytes)
 		   nothing armed must follow the heap: then to disarm it whole, the last resort when
 		   mappings are short, splits none. */
 		size_t unit = faithful ? page : ARENA_CHUNK;
-		size_t want = round_up(pages << arena->page_shift, unit) >> arena->page_shift;
+		size_t want = os_round_up(pages << arena->page_shift, unit) >> arena->page_shift;
 		char *from = arena_address(arena, arena->committed);
 		size_t n = want - arena->committed;
 		if (pagetable_commit(&arena->table, want) ||

@@ -6,8 +6,6 @@
 
 #include <stdlib.h>
 
-const char trap_name[] = "sigaction";
-
 struct target {
 	trap_handler *handler;
 	struct cowarena *arena;

@@ -17,8 +17,6 @@
 #include <sigsegv.h>
 #include <stdlib.h>
 
-const char trap_name[] = "libsigsegv";
-
 struct target {
 	sigsegv_dispatcher dispatcher;
 	void *ticket;

@@ -42,9 +42,8 @@ struct block {
 };
 
 static struct block first_block;
-static _Atomic size_t spans;
 /* How many spans want each signal: all of them SIGSEGV, by which a child of fork() is told. */
-static size_t users[SIGNALS];
+static _Atomic size_t users[SIGNALS];
 
 /* Protects adding and removing, and the installed action. Never taken by the handler. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -161,9 +160,8 @@ static void after_fork_in_child(void)
 		for (size_t i = 0; i < BLOCK_SPANS; i++)
 			if (atomic_load(&b->span[i].end))
 				atomic_store(&b->span[i].inherited, true);
-	atomic_store(&spans, 0);
 	for (int i = 0; i < SIGNALS; i++)
-		users[i] = 0;
+		atomic_store(&users[i], 0);
 	pthread_mutex_unlock(&mutex);
 }
 
@@ -290,7 +288,6 @@ struct trap_span *trap_add(void *base, size_t n, bool bus, trap_handler *handler
 	span = free_span();
 	if (span) {
 		set_span(span, base, n, which, backend);
-		atomic_fetch_add(&spans, 1);
 	} else {
 		error_set(ENOMEM, "no memory for the trap's bookkeeping");
 		leave(which);
@@ -312,10 +309,8 @@ void trap_remove(struct trap_span *span)
 	int which = atomic_load(&span->which);
 	bool inherited = atomic_load(&span->inherited);
 	set_span(span, NULL, 0, 0, NULL);
-	if (!inherited) {
-		atomic_fetch_sub(&spans, 1);
+	if (!inherited)
 		leave(which);
-	}
 	pthread_mutex_unlock(&mutex);
 	trap_backend_close(backend);
 }
@@ -327,7 +322,7 @@ bool trap_inherited(const struct trap_span *span)
 
 size_t trap_spans(void)
 {
-	size_t n = atomic_load_explicit(&spans, memory_order_relaxed);
+	size_t n = atomic_load_explicit(&users[SEGV], memory_order_relaxed);
 
 	return n ? n : 1;
 }

@@ -35,9 +35,6 @@ bool trap_inherited(const struct trap_span *span);
 /* How many spans there are, at least 1. Async-signal-safe. */
 size_t trap_spans(void);
 
-/* The back end's name. */
-extern const char trap_name[];
-
 /* ---- the back ends ---- */
 
 /* Prepare delivery to one span, before any fault can happen there. NULL with errno. */
