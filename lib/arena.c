@@ -5,6 +5,7 @@
 #include "arena.h"
 #include "error.h"
 #include "fault.h"
+#include "helper.h"
 #include "options.h"
 #include "range.h"
 #include "snapshot.h"
@@ -20,22 +21,30 @@
 
 /*
  * Open the engine that was asked for, or the next best: whether one works here is found out by
- * trying. -1 with errno and message of the one that was asked for.
+ * trying. -1 with errno and message of the one that was asked for. A message is left behind by each
+ * that was refused.
  */
 static int open_engine(struct cowarena *arena, const struct cowarena_options *o)
 {
-	static const struct engine *const choices[][2] = {
-	    [COWARENA_ENGINE_AUTO] = {&engine_mprotect},
+	static const struct engine *const choices[][3] = {
+	    [COWARENA_ENGINE_AUTO] = {&engine_hybrid, &engine_mprotect},
 	    [COWARENA_ENGINE_SIGSEGV] = {&engine_mprotect},
 	    [COWARENA_ENGINE_UFFD] = {&engine_uffd, &engine_mprotect},
 	    [COWARENA_ENGINE_EAGER] = {&engine_eager},
+	    [COWARENA_ENGINE_HYBRID] = {&engine_hybrid, &engine_mprotect},
 	};
+	static const struct engine *const syscall_safe[] = {&engine_uffd_thread, &engine_hybrid,
+							    &engine_mprotect};
+	bool safe = o->flags & COWARENA_SYSCALL_SAFE;
+	const struct engine *const *choice = safe ? syscall_safe : choices[o->engine];
+	/* Whatever serves is what COWARENA_ENGINE_AUTO asks for. */
+	bool strict = o->flags & COWARENA_STRICT_ENGINE && (o->engine || safe);
 
-	for (int i = 0; i < 2 && choices[o->engine][i]; i++) {
-		arena->engine = choices[o->engine][i];
+	for (int i = 0; i < 3 && choice[i]; i++) {
+		arena->engine = choice[i];
 		if (!arena->engine->open || arena->engine->open(arena) == 0)
 			return 0;
-		if (o->flags & COWARENA_STRICT_ENGINE)
+		if (strict)
 			break;
 	}
 	return -1;
@@ -168,6 +177,7 @@ void cowarena_destroy(cowarena *arena)
 		errno = e;
 		return;
 	}
+	helper_stop(arena);
 	snapshot_destroy_all(arena);
 	heap_destroy(arena);
 	trap_remove(arena->trap);

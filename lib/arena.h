@@ -13,11 +13,13 @@
 #ifndef COWARENA_ARENA_H
 #define COWARENA_ARENA_H
 
+#include "chunks.h"
 #include "cowarena.h"
 #include "engine.h"
 #include "frames.h"
 #include "gate.h"
 #include "heap.h"
+#include "helper.h"
 #include "lock.h"
 #include "pagetable.h"
 #include "stats.h"
@@ -45,7 +47,9 @@ struct cowarena {
 	_Atomic size_t pages; /* in use: the high-water mark */
 	size_t committed;     /* in pages */
 
-	int uffd; /* the uffd engine's descriptor */
+	int uffd;                  /* the userfaultfd of the engines that have one, or -1 */
+	struct resolver *resolver; /* engine-uffd-thread.c's */
+	struct helper helper;
 	/* What the mprotect engine counts: borders between armed and writable pages. */
 	_Atomic long borders;
 	size_t mapping_limit;
@@ -54,6 +58,7 @@ struct cowarena {
 	struct lock snapshots; /* "the snapshot lock", see timeline.h */
 	struct gate gate;
 	struct pagetable table;
+	struct chunks chunks;
 	struct frames frames;
 	struct timeline timeline;
 	struct streams streams;

@@ -34,7 +34,8 @@
  *   Cure:    cowarena_prepare_write(arena, buf, n) before the call; it holds until the next
  *            snapshot. If another thread may take one in between, prepare and call again on
  *            EFAULT. Or read into a buffer outside the arena and memcpy. cowarena_syscall_safe()
- *            tells whether any of this is needed.
+ *            tells whether any of this is needed: not with COWARENA_SYSCALL_SAFE, where
+ *            the process has the privilege that it takes.
  *                cowarena_prepare_write(arena, buf, n);
  *                got = read(fd, buf, n);
  *   System calls that only read arena memory (write(2), send(2)) are not affected.
@@ -109,16 +110,20 @@ typedef struct cowarena_view cowarena_view;
 
 /* Who write-protects the pages. */
 enum cowarena_engine {
-	COWARENA_ENGINE_AUTO = 0,    /* the best one that this system allows */
+	COWARENA_ENGINE_AUTO = 0,    /* the best one that this system allows: hybrid, or sigsegv */
 	COWARENA_ENGINE_SIGSEGV = 1, /* mprotect(2) and SIGSEGV; works everywhere */
 	COWARENA_ENGINE_UFFD = 2,    /* userfaultfd(2) write-protection; Linux 5.19 or later */
-	COWARENA_ENGINE_EAGER = 3    /* copies the whole heap at each snapshot; the tests' oracle */
+	COWARENA_ENGINE_EAGER = 3,   /* copies the whole heap at each snapshot; the tests' oracle */
+	COWARENA_ENGINE_HYBRID = 4   /* both: mprotect(2) for chunks of 2 MiB that are at rest,
+					userfaultfd(2) for those that are being written to */
 };
 
 /* Bits of cowarena_options.flags. */
 enum cowarena_flags {
 	COWARENA_STRICT_ENGINE = 1, /* fail when the engine is not to be had; do not fall back */
-	COWARENA_FAITHFUL = 2       /* imitate the kernel's copy-on-write fault for fault */
+	COWARENA_FAITHFUL = 2,      /* imitate the kernel's copy-on-write fault for fault */
+	COWARENA_SYSCALL_SAFE = 4,  /* let system calls write into armed memory; see below */
+	COWARENA_NO_HELPER = 8      /* start no thread for work off the critical path */
 };
 
 /* Which snapshot pays when held_limit is reached. */
@@ -135,6 +140,17 @@ enum cowarena_limit_policy {
  * nothing is copied or disarmed ahead of need. `faults`, `copied`, `reused` and `zero` then mean
  * what the same writes would cost after a fork(). (One exception keeps the process alive: when the
  * budget of kernel mappings is spent, a fault takes its neighbours along; see `copied_ahead`.)
+ *
+ * COWARENA_SYSCALL_SAFE, with engine AUTO or UFFD: a thread of the library resolves the faults, and
+ * who writes to an armed page waits in the kernel instead of taking a signal. So read(2), recv(2), ...
+ * into armed memory work. It takes the privilege of userfaultfd(2) for kernel faults: CAP_SYS_PTRACE, or
+ * the sysctl vm.unprivileged_userfaultfd set to 1. Without it another engine serves, unless
+ * COWARENA_STRICT_ENGINE is set: ask cowarena_syscall_safe(). A fault costs more, and faults of several
+ * threads are resolved one after the other.
+ *
+ * Unless COWARENA_NO_HELPER is set, the first snapshot starts a small thread: it gives memory to frames
+ * before a fault needs it and takes back what is not needed any more, and it collapses chunks of 2 MiB
+ * that have been quiet for some snapshots into huge pages (cowarena_compact). Its signals are blocked.
  */
 struct cowarena_options {
 	size_t sz;         /* sizeof(struct cowarena_options) */
@@ -161,10 +177,10 @@ struct cowarena_options {
  *	ENOMEM   no room for the address range (capacity, RLIMIT_AS)
  *	EEXIST   something is mapped at `base` already
  *	EFBIG    RLIMIT_FSIZE is below the capacity
- *	EMFILE, ENFILE  no file descriptor left (an arena holds one, with engine uffd two)
+ *	EMFILE, ENFILE  no file descriptor left (an arena holds one; with userfaultfd(2) two, or three)
  *	ENOSYS   memfd_create(2) is not to be had
- *	EPERM    a signal handler cannot be installed (a sanitizer forbids it); userfaultfd(2) is
- *		 forbidden, and COWARENA_STRICT_ENGINE
+ *	EPERM    a signal handler cannot be installed (a sanitizer forbids it); userfaultfd(2), or
+ *		 its use for system calls, is forbidden, and COWARENA_STRICT_ENGINE
  * Cost: a few system calls. The first arena installs handlers for SIGSEGV and SIGBUS. Since: 0.1
  */
 cowarena *cowarena_create(const struct cowarena_options *options);
@@ -178,7 +194,7 @@ cowarena *cowarena_create(const struct cowarena_options *options);
 void cowarena_destroy(cowarena *arena);
 
 /*
- * The name of the engine that serves the arena: "sigsegv", "uffd" or "eager". When it is not the
+ * The name of the engine that serves the arena: "hybrid", "sigsegv", "uffd" or "eager". When it is not the
  * one that was asked for, cowarena_errmsg() said why right after cowarena_create().
  *
  * Returns: a static string; NULL with errno EINVAL when arena is NULL.
@@ -187,8 +203,8 @@ void cowarena_destroy(cowarena *arena);
 const char *cowarena_engine_name(const cowarena *arena);
 
 /*
- * Whether system calls may write into armed memory without cowarena_prepare_write().
- * False with every engine of this version.
+ * Whether system calls may write into armed memory without cowarena_prepare_write(): with
+ * COWARENA_SYSCALL_SAFE, if that could be had.
  *
  * Signals: safe. Since: 0.1
  */
@@ -276,6 +292,20 @@ bool cowarena_contains(const cowarena *arena, const void *p);
  * It is counted in `copied` and `reused`, not in `faults`.
  */
 int cowarena_prepare_write(cowarena *arena, void *p, size_t n);
+
+/*
+ * Make the arena cheap to keep and to snapshot, now: collapse every chunk of 2 MiB whose pages are all
+ * clean, or all dirty, into a huge page, and give back the memory of frames that are not in use. The
+ * helper thread does so by itself with what has been quiet for some snapshots; call this after a bulk
+ * load, before the first snapshot, or when a busy time is over.
+ *
+ * It does what the system allows: before Linux 6.1 nothing is collapsed, and engines uffd and eager
+ * keep small pages; `huge_bytes` in the statistics tells. No byte of the heap changes.
+ * Returns: 0; or -1 with errno EINVAL (NULL arena).
+ * Cost: 0.1 to 0.2 s a GiB (measured where doc/performance.md says), while other threads go on; those
+ * that write may wait some hundred microseconds.
+ */
+int cowarena_compact(cowarena *arena);
 
 /* ============================================================================================
  * Snapshots
@@ -443,6 +473,8 @@ struct cowarena_stats {
 	uint64_t fault_ns_p99;    /* ... 99th percentile (both to within 1/8) */
 	uint64_t fault_ns_max;    /* ... longest, waiting for a snapshot included */
 	uint64_t mappings;        /* kernel mappings that the arena and its views use now */
+	uint64_t huge_bytes; /* of the heap, mapped by huge pages as far as the library knows */
+	uint64_t warm_bytes; /* of the heap, armed page by page by engine hybrid */
 };
 
 /*

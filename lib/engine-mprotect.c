@@ -2,24 +2,14 @@
 /*
  * engine-mprotect.c - engine "sigsegv": pages are armed with mprotect(2).
  *
- * Works everywhere. What it is short of is mappings: each border between an armed and a writable
- * run is one, and Linux allows 65,530 in a process by default (vm.max_map_count), which a
- * checkerboard of 32,751 pages uses up. So borders are counted against a budget of half the limit,
- * divided by the number of arenas, and as it fills, a fault takes more neighbours along: 1, 16,
- * 512, ... pages. Each stage may use half of what the earlier ones have left, and the last one is
- * the whole heap, so the budget is never exceeded however large the heap is.
- *
- * The count can drift when two threads mark neighbouring pages at once and each sees the
- * other's page armed still: by 2 for each such meeting, until the next snapshot arms everything
- * and the count starts again. The other half of the limit is room for that, and if it were not, a
+ * Works everywhere. What it is short of is mappings, so borders are counted, and as the budget
+ * (mappings.h) fills, a fault takes more neighbours along. If the count were wrong all the same, a
  * refused mprotect makes fault.c come again with a wider range.
  */
 #include "config.h"
 
 #include "arena.h"
-#include "trap.h"
-
-#define WIDTH_MAX ((size_t)1 << 32) /* wider than any heap */
+#include "mappings.h"
 
 static int protect(struct cowarena *arena, size_t first, size_t n, enum os_protection protection)
 {
@@ -52,15 +42,18 @@ static int disarm(struct cowarena *arena, size_t first, size_t n)
 
 static void widen(struct cowarena *arena, size_t *first, size_t *n)
 {
-	long budget = (long)(arena->mapping_limit / 2 / trap_spans());
-	long left = budget - atomic_load_explicit(&arena->borders, memory_order_relaxed);
-	size_t width = 1;
+	size_t width =
+	    mappings_width(arena, atomic_load_explicit(&arena->borders, memory_order_relaxed));
 
-	/* Stage k begins when less than budget / 2^k is left. */
-	for (long half = budget / 2; left <= half && width < WIDTH_MAX; half /= 2)
-		width *= width == 16 ? 32 : 16;
 	if (width > 1)
 		arena_widen(arena, first, n, width);
+}
+
+/* A chunk without a border inside is one mapping as it is. */
+static bool cool(struct cowarena *arena, size_t chunk)
+{
+	return pagetable_uniform(&arena->table, chunk << arena->chunks.pages_shift,
+				 chunks_pages(&arena->chunks)) != PAGES_MIXED;
 }
 
 static size_t mappings(struct cowarena *arena)
@@ -78,5 +71,6 @@ const struct engine engine_mprotect = {
     .armed_all = armed_all,
     .disarm = disarm,
     .widen = widen,
+    .cool = cool,
     .mappings = mappings,
 };

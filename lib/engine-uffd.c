@@ -7,6 +7,8 @@
  * writes. It is asked for user-mode faults only, which needs no privilege; system calls that
  * write into armed memory fail with EFAULT, as with mprotect.
  *
+ * (engine-uffd-thread.c is the same protection with faults that arrive in a thread.)
+ *
  * The ioctl takes the kernel's lock of the address space shared, not exclusive, so it does not
  * by itself keep writers out while several ranges are armed. The closed gate does: a writer that passes
  * a page before it is armed belongs before the cut, one that comes later waits.
@@ -18,32 +20,43 @@
 
 #include <errno.h>
 
+int engine_open_uffd(struct cowarena *arena, enum uffd_mode mode)
+{
+	arena->uffd = os_uffd_open(mode);
+	if (arena->uffd >= 0)
+		return 0;
+	switch (errno) {
+	case EPERM:
+		if (mode == UFFD_EVENTS)
+			return error_set(
+			    EPERM, "engine uffd: to let system calls write into armed memory takes "
+				   "the privilege of a userfaultfd(2) for kernel faults: "
+				   "CAP_SYS_PTRACE, or sysctl vm.unprivileged_userfaultfd=1");
+		return error_set(
+		    EPERM, "engine uffd: userfaultfd(2) is forbidden, as container runtimes do "
+			   "by seccomp: allow it there, or use engine sigsegv");
+	case EMFILE:
+	case ENFILE:
+		return error_set(errno, "engine uffd: no file descriptor left: raise ulimit -n");
+	default:
+		return error_set(
+		    ENOTSUP, "engine uffd: the kernel cannot write-protect shared memory by "
+			     "userfaultfd(2): Linux 5.19 or later is needed, or engine sigsegv");
+	}
+}
+
+int engine_uffd_register(struct cowarena *arena)
+{
+	if (os_uffd_register(arena->uffd, arena->base, arena->reserved) == 0)
+		return 0;
+	os_close(arena->uffd);
+	arena->uffd = -1;
+	return error_set(ENOMEM, "engine uffd: the arena's range could not be registered");
+}
+
 static int open_engine(struct cowarena *arena)
 {
-	arena->uffd = os_uffd_open();
-	if (arena->uffd < 0)
-		switch (errno) {
-		case EPERM:
-			return error_set(EPERM,
-					 "engine uffd: userfaultfd(2) is forbidden, as container "
-					 "runtimes do by seccomp: allow it there, or use engine "
-					 "sigsegv");
-		case EMFILE:
-		case ENFILE:
-			return error_set(errno,
-					 "engine uffd: no file descriptor left: raise ulimit -n");
-		default:
-			return error_set(ENOTSUP,
-					 "engine uffd: the kernel cannot write-protect shared "
-					 "memory by userfaultfd(2): Linux 5.19 or later is "
-					 "needed, or engine sigsegv");
-		}
-	if (os_uffd_register(arena->uffd, arena->base, arena->reserved)) {
-		os_close(arena->uffd);
-		arena->uffd = -1;
-		return error_set(ENOMEM, "engine uffd: the arena's range could not be registered");
-	}
-	return 0;
+	return engine_open_uffd(arena, UFFD_SIGNALS) ? -1 : engine_uffd_register(arena);
 }
 
 static void close_engine(struct cowarena *arena)

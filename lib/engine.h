@@ -10,6 +10,8 @@
 #ifndef COWARENA_ENGINE_H
 #define COWARENA_ENGINE_H
 
+#include "os.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -43,7 +45,8 @@ struct engine {
 	void (*armed_all)(struct cowarena *arena);
 
 	/* Disarm a range, of which some pages may be disarmed already; but first note it with
-	   pagetable_mark_dirty(). Async-signal-safe; the pages are locked. -1 with errno: then any
+	   pagetable_mark_dirty(). Not only at a fault: whoever finds that no snapshot needs a page any
+	   more (as will one who saves a snapshot, of what he has passed) may disarm it ahead. Async-signal-safe; the pages are locked. -1 with errno: then any
 	   part may be disarmed (which is why all is marked), and the caller comes back with a wider
 	   range. */
 	int (*disarm)(struct cowarena *arena, size_t first, size_t n);
@@ -56,10 +59,21 @@ struct engine {
 	   is short of. Async-signal-safe. May be NULL. */
 	void (*widen)(struct cowarena *arena, size_t *first, size_t *n);
 
+	/* Make a quiet chunk, all of it in use, fit to be mapped by one huge entry: then it must be one
+	   mapping, and not registered with userfaultfd. Gate closed, snapshot lock held. False when it
+	   cannot be, now. NULL where it never can. */
+	bool (*cool)(struct cowarena *arena, size_t chunk);
+
 	/* Kernel mappings that the arena's range takes now. */
 	size_t (*mappings)(struct cowarena *arena);
 };
 
-extern const struct engine engine_mprotect, engine_uffd, engine_eager;
+/* Open the arena's userfaultfd. -1 with errno and a message that names engine uffd. */
+int engine_open_uffd(struct cowarena *arena, enum uffd_mode mode);
+/* Then watch its whole range. On failure the descriptor is closed. */
+int engine_uffd_register(struct cowarena *arena);
+
+extern const struct engine engine_mprotect, engine_uffd, engine_uffd_thread, engine_hybrid,
+    engine_eager;
 
 #endif

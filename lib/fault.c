@@ -152,8 +152,11 @@ static enum outcome resolve(struct cowarena *arena, size_t first, size_t n, stru
 	 * failed half-way before. (So a fault on a page that should be writable heals, and cannot
 	 * loop.)
 	 */
-	if (outcome == RESOLVED && arena->engine->disarm(arena, first, n))
-		outcome = NOT_DISARMED;
+	if (outcome == RESOLVED) {
+		chunks_touch(&arena->chunks, first, n, epoch);
+		if (arena->engine->disarm(arena, first, n))
+			outcome = NOT_DISARMED;
+	}
 	while (locked-- > first)
 		page_unlock(&pages[locked], done);
 	return outcome;
@@ -196,6 +199,8 @@ static void settle(struct cowarena *arena, size_t first, size_t n, size_t ahead,
 		gate_enter(&arena->gate, hint);
 		enum outcome outcome = resolve(arena, first, n, wanted, count);
 		gate_leave(&arena->gate, hint);
+		if (atomic_load_explicit(&arena->frames.low, memory_order_relaxed))
+			bell_call(&arena->helper.bell);
 		if (outcome == RESOLVED)
 			return;
 		if (outcome == NO_FRAMES)

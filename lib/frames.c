@@ -6,8 +6,10 @@
 #include "os.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #define SEGMENT_BYTES ((size_t)16 << 20)
+#define FRAMES_LOW 32                  /* so few populated ones left: time for more */
 #define SEGMENTS_MAX ((size_t)1 << 16) /* 1 TiB of frames; the table takes 1 MiB of address space */
 
 static size_t segment_frames(const struct frames *f)
@@ -32,7 +34,7 @@ int frames_init(struct frames *f, size_t held_max)
 		return -1;
 	atomic_store(&f->total, 1); /* 0 is FRAME_NONE; its place in segment 0 stays empty */
 	atomic_store(&f->unused, 1);
-	f->populated = 1;
+	atomic_store(&f->populated, 1);
 	f->held_max = held_max;
 	return 0;
 }
@@ -46,17 +48,18 @@ void frames_destroy(struct frames *f)
 	os_unmap(f->segments, f->segments_max * sizeof *f->segments);
 }
 
-int frames_reserve(struct frames *f, size_t n)
+/* Let there be `frames` in all. */
+static int extend(struct frames *f, size_t frames)
 {
-	uint32_t total = atomic_load(&f->total);
-	size_t have = total - 1 - atomic_load(&f->taken);
+	size_t total = atomic_load(&f->total);
 
-	if (have >= n)
+	if (frames <= total - 1)
 		return 0;
-	size_t next = (size_t)total >> f->segment_shift; /* only full segments exist, or none */
-	size_t more = (n - have + segment_frames(f) - 1) >> f->segment_shift;
+	size_t missing = frames - (total - 1);
+	size_t next = total >> f->segment_shift; /* only full segments exist, or none */
+	size_t more = (missing + segment_frames(f) - 1) >> f->segment_shift;
 	if (next == 0)
-		more += (n - have) % segment_frames(f) == 0; /* index 0 is not to be had */
+		more += missing % segment_frames(f) == 0; /* index 0 is not to be had */
 	if (more > f->segments_max - next) {
 		errno = ENOMEM;
 		return -1;
@@ -75,20 +78,140 @@ int frames_reserve(struct frames *f, size_t n)
 	return 0;
 }
 
-void frames_prefault(struct frames *f, size_t n)
+int frames_reserve(struct frames *f, size_t n)
+{
+	/* Frames given back meanwhile come on top. */
+	size_t promised = atomic_load(&f->taken) + n;
+
+	if (extend(f, promised))
+		return -1;
+	f->promised = promised;
+	return 0;
+}
+
+/* Treiber's stack. The record of a frame that another thread pops first is still readable (segments
+   are never unmapped before the arena is), and the tag makes our exchange fail. Acquire: pairs with
+   push(), whose caller's last reads come before our writes. */
+static uint32_t pop(struct frames *f, _Atomic uint64_t *stack)
+{
+	uint64_t top = atomic_load_explicit(stack, memory_order_acquire);
+	uint32_t frame;
+
+	while ((frame = (uint32_t)top) != FRAME_NONE) {
+		uint32_t next =
+		    atomic_load_explicit(&frames_version(f, frame)->link, memory_order_relaxed);
+		uint64_t tag = (top >> 32) + 1;
+		if (atomic_compare_exchange_weak_explicit(
+			stack, &top, tag << 32 | next, memory_order_acquire, memory_order_acquire))
+			break;
+	}
+	return frame;
+}
+
+static void push(struct frames *f, _Atomic uint64_t *stack, uint32_t frame)
+{
+	uint64_t top = atomic_load_explicit(stack, memory_order_relaxed);
+
+	do
+		atomic_store_explicit(&frames_version(f, frame)->link, (uint32_t)top,
+				      memory_order_relaxed);
+	while (!atomic_compare_exchange_weak_explicit(stack, &top, ((top >> 32) + 1) << 32 | frame,
+						      memory_order_release, memory_order_relaxed));
+}
+
+static size_t load(const _Atomic size_t *counter)
+{
+	return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+size_t frames_warm(const struct frames *f)
+{
+	/* Read one after the other while others take and give: a guess, never below 0. */
+	size_t populated = atomic_load(&f->populated), unused = atomic_load(&f->unused);
+	size_t used = load(&f->taken) + load(&f->in_cold);
+	size_t recycled = unused - 1 > used ? unused - 1 - used : 0;
+
+	return recycled + (populated > unused ? populated - unused : 0);
+}
+
+/* Frames in hand are neither free nor taken for a moment. What was promised holds nevertheless. */
+static bool may_hold_back(struct frames *f, size_t n)
+{
+	return extend(f, f->promised + n) == 0;
+}
+
+/* Give memory to n never-used frames more, and return how many. */
+static size_t populate(struct frames *f, size_t n)
 {
 	uint32_t unused = atomic_load(&f->unused), total = atomic_load(&f->total);
-	uint32_t from = f->populated > unused ? f->populated : unused;
-	uint32_t to = total - unused > n ? unused + (uint32_t)n : total;
+	uint32_t from = atomic_load(&f->populated), done = 0;
 
-	while (from < to) {
+	from = from > unused ? from : unused;
+	while (done < n && from < total) {
 		/* piece by piece, as segments need not be neighbours */
 		uint32_t end = ((from >> f->segment_shift) + 1) << f->segment_shift;
-		if (end > to)
-			end = to;
+		if (end > total)
+			end = total;
+		if (end - from > n - done)
+			end = from + (uint32_t)(n - done);
 		os_populate(frames_data(f, from), (size_t)(end - from) * f->page_size);
-		from = f->populated = end;
+		done += end - from;
+		from = end;
+		atomic_store(&f->populated, end);
 	}
+	return done;
+}
+
+bool frames_prefault(struct frames *f, size_t n)
+{
+	size_t warm = frames_warm(f), done = 0;
+
+	atomic_store(&f->low, false);
+	if (warm >= n)
+		return true;
+	size_t step = n - warm < FRAMES_STEP ? n - warm : FRAMES_STEP;
+	uint32_t frame;
+	while (done < step && may_hold_back(f, 1) && (frame = pop(f, &f->cold)) != FRAME_NONE) {
+		os_populate(frames_data(f, frame), f->page_size);
+		atomic_fetch_sub(&f->in_cold, 1);
+		push(f, &f->free, frame);
+		done++;
+	}
+	done += populate(f, step - done);
+	return done == 0 || warm + done >= n; /* 0: there is no address space left to populate */
+}
+
+static int by_index(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+bool frames_trim(struct frames *f, size_t n)
+{
+	uint32_t frames[FRAMES_STEP];
+	size_t warm = frames_warm(f), got = 0;
+	size_t step = warm > n ? warm - n : 0;
+
+	if (step > FRAMES_STEP)
+		step = FRAMES_STEP;
+	if (!step || !may_hold_back(f, step))
+		return true;
+	while (got < step && (frames[got] = pop(f, &f->free)) != FRAME_NONE)
+		got++;
+	/* Neighbours by one call. */
+	qsort(frames, got, sizeof *frames, by_index);
+	for (size_t i = 0, run; i < got; i += run) {
+		for (run = 1; i + run < got && frames[i + run] == frames[i] + run &&
+			      frames[i + run] >> f->segment_shift == frames[i] >> f->segment_shift;)
+			run++;
+		os_discard(frames_data(f, frames[i]), run * f->page_size);
+	}
+	atomic_fetch_add(&f->in_cold, got);
+	for (size_t i = got; i-- > 0;)
+		push(f, &f->cold, frames[i]);
+	return got < FRAMES_STEP;
 }
 
 bool frames_charge(struct frames *f, size_t n)
@@ -115,45 +238,52 @@ void frames_uncharge(struct frames *f, size_t n)
 	atomic_fetch_sub_explicit(&f->held, n, memory_order_relaxed);
 }
 
-uint32_t frames_take(struct frames *f)
+/* The next one that was never taken. */
+static uint32_t take_unused(struct frames *f, uint32_t below)
 {
-	/* Treiber's stack. The record of a frame that another thread pops first is still
-	   readable (segments are never unmapped before the arena is), and the tag makes our
-	   exchange fail. Acquire: pairs with frames_give(), whose owner's last reads come before
-	   our writes. */
-	uint64_t top = atomic_load_explicit(&f->free, memory_order_acquire);
-	uint32_t frame;
+	uint32_t frame = atomic_load(&f->unused);
 
-	while ((frame = (uint32_t)top) != FRAME_NONE) {
-		uint32_t next =
-		    atomic_load_explicit(&frames_version(f, frame)->link, memory_order_relaxed);
-		uint64_t tag = (top >> 32) + 1;
-		if (atomic_compare_exchange_weak_explicit(&f->free, &top, tag << 32 | next,
-							  memory_order_acquire,
-							  memory_order_acquire))
-			goto taken;
-	}
-	frame = atomic_load(&f->unused);
 	do {
-		if (frame >= atomic_load(&f->total))
+		if (frame >= below)
 			return FRAME_NONE;
 	} while (!atomic_compare_exchange_weak(&f->unused, &frame, frame + 1));
-taken:
-	atomic_fetch_add_explicit(&f->taken, 1, memory_order_relaxed);
+	return frame;
+}
+
+static uint32_t take_any(struct frames *f)
+{
+	uint32_t frame = pop(f, &f->free);
+	uint32_t populated = atomic_load(&f->populated);
+
+	if (frame == FRAME_NONE) {
+		frame = take_unused(f, populated);
+		if (frame == FRAME_NONE || populated - frame < FRAMES_LOW)
+			atomic_store(&f->low, true);
+	}
+	if (frame == FRAME_NONE && (frame = pop(f, &f->cold)) != FRAME_NONE)
+		atomic_fetch_sub(&f->in_cold, 1);
+	if (frame == FRAME_NONE)
+		frame = take_unused(f, atomic_load(&f->total));
+	return frame;
+}
+
+uint32_t frames_take(struct frames *f)
+{
+	uint32_t frame;
+
+	/* There may be one that was on its way from one stack to the other as we looked, or is in the
+	   hands of frames_trim() for a moment; whoever has it needs nothing of ours. */
+	while ((frame = take_any(f)) == FRAME_NONE && load(&f->taken) + 1 < atomic_load(&f->total))
+		os_nap();
+	if (frame != FRAME_NONE)
+		atomic_fetch_add_explicit(&f->taken, 1, memory_order_relaxed);
 	return frame;
 }
 
 void frames_give(struct frames *f, uint32_t frame)
 {
-	uint64_t top = atomic_load_explicit(&f->free, memory_order_relaxed);
-
 	atomic_fetch_sub_explicit(&f->taken, 1, memory_order_relaxed);
-	do
-		atomic_store_explicit(&frames_version(f, frame)->link, (uint32_t)top,
-				      memory_order_relaxed);
-	while (!atomic_compare_exchange_weak_explicit(&f->free, &top,
-						      ((top >> 32) + 1) << 32 | frame,
-						      memory_order_release, memory_order_relaxed));
+	push(f, &f->free, frame);
 }
 
 size_t frames_mappings(const struct frames *f)

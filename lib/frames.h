@@ -9,6 +9,10 @@
  * reserved before it arms anything, so that taking one in the handler never fails for lack of
  * them, and never allocates (I3); memory is used only as frames are. Free frames are recycled
  * last in, first out: those are warm, in the cache and in the page tables.
+ *
+ *	index 1 ... unused        taken, or in the stack `free`, or without memory in the stack `cold`
+ *	unused ... populated      never taken, given memory ahead of need
+ *	populated ... total       address space
  */
 #ifndef COWARENA_FRAMES_H
 #define COWARENA_FRAMES_H
@@ -19,6 +23,7 @@
 #include <stdint.h>
 
 #define FRAME_NONE 0u
+#define FRAMES_STEP 64
 
 /* A version: the content of `page` as the snapshots of the epochs first..last hold it.
    Immutable from publication on (I2), but for the two links. */
@@ -46,11 +51,16 @@ struct frames {
 	size_t maps;             /* calls of mmap that the segments came from */
 	_Atomic uint32_t total;  /* frames that exist, and index 0 that is none */
 	_Atomic uint32_t unused; /* the first index never taken yet: beyond it memory is cold */
-	_Atomic uint64_t free;   /* stack of given frames: a tag in the upper half, against ABA */
-	uint32_t populated;      /* indices below it have been given memory */
+	/* Stacks of given frames: those with memory, and those whose memory was given back. A tag in
+	   the upper half, against ABA. */
+	_Atomic uint64_t free, cold;
+	_Atomic uint32_t populated; /* indices below it have been given memory */
+	_Atomic bool low;           /* a frame without memory was taken, or nearly */
+	size_t promised; /* how many may be taken, in all, before the next frames_reserve() */
 
-	_Atomic size_t taken; /* frames in use, those of zero versions included */
-	_Atomic size_t held;  /* pages of memory held by frames and views */
+	_Atomic size_t taken;   /* frames in use, those of zero versions included */
+	_Atomic size_t in_cold; /* frames in the stack `cold` */
+	_Atomic size_t held;    /* pages of memory held by frames and views */
 	_Atomic size_t held_peak;
 	size_t held_max; /* the limit, in pages */
 };
@@ -62,8 +72,16 @@ void frames_destroy(struct frames *frames);
    at a time. */
 int frames_reserve(struct frames *frames, size_t n);
 
-/* Give memory to the next n never-used frames, at most. One caller at a time. */
-void frames_prefault(struct frames *frames, size_t n);
+/* Frames that have memory and are not taken. */
+size_t frames_warm(const struct frames *frames);
+
+/* Give memory to free frames until n have some, or FRAMES_STEP were given it: so the lock that the
+   caller needs is held for some 50 us at most. Returns whether n have it. One caller at a time. */
+bool frames_prefault(struct frames *frames, size_t n);
+
+/* Give the memory of free frames back until only n have some, a step as above. Returns whether that is
+   done. The caller excludes those who reserve and prefault. */
+bool frames_trim(struct frames *frames, size_t n);
 
 /* Account for n more pages of memory; false when the limit forbids it. Async-signal-safe. */
 bool frames_charge(struct frames *frames, size_t n);

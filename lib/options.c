@@ -28,11 +28,18 @@ int options_read(struct cowarena_options *out, const struct cowarena_options *in
 	memcpy(out, in, in->sz < sizeof *out ? in->sz : sizeof *out);
 	out->sz = sizeof *out;
 
-	if (out->engine > COWARENA_ENGINE_EAGER)
+	const unsigned known =
+	    COWARENA_STRICT_ENGINE | COWARENA_FAITHFUL | COWARENA_SYSCALL_SAFE | COWARENA_NO_HELPER;
+
+	if (out->engine > COWARENA_ENGINE_HYBRID)
 		return error_set(EINVAL, "options.engine is %u: use a COWARENA_ENGINE_ name",
 				 out->engine);
-	if (out->flags & ~(unsigned)(COWARENA_STRICT_ENGINE | COWARENA_FAITHFUL))
+	if (out->flags & ~known)
 		return error_set(EINVAL, "options.flags has unknown bits (%#x)", out->flags);
+	if (out->flags & COWARENA_SYSCALL_SAFE && out->engine != COWARENA_ENGINE_AUTO &&
+	    out->engine != COWARENA_ENGINE_UFFD)
+		return error_set(EINVAL,
+				 "COWARENA_SYSCALL_SAFE takes COWARENA_ENGINE_AUTO or _UFFD");
 	if (out->limit_policy > COWARENA_LIMIT_DROP_OLDEST)
 		return error_set(EINVAL, "options.limit_policy is %u: use a COWARENA_LIMIT_ name",
 				 out->limit_policy);

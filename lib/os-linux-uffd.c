@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -22,11 +24,20 @@
 #endif
 #define FEATURE_WP_SHMEM (1u << 12) /* UFFD_FEATURE_WP_HUGETLBFS_SHMEM */
 
+#define EVENTS 16 /* read at once */
+
 int os_uffd_register(int fd, void *p, size_t n)
 {
 	struct uffdio_register r = {.range = {(uintptr_t)p, n}, .mode = UFFDIO_REGISTER_MODE_WP};
 
-	return ioctl(fd, UFFDIO_REGISTER, &r);
+	return (int)syscall(SYS_ioctl, fd, UFFDIO_REGISTER, &r);
+}
+
+int os_uffd_unregister(int fd, void *p, size_t n)
+{
+	struct uffdio_range r = {(uintptr_t)p, n};
+
+	return (int)syscall(SYS_ioctl, fd, UFFDIO_UNREGISTER, &r);
 }
 
 int os_uffd_protect(int fd, void *p, size_t n, bool protect)
@@ -74,21 +85,84 @@ static bool protects_shared_memory(int fd)
 	return works;
 }
 
-int os_uffd_open(void)
+static int open_mode(enum uffd_mode mode)
 {
+	unsigned kind = mode == UFFD_SIGNALS ? UFFD_USER_MODE_ONLY : O_NONBLOCK;
 	struct uffdio_api api = {.api = UFFD_API,
-				 .features = UFFD_FEATURE_SIGBUS | UFFD_FEATURE_PAGEFAULT_FLAG_WP |
-					     FEATURE_WP_SHMEM};
-	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+				 .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP | FEATURE_WP_SHMEM};
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | kind);
 
 	if (fd < 0) {
 		if (errno == EINVAL) /* before 5.11 it knows no UFFD_USER_MODE_ONLY */
 			errno = ENOTSUP;
 		return -1;
 	}
-	if (ioctl(fd, UFFDIO_API, &api) == 0 && protects_shared_memory(fd))
+	if (mode == UFFD_SIGNALS)
+		api.features |= UFFD_FEATURE_SIGBUS;
+	if (ioctl(fd, UFFDIO_API, &api) == 0)
 		return fd;
 	os_close(fd);
 	errno = ENOTSUP;
 	return -1;
+}
+
+int os_uffd_open(enum uffd_mode mode)
+{
+	/* Tried with signals in either mode: with events a write of ours would wait for us. */
+	int probe = open_mode(UFFD_SIGNALS);
+	bool works = probe >= 0 && protects_shared_memory(probe);
+
+	if (probe < 0)
+		return -1;
+	if (works && mode == UFFD_SIGNALS)
+		return probe;
+	os_close(probe);
+	if (works)
+		return open_mode(mode);
+	errno = ENOTSUP;
+	return -1;
+}
+
+int os_uffd_next(int fd, int stop, void **addresses, int max)
+{
+	struct pollfd wait[2] = {{.fd = fd, .events = POLLIN}, {.fd = stop, .events = POLLIN}};
+	struct uffd_msg messages[EVENTS];
+
+	for (;;) {
+		if (poll(wait, 2, -1) < 0 && errno != EINTR)
+			return -1;
+		if (wait[1].revents)
+			return 0;
+		size_t room = sizeof *messages * (size_t)(max < EVENTS ? max : EVENTS);
+		ssize_t got = read(fd, messages, room);
+		if (got < 0 && errno != EAGAIN && errno != EINTR)
+			return -1;
+		int n = 0;
+		for (ssize_t i = 0; i < got / (ssize_t)sizeof *messages; i++)
+			if (messages[i].event == UFFD_EVENT_PAGEFAULT)
+				addresses[n++] =
+				    (void *)(uintptr_t)messages[i].arg.pagefault.address;
+		if (n)
+			return n;
+	}
+}
+
+void os_uffd_wake(int fd, void *page)
+{
+	struct uffdio_range r = {(uintptr_t)page, os_page_size()};
+
+	ioctl(fd, UFFDIO_WAKE, &r);
+}
+
+int os_notifier(void)
+{
+	return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+}
+
+void os_notify(int fd)
+{
+	uint64_t one = 1;
+
+	while (write(fd, &one, sizeof one) < 0 && errno == EINTR)
+		;
 }

@@ -22,6 +22,9 @@
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
@@ -172,6 +175,31 @@ void os_populate(void *p, size_t n)
 	errno = e;
 }
 
+void os_discard(void *p, size_t n)
+{
+	int e = errno;
+
+	madvise(p, n, MADV_DONTNEED);
+	errno = e;
+}
+
+bool os_is_resident(void *p, size_t n)
+{
+	unsigned char vector[512];
+	size_t pages = n / os_page_size(), resident = 0;
+
+	if (pages > sizeof vector || mincore(p, n, vector))
+		return false;
+	for (size_t i = 0; i < pages; i++)
+		resident += vector[i] & 1;
+	return resident >= pages - pages / 8;
+}
+
+int os_collapse(void *p, size_t n)
+{
+	return madvise(p, n, MADV_COLLAPSE);
+}
+
 int os_keep_from_children(void *p, size_t n)
 {
 	return madvise(p, n, MADV_DONTFORK);
@@ -300,27 +328,35 @@ void os_write_stderr(const char *text, size_t n)
 /* ---- waiting and time ---- */
 
 /* To find that the value has changed meanwhile is no failure, and must not show in errno. */
-static void futex(_Atomic uint32_t *word, int operation, uint32_t value)
+static void futex(_Atomic uint32_t *word, int operation, uint32_t value,
+		  const struct timespec *timeout)
 {
 	int e = errno;
 
-	syscall(SYS_futex, word, operation, value, NULL, NULL, 0);
+	syscall(SYS_futex, word, operation, value, timeout, NULL, 0);
 	errno = e;
 }
 
 void os_wait(_Atomic uint32_t *word, uint32_t value)
 {
-	futex(word, FUTEX_WAIT_PRIVATE, value);
+	futex(word, FUTEX_WAIT_PRIVATE, value, NULL);
+}
+
+void os_wait_at_most(_Atomic uint32_t *word, uint32_t value, uint64_t ns)
+{
+	futex(word, FUTEX_WAIT_PRIVATE, value,
+	      &(struct timespec){.tv_sec = (time_t)(ns / 1000000000u),
+				 .tv_nsec = (long)(ns % 1000000000u)});
 }
 
 void os_wake_one(_Atomic uint32_t *word)
 {
-	futex(word, FUTEX_WAKE_PRIVATE, 1);
+	futex(word, FUTEX_WAKE_PRIVATE, 1, NULL);
 }
 
 void os_wake_all(_Atomic uint32_t *word)
 {
-	futex(word, FUTEX_WAKE_PRIVATE, INT_MAX);
+	futex(word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL);
 }
 
 void os_nap(void)

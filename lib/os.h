@@ -71,6 +71,19 @@ void os_touch(void *p);
    no byte, and other threads may be writing to the range. */
 void os_populate(void *p, size_t n);
 
+/* Give the memory of private pages back: they are zeros when touched next. Best effort. */
+void os_discard(void *p, size_t n);
+
+/* Whether nearly all pages of a range of the memory file have memory. */
+bool os_is_resident(void *p, size_t n);
+
+/*
+ * Map an aligned huge page's worth by one entry, if the system knows how. -1 with errno: EINVAL means
+ * that it cannot, now or ever; EAGAIN, ENOMEM and others that it could not now. Other threads may be
+ * reading and writing the range.
+ */
+int os_collapse(void *p, size_t n);
+
 /* The range is not inherited by a child of fork(). */
 int os_keep_from_children(void *p, size_t n);
 
@@ -89,18 +102,38 @@ void os_close(int fd);
 
 /* ---- userfaultfd, write-protect mode (os-linux-uffd.c) ---- */
 
+enum uffd_mode {
+	UFFD_SIGNALS, /* write faults raise SIGBUS in the thread that writes; system calls fail */
+	UFFD_EVENTS /* who writes waits, system calls too, until os_uffd_next() has told of it and the
+			 page is disarmed; takes a privilege */
+};
+
 /*
- * A descriptor that delivers write faults on registered ranges as SIGBUS to the thread that writes.
- * Tried out: on shared memory, touched and untouched. -1 with errno: ENOSYS (the kernel has no
- * userfaultfd), EPERM (a sandbox or the administrator forbids it), ENOTSUP (it cannot protect shared
- * memory).
+ * A descriptor that watches for writes to registered ranges. Tried out: on shared memory, touched and
+ * untouched. -1 with errno: ENOSYS (the kernel has no userfaultfd), EPERM (a sandbox or the
+ * administrator forbids it), ENOTSUP (it cannot protect shared memory).
  */
-int os_uffd_open(void);
+int os_uffd_open(enum uffd_mode mode);
+
+/*
+ * Wait for write faults on a descriptor of UFFD_EVENTS. Returns how many were stored in addresses[];
+ * 0 when the descriptor `stop` has become readable; -1 with errno when there is nothing to wait for.
+ */
+int os_uffd_next(int fd, int stop, void **addresses, int max);
+
+/* Let those go on who wait for this page. */
+void os_uffd_wake(int fd, void *page);
+
+/* A descriptor that becomes readable by os_notify(). -1 with errno. */
+int os_notifier(void);
+void os_notify(int fd);
 
 /* Whether the kernel can give the memory for writes to a range. [fault path] */
 bool os_can_write(void *p, size_t n);
 
+/* Watch a range, or no longer: which lifts all protection from it. [fault path] */
 int os_uffd_register(int fd, void *p, size_t n);
+int os_uffd_unregister(int fd, void *p, size_t n);
 
 /* Protect a range of a registered one, or lift its protection. [fault path]
    Post: as os_protect(). */
@@ -126,6 +159,9 @@ void os_write_stderr(const char *text, size_t n);
 
 /* Sleep while *word == value; may return early. [fault path] */
 void os_wait(_Atomic uint32_t *word, uint32_t value);
+
+/* The same, for so many nanoseconds at most. */
+void os_wait_at_most(_Atomic uint32_t *word, uint32_t value, uint64_t ns);
 
 /* Wake one waiter, or all. [fault path] */
 void os_wake_one(_Atomic uint32_t *word);

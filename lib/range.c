@@ -19,7 +19,8 @@ int range_map(struct cowarena *arena, size_t capacity, void *base)
 	if (arena->fd < 0 || os_map_shared(arena->base, arena->reserved, arena->fd) ||
 	    os_keep_from_children(arena->base, arena->reserved) ||
 	    os_dump(arena->base, arena->reserved, false) || /* it would read every hole */
-	    pagetable_init(&arena->table, arena->reserved >> arena->page_shift))
+	    pagetable_init(&arena->table, arena->reserved >> arena->page_shift) ||
+	    chunks_init(&arena->chunks, arena->reserved, arena_page_size(arena)))
 		return -1;
 	return 0;
 }
@@ -28,6 +29,7 @@ void range_unmap(struct cowarena *arena)
 {
 	int e = errno;
 
+	chunks_destroy(&arena->chunks);
 	pagetable_destroy(&arena->table);
 	if (arena->base)
 		os_unmap(arena->base, arena->reserved);
@@ -66,7 +68,9 @@ int range_grow(struct cowarena *arena, size_t bytes)
 		arena->committed = want;
 	}
 	/* No snapshot can be cut meanwhile: that takes the heap lock. */
-	pagetable_enter(&arena->table, old, pages, atomic_load(&arena->timeline.epoch), faithful);
+	uint64_t epoch = atomic_load(&arena->timeline.epoch);
+	pagetable_enter(&arena->table, old, pages, epoch, faithful);
+	chunks_touch(&arena->chunks, old, pages - old, epoch);
 	/* Release: a handler that sees the new mark sees the pages' states. */
 	atomic_store_explicit(&arena->pages, pages, memory_order_release);
 	return 0;

@@ -5,6 +5,7 @@
 #include "arena.h"
 #include "error.h"
 #include "fault.h"
+#include "helper.h"
 #include "shadow.h"
 #include "snapshot.h"
 #include "track.h"
@@ -12,9 +13,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define PREFAULT_MIN 64
-#define PREFAULT_MAX 1024
 
 /* Arm what is dirty, run by run; runs with a short gap between them in one call, unless there are hot
    pages in it. -1 with errno. */
@@ -54,15 +52,6 @@ static int reserve(struct cowarena *arena, size_t pages, bool shadow)
 				 "no address space for the frames that the snapshot could need: "
 				 "raise ulimit -v, or vm.overcommit_memory");
 	return 0;
-}
-
-/* Warm frames for about as many faults as the snapshots that are alive have seen each. */
-static void prefault(struct cowarena *arena)
-{
-	size_t warm = atomic_load(&arena->frames.taken) / (arena->timeline.live + 1);
-
-	warm = warm < PREFAULT_MIN ? PREFAULT_MIN : warm > PREFAULT_MAX ? PREFAULT_MAX : warm;
-	frames_prefault(&arena->frames, warm);
 }
 
 /*
@@ -129,7 +118,7 @@ cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags)
 		      !arena->engine->copies_at_cut;
 	int result = reserve(arena, atomic_load(&arena->pages), shadow);
 	if (!result) {
-		prefault(arena);
+		helper_before_take(arena);
 		result = cut(arena, s, shadow);
 	}
 	if (!result) {
@@ -139,8 +128,10 @@ cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags)
 	}
 	arena_unlock_snapshots(arena, &signals);
 	heap_unlock(arena);
-	if (!result)
+	if (!result) {
+		helper_after_take(arena, s->epoch);
 		return s;
+	}
 	free(s);
 	errno = ENOMEM;
 	return NULL;
@@ -157,6 +148,7 @@ int cowarena_snapshot_release(cowarena_snapshot *s)
 	arena_lock_snapshots(arena, &signals);
 	unsigned views = s->views;
 	if (!views) {
+		helper_note_use(arena);
 		if (!atomic_load(&s->spoiled))
 			timeline_retire(arena, s);
 		timeline_forget(arena, s);
@@ -167,6 +159,7 @@ int cowarena_snapshot_release(cowarena_snapshot *s)
 				 (unsigned long long)s->id, views, views == 1 ? "" : "s",
 				 views == 1 ? "it" : "them");
 	free(s);
+	helper_after_release(arena);
 	errno = e;
 	return 0;
 }

@@ -64,10 +64,14 @@ int cowarena_stats_get(cowarena *arena, struct cowarena_stats *stats)
 	arena_lock_snapshots(arena, &signals);
 	s.snapshots_taken = arena->timeline.taken;
 	s.snapshots_live = arena->timeline.live;
-	s.mappings =
-	    arena->engine->mappings(arena) + frames_mappings(&arena->frames) + 2; /* pagetable */
+	s.mappings = arena->engine->mappings(arena) + frames_mappings(&arena->frames) +
+		     3; /* pagetable, chunks */
 	for (struct cowarena_view *v = arena->timeline.views; v; v = v->next)
 		s.mappings++;
+	s.huge_bytes =
+	    chunks_huge(&arena->chunks, atomic_load(&arena->pages) >> arena->chunks.pages_shift) *
+	    ARENA_CHUNK;
+	s.warm_bytes = atomic_load(&arena->chunks.not_cold) * ARENA_CHUNK;
 	arena_unlock_snapshots(arena, &signals);
 	s.held_bytes = (uint64_t)atomic_load(&arena->frames.held) << arena->page_shift;
 	s.held_bytes_peak = (uint64_t)atomic_load(&arena->frames.held_peak) << arena->page_shift;
@@ -100,6 +104,7 @@ static const struct field {
     FIELD(held_bytes_peak), FIELD(live_bytes),     FIELD(arena_bytes),
     FIELD(pause_ns_last),   FIELD(pause_ns_max),   FIELD(fault_ns_p50),
     FIELD(fault_ns_p99),    FIELD(fault_ns_max),   FIELD(mappings),
+    FIELD(huge_bytes),      FIELD(warm_bytes),
 };
 
 int cowarena_stats_print(cowarena *arena, FILE *stream, unsigned flags)

@@ -53,7 +53,7 @@ struct timeline {
 	struct cowarena_view *views;
 	uint64_t taken; /* snapshots ever taken: the last id */
 	struct cowarena_snapshot *all;
-	size_t live;             /* not released, spoiled ones included */
+	_Atomic size_t live;     /* not released, spoiled ones included */
 	_Atomic uint64_t spoils; /* how many were given up; grows under the snapshot lock */
 };
 

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <ucontext.h>
 
-/* mprotect faults arrive as SIGSEGV, userfaultfd's as SIGBUS. */
+/* mprotect faults arrive as SIGSEGV, userfaultfd's as SIGBUS. A span that wants the second gets both. */
 enum { SEGV, BUS, SIGNALS };
 static const struct {
 	int signo, code; /* as a fault of ours has them */
@@ -30,7 +30,7 @@ struct trap_span {
 	_Atomic uint32_t sequence;
 	_Atomic uintptr_t begin, end; /* both 0: free */
 	void *_Atomic backend;
-	_Atomic int which;      /* the signal that its faults arrive by */
+	_Atomic int which;      /* the last of the signals that its faults arrive by */
 	_Atomic bool inherited; /* we are a child of fork(): it has the span, but not the memory */
 };
 
@@ -69,7 +69,7 @@ static void *lookup(uintptr_t address, int which, bool inherited)
 				hit = address - atomic_load(&s->begin) <
 				      atomic_load(&s->end) - atomic_load(&s->begin);
 				hit = hit && atomic_load(&s->inherited) == inherited &&
-				      (inherited || atomic_load(&s->which) == which);
+				      (inherited || atomic_load(&s->which) >= which);
 				backend = atomic_load(&s->backend);
 			} while (before != atomic_load(&s->sequence));
 			/* An odd number: the span is just being added or removed, nobody

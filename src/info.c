@@ -16,29 +16,32 @@
 
 #define THP "/sys/kernel/mm/transparent_hugepage/"
 
-/* The first is what COWARENA_ENGINE_AUTO means. */
 static struct probe {
 	const char *name;
-	unsigned engine;
+	unsigned engine, flags;
 	char reason[400]; /* why it cannot be used; empty if it can */
 } probes[] = {
-    {"sigsegv", COWARENA_ENGINE_SIGSEGV, ""},
-    {"uffd", COWARENA_ENGINE_UFFD, ""},
-    {"eager", COWARENA_ENGINE_EAGER, ""},
+    {"hybrid", COWARENA_ENGINE_HYBRID, 0, ""},
+    {"sigsegv", COWARENA_ENGINE_SIGSEGV, 0, ""},
+    {"uffd", COWARENA_ENGINE_UFFD, 0, ""},
+    {"eager", COWARENA_ENGINE_EAGER, 0, ""},
+    {"uffd-syscall-safe", COWARENA_ENGINE_UFFD, COWARENA_SYSCALL_SAFE, ""},
 };
 
-enum { PAGE_SIZE, MEMORY, MAP_COUNT, OVERCOMMIT, THP_PRIVATE, THP_SHARED };
+enum { AUTO, PAGE_SIZE, MEMORY, MAP_COUNT, OVERCOMMIT, COLLAPSE, THP_PRIVATE, THP_SHARED };
 
 static struct fact {
 	const char *key, *label, *remark;
 	bool is_text;
 	char value[32]; /* empty = not known */
 } facts[] = {
+    [AUTO] = {"engine_auto", "engine by default", "", true, ""},
     [PAGE_SIZE] = {"page_size", "page size", " bytes", false, ""},
     [MEMORY] = {"memory_bytes", "physical memory", " bytes", false, ""},
     [MAP_COUNT] = {"max_map_count", "vm.max_map_count", "", false, ""},
     [OVERCOMMIT] = {"overcommit_memory", "vm.overcommit_memory",
 		    " (0 heuristic, 1 always, 2 strict)", false, ""},
+    [COLLAPSE] = {"huge_pages_collapse", "huge pages of arenas", "", true, ""},
     [THP_PRIVATE] = {"huge_pages", "huge pages", "", true, ""},
     [THP_SHARED] = {"huge_pages_shared", "huge pages, shared", "", true, ""},
 };
@@ -63,7 +66,7 @@ static const char *try_snapshot(cowarena *arena)
 	return then == 1 && *now == 2 ? NULL : "the snapshot did not hold the old value";
 }
 
-const char *try_engine(unsigned engine)
+static const char *try_options(unsigned engine, unsigned flags)
 {
 	static char said[sizeof probes->reason];
 	struct cowarena_options options = COWARENA_OPTIONS_INIT;
@@ -76,7 +79,7 @@ const char *try_engine(unsigned engine)
 		return "SIGSEGV or SIGBUS is blocked: start this from a process that does "
 		       "not block them";
 	options.engine = engine;
-	options.flags = engine == COWARENA_ENGINE_AUTO ? 0 : COWARENA_STRICT_ENGINE;
+	options.flags = flags | COWARENA_STRICT_ENGINE;
 	cowarena *arena = cowarena_create(&options);
 	reason = arena ? try_snapshot(arena) : cowarena_errmsg();
 	if (reason)
@@ -85,14 +88,43 @@ const char *try_engine(unsigned engine)
 	return reason ? said : NULL;
 }
 
+const char *try_engine(unsigned engine)
+{
+	return try_options(engine, 0);
+}
+
 bool find_engine(const char *name, unsigned *engine)
 {
 	for (const struct probe *p = probes; p < probes + COUNT(probes); p++)
-		if (strcmp(p->name, name) == 0) {
+		if (!p->flags && strcmp(p->name, name) == 0) {
 			*engine = p->engine;
 			return true;
 		}
 	return false;
+}
+
+/* Which engine serves by default; and whether that gets huge pages. */
+static void try_default(void)
+{
+	struct cowarena_stats stats = {.sz = sizeof stats};
+	struct fact *collapse = &facts[COLLAPSE];
+	size_t n = (size_t)8 << 20; /* some whole chunks in it */
+	cowarena *arena = cowarena_create(NULL);
+	char *p = arena ? cowarena_alloc(arena, n) : NULL;
+
+	if (!p) {
+		cowarena_destroy(arena);
+		return;
+	}
+	memset(p, 1, n);
+	snprintf(facts[AUTO].value, sizeof facts[AUTO].value, "%s", cowarena_engine_name(arena));
+	if (cowarena_compact(arena) == 0 && cowarena_stats_get(arena, &stats) == 0)
+		snprintf(collapse->value, sizeof collapse->value, "%s",
+			 stats.huge_bytes ? "works" : "no");
+	if (!stats.huge_bytes)
+		collapse->remark = ": MADV_COLLAPSE is refused; Linux 6.1 or later has it, built "
+				   "with CONFIG_TRANSPARENT_HUGEPAGE";
+	cowarena_destroy(arena);
 }
 
 /* ---- what the system says ---- */
@@ -135,12 +167,12 @@ static void read_facts(void)
 
 static void print_table(void)
 {
-	printf("%-22s %s\n", "version", cowarena_version());
-	printf("%-22s %s\n", "trap", trap_name);
+	printf("%-25s %s\n", "version", cowarena_version());
+	printf("%-25s %s\n", "trap", trap_name);
 	for (const struct probe *p = probes; p < probes + COUNT(probes); p++)
-		printf("engine %-15s %s%s\n", p->name, *p->reason ? "no: " : "works", p->reason);
+		printf("engine %-18s %s%s\n", p->name, *p->reason ? "no: " : "works", p->reason);
 	for (const struct fact *f = facts; f < facts + COUNT(facts); f++)
-		printf("%-22s %s%s\n", f->label, *f->value ? f->value : "not known",
+		printf("%-25s %s%s\n", f->label, *f->value ? f->value : "not known",
 		       *f->value ? f->remark : "");
 }
 
@@ -168,13 +200,14 @@ static void print_json(void)
 int info(bool json)
 {
 	for (struct probe *p = probes; p < probes + COUNT(probes); p++) {
-		const char *reason = try_engine(p->engine);
+		const char *reason = try_options(p->engine, p->flags);
 		snprintf(p->reason, sizeof p->reason, "%s", reason ? reason : "");
 	}
+	try_default();
 	read_facts();
 	if (json)
 		print_json();
 	else
 		print_table();
-	return *probes[0].reason ? EXIT_NO_ENGINE : EXIT_OK;
+	return try_engine(COWARENA_ENGINE_AUTO) ? EXIT_NO_ENGINE : EXIT_OK;
 }

@@ -35,15 +35,28 @@ bool thread_sanitized(void)
 	return THREAD_SANITIZED;
 }
 
+static const struct {
+	enum cowarena_engine engine;
+	const char *name;
+	unsigned flags;
+} cases[CASES] = {
+    [CASE_DEFAULT] = {COWARENA_ENGINE_SIGSEGV, "sigsegv", 0},
+    [CASE_FAITHFUL] = {COWARENA_ENGINE_SIGSEGV, "sigsegv", COWARENA_FAITHFUL},
+    [CASE_EAGER] = {COWARENA_ENGINE_EAGER, "eager", 0},
+    [CASE_UFFD] = {COWARENA_ENGINE_UFFD, "uffd", 0},
+    [CASE_UFFD_FAITHFUL] = {COWARENA_ENGINE_UFFD, "uffd", COWARENA_FAITHFUL},
+    [CASE_HYBRID] = {COWARENA_ENGINE_HYBRID, "hybrid", 0},
+    [CASE_HYBRID_FAITHFUL] = {COWARENA_ENGINE_HYBRID, "hybrid", COWARENA_FAITHFUL},
+    [CASE_EVENTS] = {COWARENA_ENGINE_UFFD, "uffd", COWARENA_SYSCALL_SAFE},
+};
+
 struct cowarena_options case_options(int i)
 {
 	struct cowarena_options o = COWARENA_OPTIONS_INIT;
 
 	o.capacity = (size_t)1 << 30;
-	o.engine = i == CASE_EAGER  ? COWARENA_ENGINE_EAGER
-		   : i >= CASE_UFFD ? COWARENA_ENGINE_UFFD
-				    : COWARENA_ENGINE_SIGSEGV;
-	o.flags = i == CASE_FAITHFUL || i == CASE_UFFD_FAITHFUL ? COWARENA_FAITHFUL : 0;
+	o.engine = cases[i].engine;
+	o.flags = cases[i].flags;
 	return o;
 }
 
@@ -53,7 +66,8 @@ cowarena *arena_case(int i)
 	cowarena *arena = cowarena_create(&o);
 
 	ck_assert_msg(arena != NULL, "cowarena_create: %s", cowarena_errmsg());
-	if (i >= CASE_UFFD && strcmp(cowarena_engine_name(arena), "uffd"))
+	if (strcmp(cowarena_engine_name(arena), cases[i].name) ||
+	    (i == CASE_EVENTS && !cowarena_syscall_safe(arena)))
 		printf("SKIP: engine %s instead: %s\n", cowarena_engine_name(arena),
 		       cowarena_errmsg());
 	return arena;

@@ -13,15 +13,18 @@
 
 /*
  * The kinds of arena that a test should hold for: use tcase_add_loop_test(tc, test, 0, CASES) and
- * arena_case(_i). The eager engine has no faults to count. Where userfaultfd is not to be had, its
- * cases run with the engine that takes its place, and say so.
+ * arena_case(_i). The eager engine has no faults to count. Where userfaultfd, or the privilege for its
+ * events, is not to be had, its cases run with the engine that takes its place, and say so.
  */
-#define CASES 5
+#define CASES 8
 #define CASE_DEFAULT 0
 #define CASE_FAITHFUL 1
 #define CASE_EAGER 2
 #define CASE_UFFD 3
 #define CASE_UFFD_FAITHFUL 4
+#define CASE_HYBRID 5
+#define CASE_HYBRID_FAITHFUL 6
+#define CASE_EVENTS 7 /* uffd, with a thread that resolves the faults */
 
 struct cowarena_options case_options(int i);
 cowarena *arena_case(int i); /* fails the test if it cannot be made */

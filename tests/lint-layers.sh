@@ -9,12 +9,15 @@ srcdir=${srcdir:-.}
 layers='
 	arena
 	snapshot view rollback diff stats
+	helper
 	heap heap-runs heap-slabs options
 	shadow
+	engine-uffd-thread
 	fault
-	timeline range trap trap-sigsegv trap-sigaction engine-eager engine-mprotect engine-uffd
-	pagetable frames gate
-	error os os-linux os-linux-uffd bitmap lock track streams engine
+	timeline range engine-eager engine-hybrid engine-mprotect engine-uffd
+	mappings trap trap-sigsegv trap-sigaction
+	pagetable chunks frames gate
+	error os os-linux os-linux-uffd bell bitmap lock track streams engine
 '
 # Headers that every file may include: the public face, and the struct that all layers share.
 shared='cowarena.h arena.h config.h'

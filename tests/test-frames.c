@@ -199,6 +199,74 @@ static size_t resident(const struct frames *f, uint32_t from, uint32_t to)
 	return n;
 }
 
+/* All that is asked for, step by step. */
+static void prefault(struct frames *f, size_t n)
+{
+	while (!frames_prefault(f, n))
+		;
+}
+
+/* What is free gives its memory back, is taken last, and costs nothing that was promised. */
+START_TEST(trimmed)
+{
+	enum { N = 1000, KEPT = 100 };
+	struct frames f;
+
+	pool_init(&f, SIZE_MAX);
+	ck_assert_int_eq(frames_reserve(&f, segment_of(&f) - 1), 0);
+	for (uint32_t i = 1; i <= N; i++) {
+		ck_assert_uint_eq(frames_take(&f), i);
+		memset(frames_data(&f, i), 0x77, page_size());
+	}
+	ck_assert(frames_trim(&f, 0)); /* nothing is free */
+	for (uint32_t i = 1; i <= N; i++)
+		frames_give(&f, i);
+	ck_assert_uint_eq(frames_warm(&f), N);
+	unsigned steps = 1;
+	while (!frames_trim(&f, KEPT))
+		steps++;
+	ck_assert_uint_ge(steps, (N - KEPT) / FRAMES_STEP);
+	ck_assert_uint_eq(frames_warm(&f), KEPT);
+	ck_assert_uint_eq(resident(&f, 1, N + 1), KEPT);
+	/* All are there to be taken, those with memory first, and each once. */
+	unsigned char *seen = calloc(segment_of(&f), 1);
+	for (size_t i = 0; i < segment_of(&f) - 1; i++) {
+		uint32_t frame = frames_take(&f);
+		if (frame == FRAME_NONE || seen[frame]++)
+			ck_abort_msg("frame %u at take %zu", frame, i);
+		if (i < KEPT && *(unsigned char *)frames_data(&f, frame) != 0x77)
+			ck_abort_msg("take %zu met a frame without memory", i);
+	}
+	ck_assert_uint_eq(frames_warm(&f), 0);
+	free(seen);
+	frames_destroy(&f);
+}
+END_TEST
+
+/* Trimmed frames get their memory back before new ones are touched. */
+START_TEST(trimmed_and_prefaulted)
+{
+	struct frames f;
+
+	pool_init(&f, SIZE_MAX);
+	ck_assert_int_eq(frames_reserve(&f, 1000), 0);
+	for (uint32_t i = 1; i <= 200; i++)
+		frames_take(&f);
+	for (uint32_t i = 1; i <= 200; i++)
+		frames_give(&f, i);
+	prefault(&f, 200);
+	while (!frames_trim(&f, 0))
+		;
+	ck_assert_uint_eq(frames_warm(&f), 0);
+	ck_assert_uint_eq(resident(&f, 1, 1000), 0);
+	prefault(&f, 150);
+	ck_assert_uint_eq(frames_warm(&f), 150);
+	ck_assert_uint_eq(resident(&f, 1, 201), 150);
+	ck_assert_uint_eq(resident(&f, 201, 1000), 0);
+	frames_destroy(&f);
+}
+END_TEST
+
 START_TEST(prefaulted)
 {
 	struct frames f;
@@ -206,26 +274,30 @@ START_TEST(prefaulted)
 	pool_init(&f, SIZE_MAX);
 	ck_assert_int_eq(frames_reserve(&f, 1000), 0);
 	ck_assert_uint_eq(resident(&f, 1, 1000), 0); /* reserved is not allocated */
-	frames_prefault(&f, 100);
+	ck_assert(!frames_prefault(&f, 100));
+	ck_assert_uint_eq(resident(&f, 1, 101), FRAMES_STEP);
+	ck_assert(frames_prefault(&f, 100));
 	ck_assert_uint_eq(resident(&f, 1, 101), 100);
+	ck_assert_uint_eq(frames_warm(&f), 100);
 	ck_assert_uint_eq(resident(&f, 101, 1000), 0);
 	/* None is taken by that, and what was taken does not count. */
 	for (uint32_t i = 1; i <= 60; i++) {
 		ck_assert_uint_eq(frames_take(&f), i);
 		memset(frames_data(&f, i), 0x77, page_size());
 	}
-	frames_prefault(&f, 100);
+	ck_assert_uint_eq(frames_warm(&f), 40);
+	prefault(&f, 100);
 	ck_assert_uint_eq(resident(&f, 1, 161), 160);
 	ck_assert_uint_eq(resident(&f, 161, 1000), 0);
-	frames_prefault(&f, 10);
+	prefault(&f, 10);
 	ck_assert_uint_eq(resident(&f, 161, 1000), 0);
 	for (uint32_t i = 1; i <= 60; i++)
 		ck_assert_uint_eq(*(unsigned char *)frames_data(&f, i), 0x77);
 	/* As many as there are, if there are no more; and over the border of two segments. */
-	frames_prefault(&f, SIZE_MAX);
+	prefault(&f, SIZE_MAX);
 	ck_assert_uint_eq(resident(&f, 1, (uint32_t)segment_of(&f)), segment_of(&f) - 1);
 	ck_assert_int_eq(frames_reserve(&f, segment_of(&f)), 0);
-	frames_prefault(&f, segment_of(&f));
+	prefault(&f, segment_of(&f));
 	ck_assert_uint_eq(resident(&f, 1, (uint32_t)segment_of(&f) + 61), segment_of(&f) + 60);
 	frames_destroy(&f);
 }

@@ -187,7 +187,8 @@ static void one_trace(struct trace *t, uint64_t seed)
 
 START_TEST(the_same_faults_and_copies)
 {
-	struct trace t = {.kind = _i ? CASE_UFFD_FAITHFUL : CASE_FAITHFUL,
+	static const int kinds[] = {CASE_FAITHFUL, CASE_UFFD_FAITHFUL, CASE_HYBRID_FAITHFUL};
+	struct trace t = {.kind = kinds[_i],
 			  .pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)};
 	size_t traces = scaled(1000, 20000, 100);
 	uint64_t seed = seed_of_run(1);
@@ -232,7 +233,7 @@ int main(void)
 	Suite *suite = suite_create("kernel");
 	TCase *tc = tcase_create("kernel");
 
-	tcase_add_loop_test(tc, the_same_faults_and_copies, 0, 2);
+	tcase_add_loop_test(tc, the_same_faults_and_copies, 0, 3);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }

@@ -48,9 +48,9 @@ START_TEST(options_out_of_range)
 	struct cowarena_options o = case_options(CASE_DEFAULT), good = o;
 
 #define WITH(field, value) (o = good, o.field = (value), &o)
-	refused(WITH(engine, 4), EINVAL, "options.engine");
+	refused(WITH(engine, 5), EINVAL, "options.engine");
 	refused(WITH(engine, UINT32_MAX), EINVAL, "options.engine");
-	for (unsigned flag = 4; flag; flag *= 2)
+	for (unsigned flag = 16; flag; flag *= 2)
 		refused(WITH(flags, flag), EINVAL, "options.flags");
 	refused(WITH(limit_policy, 2), EINVAL, "options.limit_policy");
 	refused(WITH(capacity, SIZE_MAX), EINVAL, "options.capacity");
@@ -60,6 +60,13 @@ START_TEST(options_out_of_range)
 	refused(WITH(held_limit, page_size() - 1), EINVAL, "options.held_limit");
 	refused(WITH(base, (void *)(uintptr_t)0x7e0000001000), EINVAL, "multiple of 2 MiB");
 	refused(WITH(base, (void *)1), EINVAL, "multiple of 2 MiB");
+	for (unsigned engine = COWARENA_ENGINE_SIGSEGV; engine <= COWARENA_ENGINE_HYBRID; engine++)
+		if (engine != COWARENA_ENGINE_UFFD) {
+			o = good;
+			o.engine = engine;
+			o.flags = COWARENA_SYSCALL_SAFE;
+			refused(&o, EINVAL, "COWARENA_ENGINE_AUTO");
+		}
 	/* More than the processor has addresses. (ThreadSanitizer dies of the attempt.) */
 	if (!scaled(0, 0, 1))
 		refused(WITH(base, (void *)(uintptr_t)0x4000000000000000), ENOMEM, "");
@@ -68,24 +75,45 @@ START_TEST(options_out_of_range)
 	accepted(WITH(held_limit, page_size()), "sigsegv");
 	accepted(WITH(engine, COWARENA_ENGINE_SIGSEGV), "sigsegv");
 	accepted(WITH(engine, COWARENA_ENGINE_EAGER), "eager");
-	/* Where it is not to be had, there is another, or a reason. */
-	cowarena *uffd = cowarena_create(WITH(engine, COWARENA_ENGINE_UFFD));
-	bool had = strcmp(cowarena_engine_name(uffd), "uffd") == 0;
-	cowarena_destroy(uffd);
-	accepted(WITH(engine, COWARENA_ENGINE_UFFD), had ? "uffd" : "sigsegv");
+	accepted(WITH(flags, COWARENA_NO_HELPER), "sigsegv");
 	accepted(WITH(copy_ahead, 1), "sigsegv");
 	accepted(WITH(copy_ahead, SIZE_MAX), "sigsegv");
 	good.flags = COWARENA_STRICT_ENGINE;
-	if (had)
-		accepted(WITH(engine, COWARENA_ENGINE_UFFD), "uffd");
-	else
-		ck_assert(!cowarena_create(WITH(engine, COWARENA_ENGINE_UFFD)) &&
-			  strstr(cowarena_errmsg(), "engine uffd"));
 	accepted(WITH(engine, COWARENA_ENGINE_SIGSEGV), "sigsegv");
 	accepted(WITH(engine, COWARENA_ENGINE_EAGER), "eager");
-	accepted(WITH(engine, COWARENA_ENGINE_AUTO), "sigsegv");
 	accepted(WITH(flags, COWARENA_STRICT_ENGINE | COWARENA_FAITHFUL), "sigsegv");
-	accepted(NULL, "sigsegv");
+}
+END_TEST
+
+/* Where userfaultfd is not to be had, there is another engine, or a reason. */
+START_TEST(engines_that_may_be_refused)
+{
+	static const struct {
+		unsigned engine;
+		const char *name;
+	} choices[] = {{COWARENA_ENGINE_UFFD, "uffd"}, {COWARENA_ENGINE_HYBRID, "hybrid"}};
+	struct cowarena_options o = case_options(CASE_DEFAULT);
+	bool had = false;
+
+	for (size_t i = 0; i < 2; i++) {
+		o.engine = choices[i].engine;
+		o.flags = 0;
+		cowarena *arena = cowarena_create(&o);
+		had = strcmp(cowarena_engine_name(arena), choices[i].name) == 0;
+		if (!had)
+			ck_assert_ptr_nonnull(strstr(cowarena_errmsg(), "engine uffd"));
+		cowarena_destroy(arena);
+		accepted(&o, had ? choices[i].name : "sigsegv");
+		o.flags = COWARENA_STRICT_ENGINE;
+		if (had)
+			accepted(&o, choices[i].name);
+		else
+			ck_assert(!cowarena_create(&o) && strstr(cowarena_errmsg(), "engine uffd"));
+	}
+	/* The best of what is to be had is never refused. */
+	o.engine = COWARENA_ENGINE_AUTO;
+	accepted(&o, had ? "hybrid" : "sigsegv");
+	accepted(NULL, had ? "hybrid" : "sigsegv");
 }
 END_TEST
 
@@ -106,7 +134,9 @@ START_TEST(options_of_other_versions)
 		refused(o, EINVAL, "COWARENA_OPTIONS_INIT");
 	}
 	o->sz = sizeof o->sz;
-	accepted(o, "sigsegv");
+	cowarena *arena = cowarena_create(o); /* of the engine that is best here */
+	ck_assert_ptr_nonnull(arena);
+	cowarena_destroy(arena);
 	o->sz = offsetof(struct cowarena_options, held_limit);
 	accepted(o, "sigsegv");
 	o->sz = offsetof(struct cowarena_options, limit_policy);
@@ -358,7 +388,7 @@ START_TEST(nothing_is_left)
 		cowarena_destroy(arena);
 	}
 	ck_assert_uint_eq(open_descriptors(), before);
-	size_t own = first->uffd >= 0 ? 2 : 1;
+	size_t own = 1 + (first->uffd >= 0) + cowarena_syscall_safe(first);
 	cowarena_destroy(first);
 	ck_assert_uint_eq(open_descriptors(), before - own);
 }
@@ -544,6 +574,7 @@ int main(void)
 	TCase *held = tcase_create("held memory");
 
 	tcase_add_test(options, options_out_of_range);
+	tcase_add_test(options, engines_that_may_be_refused);
 	tcase_add_test(options, options_of_other_versions);
 	tcase_add_loop_test(options, base_address, 0, CASES);
 	suite_add_tcase(suite, options);

@@ -48,6 +48,7 @@ struct model {
 	uint64_t rng;
 	uint64_t seed;
 	size_t operation;
+	unsigned shadow; /* COWARENA_QUIESCENT, or 0: some lives go without shadowed pages */
 	int hot; /* writes prefer this block for a while, so that pages get hot and cold again */
 };
 
@@ -213,9 +214,27 @@ static void op_snapshot(struct model *m)
 
 	if (p->snapshot)
 		return;
-	p->snapshot = cowarena_snapshot_take(m->arena, below(m, 2) ? COWARENA_QUIESCENT : 0);
+	p->snapshot = cowarena_snapshot_take(m->arena, below(m, 2) ? m->shadow : 0);
 	expect(m, p->snapshot);
 	copy_blocks(p->blocks, m->blocks);
+}
+
+/* Chunks become huge mappings, and will be split again by writes. */
+static void op_compact(struct model *m)
+{
+	expect(m, cowarena_compact(m->arena) == 0);
+}
+
+/* Snapshots with few writes between, so that chunks and pages cool down. */
+static void op_rest(struct model *m)
+{
+	for (int i = 0; i < 10; i++) {
+		cowarena_snapshot *s = cowarena_snapshot_take(m->arena, m->shadow);
+		expect(m, s);
+		if (below(m, 3) == 0)
+			op_write(m);
+		expect(m, cowarena_snapshot_release(s) == 0);
+	}
 }
 
 static struct past *some_past(struct model *m)
@@ -428,7 +447,7 @@ static const struct {
 } operations[] = {
     {op_write, 40}, {op_alloc, 14},   {op_free, 9},    {op_realloc, 4}, {op_prepare, 2},
     {op_hot, 1},    {op_snapshot, 8}, {op_release, 7}, {op_read, 8},    {op_view, 3},
-    {op_look, 3},   {op_rollback, 2}, {op_diff, 1},
+    {op_look, 3},   {op_rollback, 2}, {op_diff, 1},    {op_compact, 1}, {op_rest, 1},
 };
 
 static void step(struct model *m)
@@ -451,8 +470,13 @@ static void step(struct model *m)
 static void one_life(int kind, uint64_t seed, size_t pages, size_t count)
 {
 	struct model *m = calloc(1, sizeof *m);
+	struct cowarena_options o = case_options(kind);
 
-	m->arena = arena_case(kind);
+	/* Half of them with the helper thread, which compacts when it likes. */
+	o.flags |= seed & 2 ? COWARENA_NO_HELPER : 0;
+	m->arena = cowarena_create(&o);
+	expect(m, m->arena);
+	m->shadow = seed & 4 ? COWARENA_QUIESCENT : 0;
 	m->pages = pages;
 	m->rng = m->seed = seed;
 	m->hot = -1;

@@ -335,7 +335,8 @@ END_TEST
 START_TEST(hot_pages_are_shadowed)
 {
 	enum { HOT = 20, ROUNDS = 12 };
-	struct cowarena_options o = case_options(_i ? CASE_UFFD : CASE_DEFAULT);
+	static const int kinds[] = {CASE_DEFAULT, CASE_UFFD, CASE_HYBRID};
+	struct cowarena_options o = case_options(kinds[_i]);
 	cowarena *arena = cowarena_create(&o);
 	char *p = page_block(arena, 100);
 	cowarena_snapshot *s[ROUNDS];
@@ -540,7 +541,7 @@ int main(void)
 	tcase_add_loop_test(tc, frames_are_recycled, 0, CASES);
 	tcase_add_loop_test(tc, growth_after_a_snapshot, 0, CASES);
 	tcase_add_loop_test(tc, streams_are_copied_ahead, 0, 2);
-	tcase_add_loop_test(tc, hot_pages_are_shadowed, 0, 2);
+	tcase_add_loop_test(tc, hot_pages_are_shadowed, 0, 3);
 	tcase_add_test(tc, streams_do_not_disturb_each_other);
 	tcase_add_test(tc, the_limit_costs_a_snapshot);
 	tcase_add_test(tc, together_they_cost_one);

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * chunks.h - what is known of each chunk of an arena, 2 MiB of it.
+ *
+ * A chunk that is quiet can be mapped by one huge entry, which makes arming it, and reading from it,
+ * cheaper (helper.c does that). The hybrid engine arms such a chunk by its mapping, and one that is being
+ * written to page by page (engine-hybrid.c).
+ */
+#ifndef COWARENA_CHUNKS_H
+#define COWARENA_CHUNKS_H
+
+#include "lock.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* How the pages of a chunk are armed; of use to the hybrid engine alone. */
+enum chunk_state {
+	CHUNK_COLD, /* by mprotect */
+	CHUNK_WARM, /* by userfaultfd */
+	CHUNK_TORN  /* by any of the two: a change between them has failed half-way */
+};
+
+struct chunk {
+	_Atomic uint32_t touched; /* the epoch, its lower half, in which a page was last disarmed */
+	_Atomic uint8_t state;    /* enum chunk_state */
+	_Atomic bool huge;        /* mapped by one entry, as far as we know */
+};
+
+struct chunks {
+	struct chunk *at;
+	size_t count;
+	unsigned pages_shift; /* log2 of the pages in a chunk */
+	/* Protects the change of a chunk from and to CHUNK_COLD, `accessible` and, in cold chunks,
+	   disarming. Innermost of all locks. Those who hold it have all signals blocked. */
+	struct lock lock;
+	_Atomic size_t not_cold; /* chunks in another state than CHUNK_COLD */
+	size_t accessible;       /* pages below have been committed */
+};
+
+/* For a range of so many bytes. -1 with errno. */
+int chunks_init(struct chunks *chunks, size_t bytes, size_t page_size);
+void chunks_destroy(struct chunks *chunks);
+
+static inline size_t chunks_pages(const struct chunks *c)
+{
+	return (size_t)1 << c->pages_shift;
+}
+
+/* A disarm of pages [first, first + n) is about to be made, in this epoch. Async-signal-safe. */
+void chunks_touch(struct chunks *chunks, size_t first, size_t n, uint64_t epoch);
+
+/* How many of the first n are mapped by one entry. */
+size_t chunks_huge(const struct chunks *chunks, size_t n);
+
+/* Epochs since a page of the chunk was last disarmed. */
+static inline uint32_t chunks_quiet(const struct chunks *c, size_t chunk, uint64_t epoch)
+{
+	return (uint32_t)epoch - atomic_load_explicit(&c->at[chunk].touched, memory_order_relaxed);
+}
+
+#endif

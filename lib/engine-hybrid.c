@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * engine-hybrid.c - engine "hybrid": cold chunks are armed with mprotect(2), warm ones with
+ * userfaultfd.
+ *
+ * mprotect arms a chunk that is mapped by one huge entry at the cost of one entry, and many neighbours
+ * at the cost of one call; but each page disarmed alone splits a mapping. userfaultfd disarms and arms
+ * scattered pages cheaply, but visits every page once to arm a whole chunk. So each chunk, of 2 MiB,
+ * is armed by what suits it:
+ *
+ *	            a scattered page is written (warm_up)
+ *	  [cold] ------------------------------------------> [warm]
+ *	  PROT_READ, or PROT_READ|PROT_WRITE                 PROT_READ|PROT_WRITE, registered,
+ *	  where it is open; not registered                   armed pages write-protected in the page table
+ *	     ^                                                  |
+ *	     +--------------------------------------------------+
+ *	            quiet for some epochs (cool, by the helper)
+ *
+ * A writer that walks through a cold chunk takes 16 or more pages at a fault, and leaves a border or
+ * two: that is done by mprotect too, and the chunk stays cold. So memory that is written in order is armed
+ * again by one call.
+ *
+ * Who may change what: a chunk leaves CHUNK_COLD under chunks.lock, in a handler, or during the cut. It
+ * comes back with the gate closed or all its pages locked, so that a handler that has seen CHUNK_WARM
+ * may rely on it, without a lock, as long as it is in the gate with a page of it locked. A page is marked dirty before it is disarmed, and warm_up() arms what
+ * is clean: a page that another handler is about to disarm is open either way once that handler is
+ * done, and it has been preserved before it was marked.
+ */
+#include "config.h"
+
+#include "arena.h"
+#include "mappings.h"
+
+#define WALK 16 /* pages disarmed at once that make it worth a border in a cold chunk */
+
+static struct chunk *chunk_of(struct cowarena *arena, size_t page)
+{
+	return &arena->chunks.at[page >> arena->chunks.pages_shift];
+}
+
+static enum chunk_state state_of(const struct chunk *chunk)
+{
+	/* Acquire: pairs with set_state(), so that who sees CHUNK_WARM finds it registered. */
+	return atomic_load_explicit(&chunk->state, memory_order_acquire);
+}
+
+static void set_state(struct cowarena *arena, struct chunk *chunk, enum chunk_state state)
+{
+	enum chunk_state old = state_of(chunk);
+
+	if ((old == CHUNK_COLD) != (state == CHUNK_COLD))
+		atomic_fetch_add_explicit(&arena->chunks.not_cold,
+					  state == CHUNK_COLD ? (size_t)-1 : 1,
+					  memory_order_relaxed);
+	atomic_store_explicit(&chunk->state, (uint8_t)state, memory_order_release);
+}
+
+static int protect(struct cowarena *arena, size_t first, size_t n, enum os_protection protection)
+{
+	return os_protect(arena_address(arena, first), n << arena->page_shift, protection);
+}
+
+static size_t pages_in_use(struct cowarena *arena)
+{
+	return atomic_load_explicit(&arena->pages, memory_order_acquire);
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* The end of the chunk that the page is in. */
+static size_t chunk_end(struct cowarena *arena, size_t page)
+{
+	return (page | (chunks_pages(&arena->chunks) - 1)) + 1;
+}
+
+static bool has_hot(struct cowarena *arena, size_t page)
+{
+	size_t first = page & ~(chunks_pages(&arena->chunks) - 1);
+
+	return bitmap_next(&arena->table.hot, first) < chunk_end(arena, page);
+}
+
+/* Borders between kernel mappings, at most. */
+static long borders(struct cowarena *arena)
+{
+	size_t warm = atomic_load_explicit(&arena->chunks.not_cold, memory_order_relaxed);
+
+	return atomic_load_explicit(&arena->borders, memory_order_relaxed) + 2 * (long)warm;
+}
+
+/* Write-protect, in a registered range, the pages that are to be armed: neither dirty nor hot. */
+static int protect_clean(struct cowarena *arena, size_t first, size_t end)
+{
+	const struct bitmap *dirty = &arena->table.dirty, *hot = &arena->table.hot;
+
+	while (first < end) {
+		if (bitmap_test(dirty, first) || bitmap_test(hot, first)) {
+			first++;
+			continue;
+		}
+		size_t stop = smaller(bitmap_next(dirty, first), bitmap_next(hot, first));
+		stop = smaller(stop, end);
+		if (os_uffd_protect(arena->uffd, arena_address(arena, first),
+				    (stop - first) << arena->page_shift, true))
+			return -1;
+		first = stop;
+	}
+	return 0;
+}
+
+/* Neighbouring chunks, none of them warm. The lock is held, or the gate closed. */
+static int warm_up_run(struct cowarena *arena, size_t first, size_t end)
+{
+	size_t accessible = smaller(end, arena->chunks.accessible);
+	/* Beyond the pages in use: writable until they come into use, but armed in faithful mode. */
+	size_t armed =
+	    arena->flags & COWARENA_FAITHFUL ? accessible : smaller(end, pages_in_use(arena));
+
+	for (size_t page = first; page < end; page = chunk_end(arena, page))
+		set_state(arena, chunk_of(arena, page), CHUNK_TORN);
+	/* Both protections are there before the first is lifted. */
+	if (os_uffd_register(arena->uffd, arena_address(arena, first),
+			     (end - first) << arena->page_shift) ||
+	    protect_clean(arena, first, armed) ||
+	    protect(arena, first, accessible - first, OS_READ_WRITE))
+		return -1;
+	for (size_t page = first; page < end; page = chunk_end(arena, page))
+		set_state(arena, chunk_of(arena, page), CHUNK_WARM);
+	return 0;
+}
+
+/* Make the chunk of a page warm; with neighbours, when mappings become scarce. */
+static int warm_up(struct cowarena *arena, size_t page)
+{
+	size_t per = chunks_pages(&arena->chunks);
+	size_t width = mappings_width(arena, borders(arena));
+	size_t all = os_round_up(pages_in_use(arena), per);
+	size_t first = page & ~(per - 1), end = first + per;
+
+	if (width > 1) {
+		width = width < all / per ? width * per : all;
+		first -= first % width;
+		end = smaller(first + width, all);
+	}
+	for (size_t stop; first < end; first = stop) {
+		stop = first + per;
+		if (state_of(chunk_of(arena, first)) == CHUNK_WARM)
+			continue;
+		while (stop < end && state_of(chunk_of(arena, stop)) != CHUNK_WARM)
+			stop += per;
+		if (warm_up_run(arena, first, stop))
+			return -1;
+	}
+	return 0;
+}
+
+static int open_engine(struct cowarena *arena)
+{
+	return engine_open_uffd(arena, UFFD_SIGNALS);
+}
+
+static void close_engine(struct cowarena *arena)
+{
+	os_close(arena->uffd); /* which unregisters, and lifts all protection of that kind */
+}
+
+static int commit_locked(struct cowarena *arena, size_t first, size_t n, bool armed)
+{
+	size_t end = first + n;
+
+	arena->chunks.accessible = end;
+	/* Only the first chunk can have been used before. */
+	if (state_of(chunk_of(arena, first)) == CHUNK_WARM) {
+		size_t stop = smaller(end, chunk_end(arena, first));
+		if (protect(arena, first, stop - first, OS_READ_WRITE) ||
+		    (armed && os_uffd_protect(arena->uffd, arena_address(arena, first),
+					      (stop - first) << arena->page_shift, true)))
+			return -1;
+		first = stop;
+	}
+	return first < end ? protect(arena, first, end - first, armed ? OS_READ : OS_READ_WRITE)
+			   : 0;
+}
+
+static int commit(struct cowarena *arena, size_t first, size_t n, bool armed)
+{
+	sigset_t signals;
+
+	os_block_signals(&signals); /* a handler of the application may need the lock in ours */
+	lock_acquire(&arena->chunks.lock);
+	int result = commit_locked(arena, first, n, armed);
+	lock_release(&arena->chunks.lock);
+	os_restore_signals(&signals);
+	return result;
+}
+
+/* The last resort: one protection for the whole heap, which splits no mapping. */
+static int arm_whole(struct cowarena *arena, size_t pages)
+{
+	for (size_t page = 0; page < pages; page = chunk_end(arena, page))
+		if (state_of(chunk_of(arena, page)) == CHUNK_WARM)
+			set_state(arena, chunk_of(arena, page), CHUNK_TORN);
+	return protect(arena, 0, pages, OS_READ);
+}
+
+/* Whether the page's chunk is armed page by page. One with hot pages has to be. */
+static bool is_fine_grained(struct cowarena *arena, size_t page)
+{
+	return state_of(chunk_of(arena, page)) == CHUNK_WARM || has_hot(arena, page);
+}
+
+/* Whole chunks where they are cold: what else is in them is armed, or dirty and so to be armed. */
+static int arm_parts(struct cowarena *arena, size_t first, size_t end, size_t pages)
+{
+	for (size_t stop; first < end; first = stop) {
+		bool fine = is_fine_grained(arena, first);
+		stop = chunk_end(arena, first);
+		while (stop < end && is_fine_grained(arena, stop) == fine)
+			stop = chunk_end(arena, stop);
+		if (fine) {
+			stop = smaller(stop, end);
+			for (size_t at = first; at < stop; at = chunk_end(arena, at))
+				if (state_of(chunk_of(arena, at)) != CHUNK_WARM &&
+				    warm_up(arena, at))
+					return -1;
+			if (os_uffd_protect(arena->uffd, arena_address(arena, first),
+					    (stop - first) << arena->page_shift, true))
+				return -1;
+		} else {
+			first &= ~(chunks_pages(&arena->chunks) - 1);
+			if (protect(arena, first, smaller(stop, pages) - first, OS_READ))
+				return -1;
+		}
+	}
+	return 0;
+}
+
+static int arm(struct cowarena *arena, size_t first, size_t n)
+{
+	size_t pages = pages_in_use(arena);
+	int result = arm_parts(arena, first, first + n, pages);
+
+	return result && n == pages ? arm_whole(arena, pages) : result;
+}
+
+static void armed_all(struct cowarena *arena)
+{
+	atomic_store_explicit(&arena->borders, 1, memory_order_relaxed);
+}
+
+/* Of pages that are marked, in a chunk that is not cold. */
+static int disarm_warm(struct cowarena *arena, size_t first, size_t n)
+{
+	return os_uffd_protect(arena->uffd, arena_address(arena, first), n << arena->page_shift,
+			       false);
+}
+
+/* In one chunk, with the lock. */
+static int disarm_locked(struct cowarena *arena, size_t first, size_t n)
+{
+	struct pagetable *table = &arena->table;
+	size_t pages = pages_in_use(arena);
+	enum chunk_state state = state_of(chunk_of(arena, first));
+
+	/* Open already, as far as we know: another thread was faster, or arming has failed half-way. */
+	bool open = pagetable_uniform(table, first, n) == PAGES_DIRTY;
+	if (state == CHUNK_COLD &&
+	    (open || (n >= WALK && mappings_width(arena, borders(arena)) == 1))) {
+		atomic_fetch_add_explicit(&arena->borders,
+					  pagetable_mark_dirty(table, first, n, pages),
+					  memory_order_relaxed);
+		return protect(arena, first, n, OS_READ_WRITE);
+	}
+	pagetable_mark_dirty(table, first, n, pages);
+	if (state != CHUNK_WARM && warm_up(arena, first))
+		return -1;
+	/* From cold, warm_up() has left open what is marked. */
+	return state == CHUNK_COLD ? 0 : disarm_warm(arena, first, n);
+}
+
+/* The last resort, with all pages locked: open everything, by calls that split no mapping. */
+static int disarm_whole(struct cowarena *arena, size_t pages)
+{
+	size_t all = os_round_up(pages, chunks_pages(&arena->chunks));
+	bool all_cold = atomic_load_explicit(&arena->chunks.not_cold, memory_order_relaxed) == 0;
+
+	pagetable_mark_dirty(&arena->table, 0, pages, pages);
+	for (size_t page = 0; page < all; page = chunk_end(arena, page))
+		set_state(arena, chunk_of(arena, page), CHUNK_TORN);
+	if ((!all_cold && os_uffd_unregister(arena->uffd, arena->base, arena->reserved)) ||
+	    protect(arena, 0, smaller(all, arena->chunks.accessible), OS_READ_WRITE))
+		return -1;
+	for (size_t page = 0; page < all; page = chunk_end(arena, page))
+		set_state(arena, chunk_of(arena, page), CHUNK_COLD);
+	return 0;
+}
+
+static int disarm(struct cowarena *arena, size_t first, size_t n)
+{
+	size_t pages = pages_in_use(arena), end = first + n;
+	int result = 0;
+
+	if (n == pages) {
+		lock_acquire(&arena->chunks.lock);
+		result = disarm_whole(arena, pages);
+		lock_release(&arena->chunks.lock);
+		return result;
+	}
+	for (size_t stop; first < end && !result; first = stop) {
+		stop = smaller(end, chunk_end(arena, first));
+		if (state_of(chunk_of(arena, first)) == CHUNK_WARM) {
+			pagetable_mark_dirty(&arena->table, first, stop - first, pages);
+			result = disarm_warm(arena, first, stop - first);
+			continue;
+		}
+		lock_acquire(&arena->chunks.lock);
+		result = disarm_locked(arena, first, stop - first);
+		lock_release(&arena->chunks.lock);
+	}
+	return result;
+}
+
+static bool cool(struct cowarena *arena, size_t index)
+{
+	struct chunk *chunk = &arena->chunks.at[index];
+	size_t n = chunks_pages(&arena->chunks), first = index * n;
+	enum pages_uniform pages = pagetable_uniform(&arena->table, first, n);
+	bool cold = true;
+
+	if (pages == PAGES_MIXED)
+		return false;
+	lock_acquire(&arena->chunks.lock); /* against commit() */
+	if (state_of(chunk) != CHUNK_COLD) {
+		set_state(arena, chunk, CHUNK_TORN);
+		/* Both protections are there before the first is lifted. */
+		cold =
+		    protect(arena, first, n, pages == PAGES_CLEAN ? OS_READ : OS_READ_WRITE) == 0 &&
+		    os_uffd_unregister(arena->uffd, arena_address(arena, first), ARENA_CHUNK) == 0;
+		if (cold)
+			set_state(arena, chunk, CHUNK_COLD);
+	}
+	lock_release(&arena->chunks.lock);
+	return cold;
+}
+
+static bool can_write(struct cowarena *arena, size_t page)
+{
+	return engine_uffd.can_write(arena, page);
+}
+
+static size_t mappings(struct cowarena *arena)
+{
+	long n = atomic_load_explicit(&arena->borders, memory_order_relaxed);
+	size_t pages = pages_in_use(arena);
+	enum chunk_state before = CHUNK_COLD;
+
+	for (size_t page = 0; page < pages; page = chunk_end(arena, page)) {
+		enum chunk_state state = state_of(chunk_of(arena, page));
+		n += state != before;
+		before = state;
+	}
+	return (n > 0 ? (size_t)n : 0) + 2; /* ... and the inaccessible rest */
+}
+
+const struct engine engine_hybrid = {
+    .name = "hybrid",
+    .bus = true,
+    .merge_gap = 16, /* as with uffd */
+    .open = open_engine,
+    .close = close_engine,
+    .commit = commit,
+    .arm = arm,
+    .armed_all = armed_all,
+    .disarm = disarm,
+    .can_write = can_write,
+    .cool = cool,
+    .mappings = mappings,
+};

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* helper.c - see helper.h. */
+#include "config.h"
+
+#include "arena.h"
+#include "error.h"
+#include "helper.h"
+
+#include <errno.h>
+
+#define QUIET 8                    /* epochs without a fault that make a chunk cold */
+#define WARM_MIN 64                /* frames with memory, always */
+#define WARM_AHEAD ((size_t)32768) /* and at most, made ahead of need */
+#define WARM_IDLE 1024             /* kept while there is no snapshot */
+#define EINVALS 8                  /* chunks that cannot be collapsed, until none can */
+#define COLLAPSES 4                /* between two naps */
+#define NAP_NS 1000000
+#define IDLE_NS 3000000000u /* without a snapshot: then the pool shrinks */
+
+/* ---- frames ---- */
+
+void helper_note_use(struct cowarena *arena)
+{
+	size_t live = atomic_load(&arena->timeline.live);
+	size_t used = atomic_load(&arena->frames.taken) / (live ? live : 1);
+
+	/* What the snapshots that are alive have taken each. */
+	if (used > atomic_load(&arena->helper.wanted))
+		atomic_store(&arena->helper.wanted, used);
+}
+
+void helper_before_take(struct cowarena *arena)
+{
+	size_t wanted = atomic_load(&arena->helper.wanted);
+
+	/* A large one is remembered for a while. */
+	atomic_store(&arena->helper.wanted, wanted - wanted / 4);
+	helper_note_use(arena);
+	/* More is the helper's work, if it is there. */
+	if (atomic_load(&arena->helper.bell.heard) || wanted < WARM_MIN)
+		wanted = WARM_MIN;
+	else if (wanted > WARM_IDLE)
+		wanted = WARM_IDLE;
+	while (!frames_prefault(&arena->frames, wanted))
+		;
+}
+
+/* How many frames should have memory, at least. */
+static size_t warm_least(struct cowarena *arena)
+{
+	size_t wanted = atomic_load(&arena->helper.wanted);
+	size_t most = atomic_load(&arena->timeline.live) ? WARM_AHEAD : WARM_IDLE;
+
+	return wanted < WARM_MIN ? WARM_MIN : wanted < most ? wanted : most;
+}
+
+/* And at most: while snapshots come and go, those that are recycled may keep it. */
+static size_t warm_most(struct cowarena *arena, bool idle)
+{
+	size_t wanted = atomic_load(&arena->helper.wanted);
+
+	return idle || wanted < WARM_IDLE ? WARM_IDLE : wanted;
+}
+
+/* One step. Returns whether there is more to do. */
+static bool tend_frames(struct cowarena *arena, bool idle)
+{
+	struct frames *frames = &arena->frames;
+	sigset_t signals;
+	bool done;
+
+	arena_lock_snapshots(arena, &signals);
+	if (atomic_exchange(&arena->helper.bell.called, false)) {
+		/* More than expected: then there will be more still. */
+		size_t wanted = 2 * warm_least(arena);
+		atomic_store(&arena->helper.wanted, wanted < WARM_AHEAD ? wanted : WARM_AHEAD);
+	}
+	if (frames_warm(frames) < warm_least(arena))
+		done = frames_prefault(frames, warm_least(arena));
+	else
+		done = frames_trim(frames, warm_most(arena, idle));
+	arena_unlock_snapshots(arena, &signals);
+	return !done;
+}
+
+/* ---- chunks ---- */
+
+static bool worth_collapsing(struct cowarena *arena, size_t chunk, uint32_t quiet)
+{
+	size_t per = chunks_pages(&arena->chunks), first = chunk * per;
+	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
+
+	return first + per <= atomic_load_explicit(&arena->pages, memory_order_acquire) &&
+	       !atomic_load_explicit(&arena->chunks.at[chunk].huge, memory_order_relaxed) &&
+	       chunks_quiet(&arena->chunks, chunk, epoch) >= quiet &&
+	       pagetable_uniform(&arena->table, first, per) != PAGES_MIXED &&
+	       os_is_resident(arena_address(arena, first), ARENA_CHUNK);
+}
+
+/* Let the engine arm the chunk by its mapping. */
+static bool cool(struct cowarena *arena, size_t chunk, uint32_t quiet)
+{
+	sigset_t signals;
+
+	arena_lock_snapshots(arena, &signals);
+	gate_close(&arena->gate);
+	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
+	bool cooled = chunks_quiet(&arena->chunks, chunk, epoch) >= quiet &&
+		      arena->engine->cool(arena, chunk);
+	/* From now on a handler that splits the mapping takes it back. */
+	if (cooled)
+		atomic_store(&arena->chunks.at[chunk].huge, true);
+	gate_open(&arena->gate);
+	arena_unlock_snapshots(arena, &signals);
+	return cooled;
+}
+
+/*
+ * Collapse a chunk that has been quiet for so many epochs. The kernel copies it to a huge page, unless
+ * it is on one already; writers that come too early wait for it there, or undo it. Returns whether it was
+ * tried.
+ */
+static bool collapse(struct cowarena *arena, size_t index, uint32_t quiet, unsigned *einvals)
+{
+	struct chunk *chunk = &arena->chunks.at[index];
+	size_t first = index << arena->chunks.pages_shift;
+
+	if (!worth_collapsing(arena, index, quiet) || !cool(arena, index, quiet))
+		return false;
+	if (os_collapse(arena_address(arena, first), ARENA_CHUNK)) {
+		uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
+		atomic_store(&chunk->huge, false);
+		atomic_store(&chunk->touched, (uint32_t)epoch); /* not at once again */
+		if (errno == EINVAL)
+			++*einvals;
+	}
+	return true;
+}
+
+/* Some chunks. Returns whether there are more to look at. */
+static bool tend_chunks(struct cowarena *arena)
+{
+	struct helper *h = &arena->helper;
+	unsigned tried = 0, einvals = 0;
+
+	while (h->left && tried < COLLAPSES && !atomic_load(&h->stop)) {
+		tried += collapse(arena, h->cursor, QUIET, &einvals);
+		h->cursor = (h->cursor + 1) % arena->chunks.count;
+		h->left--;
+	}
+	if (tried == COLLAPSES && einvals == COLLAPSES)
+		atomic_store(&h->no_collapse, true);
+	return h->left > 0;
+}
+
+static bool can_collapse(struct cowarena *arena)
+{
+	return arena->engine->cool && !atomic_load(&arena->helper.no_collapse);
+}
+
+static size_t chunks_in_use(struct cowarena *arena)
+{
+	return atomic_load_explicit(&arena->pages, memory_order_relaxed) >>
+	       arena->chunks.pages_shift;
+}
+
+int cowarena_compact(cowarena *arena)
+{
+	sigset_t signals;
+	unsigned einvals = 0;
+	int e = errno;
+
+	if (!arena)
+		return error_set(EINVAL, "arena is NULL");
+	for (size_t i = 0; can_collapse(arena) && i < chunks_in_use(arena); i++) {
+		collapse(arena, i, 0, &einvals);
+		if (einvals >= EINVALS)
+			atomic_store(&arena->helper.no_collapse, true);
+	}
+	for (bool done = false; !done;) {
+		arena_lock_snapshots(arena, &signals);
+		done = frames_trim(&arena->frames, WARM_MIN);
+		arena_unlock_snapshots(arena, &signals);
+	}
+	errno = e;
+	return 0;
+}
+
+/* ---- the thread ---- */
+
+/* Until there is no more to do. Whoever takes snapshots or faults gets the locks in between. */
+static void tend(struct cowarena *arena, bool idle)
+{
+	struct helper *h = &arena->helper;
+	bool frames, chunks;
+
+	h->left = can_collapse(arena) ? chunks_in_use(arena) : 0;
+	do {
+		frames = tend_frames(arena, idle);
+		chunks = !frames && tend_chunks(arena);
+		if (frames)
+			os_nap();
+		else if (chunks)
+			os_wait_at_most(&h->stop, 0, NAP_NS);
+	} while ((frames || chunks) && !atomic_load(&h->stop));
+}
+
+static void *helper_main(void *p)
+{
+	struct cowarena *arena = p;
+	struct helper *h = &arena->helper;
+	uint64_t epoch = 0, since = 0; /* the last epoch seen, and when it was first */
+
+	while (!atomic_load(&h->stop)) {
+		uint32_t rung = atomic_load(&h->bell.rung);
+		uint64_t now = os_now();
+		if (epoch != atomic_load(&arena->timeline.epoch)) {
+			epoch = atomic_load(&arena->timeline.epoch);
+			since = now;
+		}
+		bool live = atomic_load(&arena->timeline.live);
+		tend(arena, !live && now - since >= IDLE_NS);
+		if (!live && frames_warm(&arena->frames) > WARM_IDLE) {
+			atomic_store(&h->waits_idle, true);
+			os_wait_at_most(&h->bell.rung, rung, IDLE_NS);
+			atomic_store(&h->waits_idle, false);
+		} else {
+			os_wait(&h->bell.rung, rung);
+		}
+	}
+	return NULL;
+}
+
+static void start(struct cowarena *arena)
+{
+	struct helper *h = &arena->helper;
+	sigset_t signals;
+
+	if (arena->flags & COWARENA_NO_HELPER || atomic_exchange(&h->started, true))
+		return;
+	os_block_signals(&signals); /* the thread's for ever */
+	bool runs = pthread_create(&h->thread, NULL, helper_main, arena) == 0;
+	os_restore_signals(&signals);
+	atomic_store(&h->bell.heard, runs);
+}
+
+void helper_after_take(struct cowarena *arena, uint64_t epoch)
+{
+	if (!atomic_load(&arena->helper.started))
+		start(arena);
+	else if (epoch % QUIET == 0 && atomic_load(&arena->helper.bell.heard))
+		bell_ring(&arena->helper.bell);
+}
+
+void helper_after_release(struct cowarena *arena)
+{
+	struct helper *h = &arena->helper;
+	size_t enough = atomic_load(&arena->timeline.live) ? 2 * atomic_load(&h->wanted) : 0;
+
+	/* Not for a few: it costs the releasing thread a system call. */
+	if (atomic_load(&h->bell.heard) && !atomic_load(&h->waits_idle) &&
+	    frames_warm(&arena->frames) > enough + 2 * WARM_IDLE)
+		bell_ring(&h->bell);
+}
+
+void helper_stop(struct cowarena *arena)
+{
+	struct helper *h = &arena->helper;
+
+	if (!atomic_exchange(&h->bell.heard, false))
+		return;
+	atomic_store(&h->stop, 1);
+	os_wake_one(&h->stop);
+	bell_ring(&h->bell);
+	pthread_join(h->thread, NULL);
+}
