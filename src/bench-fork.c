@@ -41,7 +41,7 @@ static int thaw(struct side *s)
 static int collapse(struct side *s, char *p)
 {
 	if (s->huge && madvise(p, s->pages->count * s->pages->page, MADV_COLLAPSE))
-		return side_fail(s, "--rival-huge: MADV_COLLAPSE");
+		return side_fail(s, "--rival-huge needs MADV_COLLAPSE and free huge pages");
 	return 0;
 }
 
@@ -60,7 +60,7 @@ static int freeze(struct side *s, unsigned flags, double *seconds)
 			pause();
 	}
 	*seconds = seconds_now() - start;
-	return s->child > 0 ? 0 : side_fail(s, "fork");
+	return s->child > 0 ? 0 : side_fail(s, "fork, see ulimit -u and --size");
 }
 
 /* The child has its memory in view. */
@@ -70,13 +70,18 @@ static int view(struct side *s, unsigned flags)
 	return 0;
 }
 
+static int settle(struct side *s)
+{
+	return collapse(s, s->block);
+}
+
 static char *map(struct side *s)
 {
 	size_t size = s->pages->count * s->pages->page;
 	char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (p == MAP_FAILED) {
-		side_fail(s, "mmap");
+		side_fail(s, "no memory to fork, choose a smaller --size");
 		return NULL;
 	}
 	madvise(p, size, s->huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
@@ -108,15 +113,17 @@ static int held(struct side *s, size_t dirty, double *bytes)
 	return 0;
 }
 
-static const struct side_ops ops = {freeze, view, thaw, save, restore, held};
+static const struct side_ops ops = {freeze, view, thaw, settle, save, restore, held};
 
 static void serve(int fd, const struct scenario *scenario, const struct pages *pages, bool huge)
 {
 	struct side side = {.ops = &ops, .pages = pages, .huge = huge};
 	unsigned round;
 
-	side.list = calloc(pages->count, sizeof *side.list);
+	side.list = pages_list(pages);
 	side.block = map(&side);
+	if (!side.list)
+		side_fail(&side, "no memory to fork, choose a smaller --size");
 	while (recv(fd, &round, sizeof round, 0) == sizeof round) {
 		struct answer answer = {0, -1, ""};
 		if (side.list && side.block)
@@ -158,7 +165,8 @@ int rival_run(struct rival *rival, unsigned round, double *value, char *error)
 
 	if (send(rival->fd, &round, sizeof round, MSG_NOSIGNAL) != sizeof round ||
 	    recv(rival->fd, &answer, sizeof answer, 0) != sizeof answer) {
-		strcpy(error, "the forking process died: is there too little memory?");
+		strcpy(error, "the forking process died, perhaps for want of memory: choose a "
+			      "smaller --size");
 		return -1;
 	}
 	*value = answer.value;

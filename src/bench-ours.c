@@ -6,13 +6,16 @@
 
 #include "bench.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define SLACK ((size_t)64 << 20) /* for the heap's bookkeeping */
 
+/* The library's message tells all. */
 static int failed(struct side *s)
 {
-	return side_fail(s, cowarena_errmsg());
+	snprintf(s->error, sizeof s->error, "%s", cowarena_errmsg());
+	return -1;
 }
 
 static int close_view(struct side *s)
@@ -61,6 +64,11 @@ static int thaw(struct side *s)
 	return cowarena_snapshot_release(snapshot) ? failed(s) : 0;
 }
 
+static int settle(struct side *s)
+{
+	return cowarena_compact(s->arena) ? failed(s) : 0;
+}
+
 static int save(struct side *s)
 {
 	double seconds;
@@ -89,7 +97,7 @@ static int held(struct side *s, size_t dirty, double *bytes)
 	return 0;
 }
 
-static const struct side_ops ops = {freeze, view, thaw, save, restore, held};
+static const struct side_ops ops = {freeze, view, thaw, settle, save, restore, held};
 
 int ours_open(struct side *s, const struct pages *pages, unsigned engine)
 {

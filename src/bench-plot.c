@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bench-plot.c - the ratios as a picture, drawn by gnuplot.
+ * bench-plot.c - gnuplot, and the ratios as a picture.
  */
 #include "config.h"
 
@@ -8,7 +8,8 @@
 
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
+
+/* ---- gnuplot ---- */
 
 bool plot_possible(void)
 {
@@ -27,7 +28,38 @@ static void quoted(FILE *to, const char *path)
 	putc('\'', to);
 }
 
-/* One line a scenario: where it is drawn, the ratio, its spread, and its name. */
+int gnuplot_open(struct gnuplot *g, const char *path, size_t width, size_t height)
+{
+	/* If gnuplot ends early, that is told by its status. */
+	g->sigpipe = signal(SIGPIPE, SIG_IGN);
+	g->to = popen("gnuplot", "we");
+	if (!g->to) {
+		signal(SIGPIPE, g->sigpipe);
+		return -1;
+	}
+	output_begin(&g->output, path);
+	fprintf(g->to,
+		"set terminal svg size %zu,%zu font 'sans,13' background 'white'\nset output ",
+		width, height);
+	quoted(g->to, g->output.written);
+	putc('\n', g->to);
+	return 0;
+}
+
+int gnuplot_close(struct gnuplot *g)
+{
+	int status = pclose(g->to);
+
+	signal(SIGPIPE, g->sigpipe);
+	return output_end(&g->output, status == 0);
+}
+
+/* ---- ratios ---- */
+
+/*
+ * One line a scenario: where it is drawn, the ratio, its spread, the scenario's name on the left
+ * and the ratio on the right, where it cannot lie on anything.
+ */
 static size_t data(const struct report *report, FILE *to, const char *name, bool huge)
 {
 	size_t lines = 0;
@@ -39,47 +71,68 @@ static size_t data(const struct report *report, FILE *to, const char *name, bool
 			continue;
 		const struct range *ratio = huge ? &r->huge_ratio : &r->ratio;
 		lines++;
-		fprintf(to, "%g %g %g %g \"%s\" \"%.2g\"\n", -(double)lines - (huge ? 0.25 : 0.0),
+		fprintf(to, "%g %g %g %g \"%s\" \"%.2g\"\n", -(double)lines - (huge ? 0.4 : 0.0),
 			ratio->median, ratio->min, ratio->max, r->scenario->key, ratio->median);
 	}
 	fputs("EOD\n", to);
 	return lines;
 }
 
-int plot(const struct report *report, const char *path)
+static void widen(const struct range *r, struct range *all)
 {
-	/* If gnuplot ends early, that is told by its status. */
-	void (*before)(int) = signal(SIGPIPE, SIG_IGN);
-	FILE *to = popen("gnuplot", "we");
+	all->min = r->min < all->min ? r->min : all->min;
+	all->max = r->max > all->max ? r->max : all->max;
+}
 
-	if (!to) {
-		signal(SIGPIPE, before);
-		return -1;
+/* By hand, because 1 is always to be seen and gnuplot warns of a range that is one point. */
+static void ratio_axis(const struct report *report, FILE *to)
+{
+	struct range all = {1, 1, 1};
+
+	for (size_t i = 0; i < scenario_count; i++) {
+		const struct result *r = &report->results[i];
+		if (!r->scenario)
+			continue;
+		widen(&r->ratio, &all);
+		if (report->want->huge)
+			widen(&r->huge_ratio, &all);
 	}
-	size_t lines = data(report, to, "plain", false);
-	if (report->with_huge)
+	fprintf(to, "set logscale x\nset format x '%%g'\nset xrange [%g:%g]\n", all.min / 1.5,
+		all.max * 1.5);
+}
+
+int plot_ratios(const struct report *report)
+{
+	const struct bench_options *want = report->want;
+	struct gnuplot gnuplot;
+	size_t shown = 0;
+
+	for (size_t i = 0; i < scenario_count; i++)
+		shown += report->results[i].scenario != NULL;
+	if (gnuplot_open(&gnuplot, want->plot, 900, 160 + (want->huge ? 46 : 32) * shown))
+		return -1;
+	FILE *to = gnuplot.to;
+	data(report, to, "plain", false);
+	if (want->huge)
 		data(report, to, "huge", true);
-	fprintf(to, "set terminal svg size 900,%zu font 'sans,13' background 'white'\nset output ",
-		160 + 36 * lines);
-	quoted(to, path);
-	fprintf(
-	    to,
-	    "\nset title 'engine %s, %zu MiB: time against fork() (left of 1 is faster)' "
-	    "noenhanced\n"
-	    "set logscale x\nset format x '%%g'\nset xlabel 'ours / rival, median and spread of "
-	    "%u rounds'\nset yrange [-%zu.6:-0.4]\nset ytics noenhanced\nset grid x\n"
-	    "set arrow 1 from 1, graph 0 to 1, graph 1 nohead lc 'black' lw 1.5\n"
-	    "set offsets 0, 0, 0, 0\n%s\n"
-	    "plot $plain using 2:1:3:4:ytic(5) with xerrorbars pt 7 ps 0.8 lw 2 lc '#1f6fb4' "
-	    "title 'rival: 4 KiB pages', '' using 2:1:6 with labels offset 0,0.8 notitle",
-	    report->engine, report->size >> 20, report->rounds, lines,
-	    report->with_huge ? "set key bottom outside center" : "unset key");
-	if (report->with_huge)
-		fputs(", $huge using 2:1:3:4 with xerrorbars pt 5 ps 0.7 lw 2 lc '#d9822b' "
-		      "title 'rival: huge pages'",
+	ratio_axis(report, to);
+	fprintf(to,
+		"set title 'engine %s, %zu MiB, against fork() (left of 1 is better)' noenhanced\n"
+		"set xlabel 'ours / rival: median, spread of %u rounds'\n"
+		"set yrange [-%zu.%d:-0.5]\nset y2range [-%zu.%d:-0.5]\n"
+		"set ytics noenhanced scale 0\nset y2tics noenhanced scale 0\nset grid x\n"
+		"set arrow 1 from 1, graph 0 to 1, graph 1 nohead lc 'black' lw 1.5\n",
+		report->engine, want->size >> 20, want->rounds, shown, want->huge ? 8 : 5, shown,
+		want->huge ? 8 : 5);
+	fputs(want->huge ? "set key bottom outside center horizontal height 1\n" : "unset key\n",
+	      to);
+	fputs("plot $plain using 2:1:3:4:ytic(5):y2tic(6) with xerrorbars pt 7 ps 0.8 lw 2 "
+	      "lc '#1f6fb4' title 'rival: 4 KiB pages'",
+	      to);
+	if (want->huge)
+		fputs(", $huge using 2:1:3:4:y2tic(6) with xerrorbars pt 5 ps 0.7 lw 2 "
+		      "lc '#d9822b' title 'rival: huge pages'",
 		      to);
-	fputs("\n", to);
-	int status = pclose(to);
-	signal(SIGPIPE, before);
-	return status ? -1 : 0;
+	putc('\n', to);
+	return gnuplot_close(&gnuplot);
 }

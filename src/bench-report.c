@@ -7,115 +7,150 @@
 #include "bench.h"
 #include "command.h"
 
-#include <stdlib.h>
-#include <string.h>
+#include <math.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
+/* ---- table ---- */
 
-	return (x > y) - (x < y);
+/* Three digits are as many as mean anything. Never more than seven characters. */
+static const char *number(char to[32], double v)
+{
+	const char *format = "%.2g";
+
+	if (v >= 9999999.5)
+		format = "%.1e";
+	else if (v >= 99.95)
+		format = "%.0f";
+	else if (v >= 9.995)
+		format = "%.1f";
+	else if (v >= 0.0995)
+		format = "%.2f";
+	snprintf(to, 32, format, v);
+	return to;
 }
 
-struct range range_of(const double *values, unsigned n)
-{
-	struct range r = {0, 0, 0};
-	double *sorted = malloc(n * sizeof *sorted);
-
-	if (!sorted)
-		return r;
-	memcpy(sorted, values, n * sizeof *sorted);
-	qsort(sorted, n, sizeof *sorted, by_value);
-	r.median = (sorted[n / 2] + sorted[(n - 1) / 2]) / 2;
-	r.min = sorted[0];
-	r.max = sorted[n - 1];
-	free(sorted);
-	return r;
-}
-
-/* Three digits are as many as mean anything. */
-static void number(char *to, size_t size, double v)
-{
-	snprintf(to, size, v >= 100 ? "%.0f" : v >= 10 ? "%.1f" : v >= 0.1 ? "%.2f" : "%.2g", v);
-}
-
-static void print_range(const struct range *r)
+static void print_range(const struct range *r, bool last)
 {
 	char median[32], min[32], max[32], spread[80];
 
-	number(median, sizeof median, r->median);
-	number(min, sizeof min, r->min);
-	number(max, sizeof max, r->max);
-	snprintf(spread, sizeof spread, "(%s..%s)", min, max);
-	printf(" %8s %-18s", median, spread);
+	snprintf(spread, sizeof spread, "(%s..%s)", number(min, r->min), number(max, r->max));
+	printf("  %7s %*s", number(median, r->median), last ? 0 : -18, spread);
 }
 
-void report_head(void)
+void report_head(const char *label)
 {
-	printf("%-18s %-5s %8s %-18s %8s %-18s %8s\n", "scenario", "unit", "ours", "(min..max)",
-	       "rival", "(min..max)", "ratio");
-}
+	static const char *const columns[] = {"ours", "rival", "ratio"};
 
-static void print_row(const char *key, const char *unit, const struct range *ours,
-		      const struct range *rival, const struct range *ratio)
-{
-	printf("%-18s %-5s", key, unit);
-	print_range(ours);
-	print_range(rival);
-	print_range(ratio);
+	fputs(label, stdout);
+	for (size_t i = 0; i < COUNT(columns); i++)
+		printf("  %7s %*s", columns[i], i + 1 < COUNT(columns) ? -18 : 0, "(min..max)");
 	putchar('\n');
+	fflush(stdout);
 }
 
-void report_row(const struct report *report, const struct result *r)
+static void print_row(const char *label, const struct range *ours, const struct range *rival,
+		      const struct range *ratio)
 {
-	print_row(r->scenario->key, r->scenario->unit, &r->ours, &r->rival, &r->ratio);
-	if (report->with_huge)
-		print_row("  huge pages", r->scenario->unit, &r->ours, &r->huge, &r->huge_ratio);
+	fputs(label, stdout);
+	print_range(ours, !rival);
+	if (rival) {
+		print_range(rival, false);
+		print_range(ratio, true);
+	}
+	putchar('\n');
 	fflush(stdout);
+}
+
+void report_row(const char *label, const struct result *r)
+{
+	print_row(label, &r->ours, r->alone ? NULL : &r->rival, &r->ratio);
+}
+
+void report_huge_row(const char *label, const struct result *r)
+{
+	print_row(label, &r->ours, &r->huge, &r->huge_ratio);
+}
+
+/* ---- JSON ---- */
+
+/* JSON has no infinity. */
+static void json_number(FILE *to, const char *name, double v)
+{
+	fprintf(to, isfinite(v) ? "\"%s\": %.6g" : "\"%s\": null", name, v);
 }
 
 static void json_range(FILE *to, const char *name, const struct range *r)
 {
-	fprintf(to, "\"%s\": {\"median\": %.6g, \"min\": %.6g, \"max\": %.6g}, ", name, r->median,
-		r->min, r->max);
+	fprintf(to, "\"%s\": {", name);
+	json_number(to, "median", r->median);
+	fputs(", ", to);
+	json_number(to, "min", r->min);
+	fputs(", ", to);
+	json_number(to, "max", r->max);
+	putc('}', to);
 }
 
-int report_json(const struct report *report, FILE *to)
+void json_ranges(FILE *to, const struct result *r, bool huge)
+{
+	json_range(to, "ours", &r->ours);
+	if (r->alone) {
+		fputs(", \"rival\": null, \"ratio\": null", to);
+		return;
+	}
+	fputs(", ", to);
+	json_range(to, "rival", &r->rival);
+	fputs(", ", to);
+	json_range(to, "ratio", &r->ratio);
+	if (!huge)
+		return;
+	fputs(", ", to);
+	json_range(to, "rival_huge", &r->huge);
+	fputs(", ", to);
+	json_range(to, "ratio_huge", &r->huge_ratio);
+}
+
+void json_host(FILE *to, const struct bench_options *want, const char *engine)
 {
 	struct utsname system;
 	char date[32];
 	time_t t = time(NULL);
-	const char *comma = "";
 
-	fputs("{\"scenarios\": {", to);
-	for (size_t i = 0; i < scenario_count; i++) {
-		const struct result *r = &report->results[i];
-		if (!r->scenario)
-			continue;
-		fprintf(to, "%s\n\"%s\": {", comma, r->scenario->key);
-		json_range(to, "ratio", &r->ratio);
-		json_range(to, "ours", &r->ours);
-		json_range(to, "rival", &r->rival);
-		if (report->with_huge) {
-			json_range(to, "ratio_huge", &r->huge_ratio);
-			json_range(to, "rival_huge", &r->huge);
-		}
-		fprintf(to, "\"unit\": \"%s\"}", r->scenario->unit);
-		comma = ",";
-	}
 	uname(&system);
 	strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime(&t));
-	fprintf(to, "},\n\"host\": {\"page_size\": %ld, \"cpus\": %ld, \"memory_bytes\": %lld, ",
+	fprintf(to, "\"host\": {\"page_size\": %ld, \"cpus\": %ld, \"memory_bytes\": %lld, ",
 		sysconf(_SC_PAGESIZE), sysconf(_SC_NPROCESSORS_ONLN),
 		(long long)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
 	fputs("\"kernel\": ", to);
 	json_text(to, system.release);
 	fprintf(to,
 		", \"engine\": \"%s\", \"trap\": \"%s\", \"version\": \"%s\", \"size\": %zu, "
-		"\"rounds\": %u, \"date\": \"%s\"}}\n",
-		report->engine, trap_name, cowarena_version(), report->size, report->rounds, date);
-	return ferror(to) ? -1 : 0;
+		"\"rounds\": %u, \"date\": \"%s\"}",
+		engine, trap_name, cowarena_version(), want->size, want->rounds, date);
+}
+
+int report_json(const struct report *report)
+{
+	struct output output;
+	FILE *to = output_open(&output, report->want->json);
+	const char *comma = "";
+
+	if (!to)
+		return -1;
+	fputs("{\"scenarios\": {", to);
+	for (size_t i = 0; i < scenario_count; i++) {
+		const struct result *r = &report->results[i];
+		if (!r->scenario)
+			continue;
+		fprintf(to, "%s\n\"%s\": {\"unit\": \"%s\", ", comma, r->scenario->key,
+			r->scenario->unit);
+		json_ranges(to, r, report->want->huge);
+		putc('}', to);
+		comma = ",";
+	}
+	fputs("},\n", to);
+	json_host(to, report->want, report->engine);
+	fputs("}\n", to);
+	return output_close(&output);
 }

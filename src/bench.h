@@ -11,10 +11,29 @@
 
 #include "cowarena.h"
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
+
+/* ---- what was asked for: bench-options.c ---- */
+
+struct bench_options {
+	size_t size; /* with `scaling` the largest */
+	unsigned rounds, engine;
+	bool huge, scaling;
+	bool chosen[32]; /* by the index in scenarios[] */
+	size_t choices;  /* 0 = all */
+	const char *json, *plot;
+};
+
+/* Returns: EXIT_OK, or EXIT_ERROR after a message. */
+int bench_parse(int argc, char **argv, struct bench_options *want);
+
+bool bench_wants(const struct bench_options *want, size_t scenario);
+
+/* ---- what is measured: bench-scenarios.c ---- */
 
 /* Which pages are written, in which order: the same on all sides. */
 struct pages {
@@ -23,8 +42,11 @@ struct pages {
 	double *zipf;    /* the distribution of ranks, summed up */
 };
 
+/* Returns: 0; or -1 when there is no memory. To be freed in either case. */
 int pages_init(struct pages *pages, size_t size);
 void pages_free(struct pages *pages);
+/* Room for as many as any scenario writes in one go. Returns: NULL when there is no memory. */
+uint32_t *pages_list(const struct pages *pages);
 
 struct side;
 
@@ -34,7 +56,8 @@ struct side_ops {
 	int (*freeze)(struct side *side, unsigned flags, double *seconds);
 	int (*view)(struct side *side, unsigned flags);
 	int (*thaw)(struct side *side);
-	int (*save)(struct side *side); /* for restore; freezes no more than it must */
+	int (*settle)(struct side *side); /* into huge mappings, as far as the side has them */
+	int (*save)(struct side *side);   /* for restore; freezes no more than it must */
 	int (*restore)(struct side *side, double *seconds);
 	int (*held)(struct side *side, size_t dirty, double *bytes);
 };
@@ -56,10 +79,15 @@ struct side {
 	bool huge;
 };
 
+/* What is over in a moment is measured several times a round: at most so often, and so long. */
+#define REPEATS 5001
+#define REPEAT_SECONDS 0.25
+
 struct scenario {
 	const char *key, *unit;
 	int (*run)(struct side *side, unsigned round, double *value);
-	double scale; /* units in what `run` gives: seconds, or bytes */
+	double scale;  /* units in what `run` gives: seconds, or bytes */
+	bool repeated; /* the median of several measurements is what a round gives */
 };
 
 extern const struct scenario scenarios[];
@@ -69,7 +97,10 @@ extern const size_t scenario_count;
 int scenario_run(const struct scenario *scenario, struct side *side, unsigned round, double *value);
 
 double seconds_now(void);
+/* Keep what failed, and errno in words. Returns: -1. */
 int side_fail(struct side *side, const char *what);
+
+/* ---- the sides: bench-ours.c, bench-fork.c ---- */
 
 int ours_open(struct side *side, const struct pages *pages, unsigned engine);
 void ours_close(struct side *side);
@@ -87,29 +118,104 @@ int rival_start(struct rival *rival, const struct scenario *scenario, const stru
 int rival_run(struct rival *rival, unsigned round, double *value, char *error);
 void rival_stop(struct rival *rival);
 
-/* What came out. */
+/* ---- measuring: bench-run.c, and at several sizes: bench-scaling.c ---- */
+
 struct range {
 	double median, min, max;
 };
 
 struct result {
-	const struct scenario *scenario; /* NULL = was not run */
+	const struct scenario *scenario; /* NULL = was not run, or failed */
+	bool alone;                      /* there was no rival */
+	char engine[16];
 	struct range ours, rival, ratio, huge, huge_ratio;
 };
 
-struct report {
-	struct result *results;
+/* The sides in turn, round by round. Returns: 0, or -1 after a message that begins with `label`. */
+int measure(const struct bench_options *want, const struct scenario *scenario,
+	    const struct pages *pages, const char *label, bool alone, struct result *result);
+
+/* Sorts the values. */
+struct range range_of(double *values, unsigned n);
+
+/* Bytes that programs can have now without pushing each other out. */
+double memory_available(void);
+
+struct point {
 	size_t size;
-	unsigned rounds;
-	bool with_huge;
-	char engine[16];
+	struct scenario scenario; /* with what depends on the size */
+	struct result result;
 };
 
-struct range range_of(const double *values, unsigned n);
-void report_head(void);
-void report_row(const struct report *report, const struct result *result);
-int report_json(const struct report *report, FILE *to);
+enum { SCALED = 4, MAX_SIZES = 20 };
+
+struct series {
+	const char *key, *unit;
+	double dirty;      /* share of the pages that is written, which takes memory */
+	bool per_page;     /* `run` gives the time of all of these pages */
+	bool is_pause;     /* what the plot shows it with */
+	unsigned measured; /* points */
+	struct point points[MAX_SIZES];
+};
+
+/* The scenarios measured at several sizes, for messages. */
+extern const char scaling_keys[];
+bool scaling_has(const char *key);
+
+/* Returns: EXIT_OK, or EXIT_ERROR after a message. */
+int bench_scaling(const struct bench_options *want);
+
+/* ---- files that are whole or not there: bench-output.c ---- */
+
+struct output {
+	const char *path;
+	char written[PATH_MAX]; /* its name until it is whole */
+	FILE *file;
+};
+
+/* Whether a file can be written at the end, to be asked before the work. Sets errno. */
+bool output_possible(const char *path);
+void output_begin(struct output *output, const char *path);
+/* Put it in its place, or take it away. Returns: 0; or -1 if it is not whole, or with errno. */
+int output_end(struct output *output, bool whole);
+/* The same for what is written here. They return NULL and -1, with errno. */
+FILE *output_open(struct output *output, const char *path);
+int output_close(struct output *output);
+
+/* ---- telling: bench-report.c, bench-plot.c, bench-plot-scaling.c ---- */
+
+struct report {
+	const struct bench_options *want;
+	struct result *results; /* one for each of scenarios[] */
+	const char *engine;
+};
+
+/* Ours, the rival, and the ratio, in columns that do not shift. The label is a line's beginning. */
+void report_head(const char *label);
+void report_row(const char *label, const struct result *result);
+void report_huge_row(const char *label, const struct result *result);
+/* Write want->json. Returns: 0, or -1 with errno. */
+int report_json(const struct report *report);
+
+/* The members "ratio", "ours" and "rival" of an object, and those of huge pages. */
+void json_ranges(FILE *to, const struct result *result, bool huge);
+/* The member "host". */
+void json_host(FILE *to, const struct bench_options *want, const char *engine);
+
 bool plot_possible(void);
-int plot(const struct report *report, const char *path);
+/* Draw want->plot. Return: 0, or -1. */
+int plot_ratios(const struct report *report);
+int plot_scaling(const struct bench_options *want, const struct series *series, const char *engine);
+
+struct gnuplot {
+	FILE *to;
+	void (*sigpipe)(int); /* the handler to come back to */
+	struct output output;
+};
+
+/* Start it with an empty picture of that size. Returns: 0 or -1. */
+int gnuplot_open(struct gnuplot *gnuplot, const char *path, size_t width, size_t height);
+/* Returns: 0, or -1 when it could not draw. */
+int gnuplot_close(struct gnuplot *gnuplot);
 
 #endif

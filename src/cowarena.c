@@ -22,6 +22,8 @@ static const char usage[] =
     "       cowarena info [--json]\n"
     "       cowarena bench [--size BYTES] [--rounds N] [--scenario KEY]... [--engine NAME]\n"
     "                      [--rival-huge] [--json FILE] [--plot FILE.svg]\n"
+    "       cowarena bench --scaling [--size LARGEST] [--rounds N] [--scenario KEY]...\n"
+    "                      [--engine NAME] [--json FILE] [--plot FILE.svg]\n"
     "       cowarena help\n";
 
 int fail(const char *format, ...)
