@@ -54,6 +54,10 @@ struct cowarena {
 	_Atomic long borders;
 	size_t mapping_limit;
 
+	/* Arming or disarming has failed half-way since the last cut: pages that should be writable
+	   may be armed. */
+	_Atomic bool half_armed;
+
 	struct heap heap;
 	struct lock snapshots; /* "the snapshot lock", see timeline.h */
 	struct gate gate;

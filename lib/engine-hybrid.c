@@ -200,6 +200,7 @@ static int commit(struct cowarena *arena, size_t first, size_t n, bool armed)
 /* The last resort: one protection for the whole heap, which splits no mapping. */
 static int arm_whole(struct cowarena *arena, size_t pages)
 {
+	atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed); /* hot pages */
 	for (size_t page = 0; page < pages; page = chunk_end(arena, page))
 		if (state_of(chunk_of(arena, page)) == CHUNK_WARM)
 			set_state(arena, chunk_of(arena, page), CHUNK_TORN);

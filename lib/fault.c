@@ -22,9 +22,11 @@
 #define PIECE 512 /* pages that are locked together when many are prepared */
 #define NAPS_MAX 1000
 #define NEAR_LIMIT 4
-#define HINT_SHIFT 9 /* neighbouring pages share a shard of the gate and of the counters */
 
 enum outcome { RESOLVED, NO_FRAMES, NOT_DISARMED };
+
+/* Why a range is resolved: a store met it, or somebody asks for it ahead of stores. */
+enum occasion { FAULT, AHEAD_OF_WRITES };
 
 /* Why a page is preserved. */
 enum cause { WRITTEN, AHEAD, SHADOW };
@@ -34,10 +36,22 @@ struct wanted {
 	size_t first, n;
 };
 
-/* Make one page of a read-only view its own. */
-static bool split_sealed(struct cowarena_view *view, char *at, size_t size)
+/*
+ * Which shard of the gate and of the counters to use: threads have stacks of their own, and so, mostly,
+ * shards; and one thread finds its shard in the cache each time.
+ */
+static unsigned shard_hint(void)
 {
-	if (view->poke_fd >= 0 && os_poke(view->poke_fd, at, at, 1) == 0)
+	uintptr_t stack = (uintptr_t)__builtin_frame_address(0);
+
+	return (unsigned)((stack >> 16) * 0x9e3779b1u >> 16) % GATE_SHARDS;
+}
+
+/* Make one page of a read-only view its own, while it shows the live page. */
+static bool split_sealed(struct cowarena_view *view, char *at, const char *live, size_t size)
+{
+	/* From the live page, since to read the view's would map some of its neighbours first. */
+	if (view->poke_fd >= 0 && os_poke(view->poke_fd, at, live, 1) == 0)
 		return true;
 	/* No other way to break the sharing: the page is writable for this moment. */
 	if (os_protect(at, size, OS_READ_WRITE))
@@ -71,7 +85,7 @@ static void privatise(struct cowarena *arena, size_t page, uint64_t stamp)
 		char *at = v->base + (page << arena->page_shift);
 		if (!v->sealed)
 			os_touch(at);
-		else if (!split_sealed(v, at, arena_page_size(arena)))
+		else if (!split_sealed(v, at, arena_address(arena, page), arena_page_size(arena)))
 			atomic_store(&v->broken, true);
 		atomic_fetch_add_explicit(&v->touched, 1, memory_order_relaxed);
 	}
@@ -118,16 +132,29 @@ static bool preserve(struct cowarena *arena, size_t page, uint64_t state, enum c
 }
 
 /*
+ * Disarm the range even if all of it was found done, if it may be armed all the same: a store has met it,
+ * or arming or disarming has failed half-way somewhere. (So a fault on a page that should be writable
+ * heals, and cannot loop.) Otherwise it would be a system call for nothing, and worse with userfaultfd,
+ * where each page pays another fault of the kernel.
+ */
+static bool needs_disarm(struct cowarena *arena, bool all_done, enum occasion occasion)
+{
+	return !all_done || occasion == FAULT ||
+	       atomic_load_explicit(&arena->half_armed, memory_order_relaxed);
+}
+
+/*
  * Preserve and disarm a range. Inside the gate, or with it closed: the epoch stands still. Pages
  * that were preserved stay so whatever the outcome, and are skipped when the caller comes again.
  */
 static enum outcome resolve(struct cowarena *arena, size_t first, size_t n, struct wanted wanted,
-			    struct counter_shard *count)
+			    enum occasion occasion, struct counter_shard *count)
 {
 	struct page *pages = arena->table.pages;
 	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
 	uint64_t done = epoch << PAGE_STAMP_SHIFT;
 	enum outcome outcome = RESOLVED;
+	bool all_done = true;
 	size_t locked;
 
 	/* Ascending: the order in which everybody takes several. The new state is what the
@@ -146,16 +173,15 @@ static enum outcome resolve(struct cowarena *arena, size_t first, size_t n, stru
 				outcome = NO_FRAMES;
 			break;
 		}
+		all_done = false;
 	}
-	/*
-	 * Disarm even what was found done: it may be armed all the same, if arming or disarming
-	 * failed half-way before. (So a fault on a page that should be writable heals, and cannot
-	 * loop.)
-	 */
-	if (outcome == RESOLVED) {
+	if (outcome == RESOLVED && needs_disarm(arena, all_done, occasion)) {
 		chunks_touch(&arena->chunks, first, n, epoch);
-		if (arena->engine->disarm(arena, first, n))
+		if (arena->engine->disarm(arena, first, n)) {
+			/* Before the pages are unlocked as done, which they may not be. */
+			atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
 			outcome = NOT_DISARMED;
+		}
 	}
 	while (locked-- > first)
 		page_unlock(&pages[locked], done);
@@ -179,11 +205,10 @@ static void spoil(struct cowarena *arena, uint64_t seen, enum fault_spoil how)
  * a snapshot, or some pages copied ahead (I7).
  */
 static void settle(struct cowarena *arena, size_t first, size_t n, size_t ahead,
-		   enum fault_spoil how)
+		   enum occasion occasion, enum fault_spoil how, unsigned hint)
 {
 	const struct wanted wanted = {first, n};
-	unsigned hint = (unsigned)(first >> HINT_SHIFT);
-	struct counter_shard *count = &arena->counters.shard[hint % GATE_SHARDS];
+	struct counter_shard *count = &arena->counters.shard[hint];
 	size_t width = 1;
 
 	for (unsigned naps = 0;;) {
@@ -197,7 +222,7 @@ static void settle(struct cowarena *arena, size_t first, size_t n, size_t ahead,
 
 		uint64_t spoils = atomic_load(&arena->timeline.spoils);
 		gate_enter(&arena->gate, hint);
-		enum outcome outcome = resolve(arena, first, n, wanted, count);
+		enum outcome outcome = resolve(arena, first, n, wanted, occasion, count);
 		gate_leave(&arena->gate, hint);
 		if (atomic_load_explicit(&arena->frames.low, memory_order_relaxed))
 			bell_call(&arena->helper.bell);
@@ -231,9 +256,8 @@ static size_t window(struct cowarena *arena, size_t page)
  * The page had been disarmed when the fault came. Was it another thread, in between; or does the store
  * fail for a reason that disarming does not mend?
  */
-static bool is_mended(struct cowarena *arena, size_t page)
+static bool is_mended(struct cowarena *arena, size_t page, unsigned hint)
 {
-	unsigned hint = (unsigned)(page >> HINT_SHIFT);
 	bool mended = true;
 
 	gate_enter(&arena->gate, hint);
@@ -253,11 +277,13 @@ bool fault_handle(struct cowarena *arena, const void *address)
 	   with range_grow(). */
 	if (page >= atomic_load_explicit(&arena->pages, memory_order_acquire))
 		return false;
-	struct counter_shard *count = &arena->counters.shard[(page >> HINT_SHIFT) % GATE_SHARDS];
+	unsigned hint = shard_hint();
+	struct counter_shard *count = &arena->counters.shard[hint];
+	__builtin_prefetch(&arena->table.pages[page], 1);
 	stats_add(&count->faults, 1);
 	bool was_dirty = bitmap_test(&arena->table.dirty, page);
-	settle(arena, page, 1, window(arena, page), FAULT_SPOIL);
-	if (was_dirty && arena->engine->can_write && !is_mended(arena, page))
+	settle(arena, page, 1, window(arena, page), FAULT, FAULT_SPOIL, hint);
+	if (was_dirty && arena->engine->can_write && !is_mended(arena, page, hint))
 		return false;
 	uint64_t ns = os_now() - start;
 	stats_add(&count->histogram[stats_bucket(ns)], 1);
@@ -267,9 +293,11 @@ bool fault_handle(struct cowarena *arena, const void *address)
 
 void fault_prepare(struct cowarena *arena, size_t first, size_t n, enum fault_spoil spoiling)
 {
+	unsigned hint = shard_hint();
+
 	for (size_t piece; n; first += piece, n -= piece) {
 		piece = n < PIECE ? n : PIECE;
-		settle(arena, first, piece, piece, spoiling);
+		settle(arena, first, piece, piece, AHEAD_OF_WRITES, spoiling, hint);
 	}
 }
 
@@ -279,7 +307,7 @@ int fault_preserve_all(struct cowarena *arena)
 
 	for (size_t first = 0, n; first < pages; first += n) {
 		n = pages - first < PIECE ? pages - first : PIECE;
-		if (resolve(arena, first, n, (struct wanted){first, n},
+		if (resolve(arena, first, n, (struct wanted){first, n}, AHEAD_OF_WRITES,
 			    &arena->counters.shard[0]) != RESOLVED)
 			return -1;
 	}

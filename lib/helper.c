@@ -19,62 +19,77 @@
 
 /* ---- frames ---- */
 
-void helper_note_use(struct cowarena *arena)
+/* How many frames each of the snapshots that are alive has taken. */
+static size_t used_each(struct cowarena *arena)
 {
 	size_t live = atomic_load(&arena->timeline.live);
-	size_t used = atomic_load(&arena->frames.taken) / (live ? live : 1);
 
-	/* What the snapshots that are alive have taken each. */
-	if (used > atomic_load(&arena->helper.wanted))
-		atomic_store(&arena->helper.wanted, used);
+	return atomic_load(&arena->frames.taken) / (live ? live : 1);
+}
+
+void helper_note_use(struct cowarena *arena)
+{
+	size_t used = used_each(arena);
+
+	if (used > arena->helper.wanted)
+		arena->helper.wanted = used;
 }
 
 void helper_before_take(struct cowarena *arena)
 {
-	size_t wanted = atomic_load(&arena->helper.wanted);
+	struct helper *h = &arena->helper;
+	size_t now = WARM_MIN;
 
-	/* A large one is remembered for a while. */
-	atomic_store(&arena->helper.wanted, wanted - wanted / 4);
+	/* A large epoch is remembered for a while. */
+	h->wanted -= h->wanted / 16;
 	helper_note_use(arena);
-	/* More is the helper's work, if it is there. */
-	if (atomic_load(&arena->helper.bell.heard) || wanted < WARM_MIN)
-		wanted = WARM_MIN;
-	else if (wanted > WARM_IDLE)
-		wanted = WARM_IDLE;
-	while (!frames_prefault(&arena->frames, wanted))
+	h->ahead = WARM_MIN;
+	/* More is the thread's work, if it is there. */
+	if (!atomic_load(&h->bell.heard) && h->wanted > now)
+		now = h->wanted < WARM_IDLE ? h->wanted : WARM_IDLE;
+	while (!frames_prefault(&arena->frames, now))
 		;
 }
 
-/* How many frames should have memory, at least. */
+/* How many frames should have memory, at least: as many as the rest of this epoch is expected to take, or
+   what it has come to want when it takes more than that. */
 static size_t warm_least(struct cowarena *arena)
 {
-	size_t wanted = atomic_load(&arena->helper.wanted);
+	struct helper *h = &arena->helper;
+	size_t used = used_each(arena);
 	size_t most = atomic_load(&arena->timeline.live) ? WARM_AHEAD : WARM_IDLE;
+	size_t rest = h->wanted > used ? h->wanted - used : 0;
 
-	return wanted < WARM_MIN ? WARM_MIN : wanted < most ? wanted : most;
+	rest = rest < h->ahead ? h->ahead : rest;
+	return rest < most ? rest : most;
 }
 
 /* And at most: while snapshots come and go, those that are recycled may keep it. */
 static size_t warm_most(struct cowarena *arena, bool idle)
 {
-	size_t wanted = atomic_load(&arena->helper.wanted);
+	size_t wanted = arena->helper.wanted;
 
-	return idle || wanted < WARM_IDLE ? WARM_IDLE : wanted;
+	return idle ? WARM_IDLE : wanted + wanted / 4 + WARM_AHEAD / 8;
+}
+
+bool helper_has_surplus(struct cowarena *arena)
+{
+	bool idle = !atomic_load(&arena->timeline.live);
+
+	return frames_warm(&arena->frames) > 2 * warm_most(arena, idle);
 }
 
 /* One step. Returns whether there is more to do. */
 static bool tend_frames(struct cowarena *arena, bool idle)
 {
+	struct helper *h = &arena->helper;
 	struct frames *frames = &arena->frames;
 	sigset_t signals;
 	bool done;
 
 	arena_lock_snapshots(arena, &signals);
-	if (atomic_exchange(&arena->helper.bell.called, false)) {
-		/* More than expected: then there will be more still. */
-		size_t wanted = 2 * warm_least(arena);
-		atomic_store(&arena->helper.wanted, wanted < WARM_AHEAD ? wanted : WARM_AHEAD);
-	}
+	if (atomic_exchange(&h->bell.called, false))
+		h->ahead = h->ahead < WARM_AHEAD / 2 ? 2 * h->ahead : WARM_AHEAD;
 	if (frames_warm(frames) < warm_least(arena))
 		done = frames_prefault(frames, warm_least(arena));
 	else
@@ -252,14 +267,12 @@ void helper_after_take(struct cowarena *arena, uint64_t epoch)
 		bell_ring(&arena->helper.bell);
 }
 
-void helper_after_release(struct cowarena *arena)
+void helper_after_release(struct cowarena *arena, bool surplus)
 {
 	struct helper *h = &arena->helper;
-	size_t enough = atomic_load(&arena->timeline.live) ? 2 * atomic_load(&h->wanted) : 0;
 
 	/* Not for a few: it costs the releasing thread a system call. */
-	if (atomic_load(&h->bell.heard) && !atomic_load(&h->waits_idle) &&
-	    frames_warm(&arena->frames) > enough + 2 * WARM_IDLE)
+	if (surplus && atomic_load(&h->bell.heard) && !atomic_load(&h->waits_idle))
 		bell_ring(&h->bell);
 }
 

@@ -28,8 +28,10 @@ struct helper {
 	_Atomic uint32_t stop;    /* futex */
 	_Atomic bool waits_idle;  /* it will look again by itself */
 	_Atomic bool no_collapse; /* this system cannot */
-	_Atomic size_t wanted;    /* frames that an epoch is expected to take */
-	size_t cursor, left;      /* the chunk to look at next, and how many to look at */
+	/* Frames that an epoch is expected to take; and how many to have ready when it takes more.
+	   Protected by the snapshot lock. */
+	size_t wanted, ahead;
+	size_t cursor, left; /* the chunk to look at next, and how many to look at */
 	pthread_t thread;
 };
 
@@ -39,9 +41,12 @@ void helper_before_take(struct cowarena *arena);
 /* A snapshot is about to be released: remember how many frames it took. Snapshot lock held. */
 void helper_note_use(struct cowarena *arena);
 
+/* Whether there are many more frames with memory than are needed. Snapshot lock held. */
+bool helper_has_surplus(struct cowarena *arena);
+
 /* A snapshot was taken, or released. No lock held. */
 void helper_after_take(struct cowarena *arena, uint64_t epoch);
-void helper_after_release(struct cowarena *arena);
+void helper_after_release(struct cowarena *arena, bool surplus);
 
 /* The arena goes. Not in a child of fork(), which has no such thread. */
 void helper_stop(struct cowarena *arena);

@@ -152,16 +152,17 @@ int os_protect(void *p, size_t n, enum os_protection protection)
 }
 
 /*
- * An exchange of the byte for itself: if it fails, somebody else has just written to the page. (Not
- * an atomic or with 0, which clang turns into a fence and a load.) ThreadSanitizer would take it for a
- * race with the application's own reads and writes of that byte.
+ * An atomic or with 0: a plain load and store would undo what another thread writes in between. The
+ * compiler must not know that it is 0, or it makes a load of it (clang does). And nothing is read
+ * before: that would be a fault of its own. ThreadSanitizer would take it for a race with the
+ * application's own reads and writes of that byte.
  */
 TRACK_UNSEEN void os_touch(void *p)
 {
-	volatile unsigned char *at = p;
-	unsigned char byte = __atomic_load_n(at, __ATOMIC_RELAXED);
+	unsigned char zero = 0;
 
-	__atomic_compare_exchange_n(at, &byte, byte, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+	__asm__ volatile("" : "+r"(zero));
+	__atomic_fetch_or((unsigned char *)p, zero, __ATOMIC_RELAXED);
 }
 
 void os_populate(void *p, size_t n)

@@ -23,6 +23,7 @@ static int arm_dirty(struct cowarena *arena)
 	size_t pages = atomic_load_explicit(&arena->pages, memory_order_relaxed);
 	size_t first = bitmap_next(dirty, 0);
 
+	atomic_store_explicit(&arena->half_armed, false, memory_order_relaxed);
 	while (first < pages) {
 		size_t end = bitmap_next_clear(dirty, first);
 		size_t next = bitmap_next(dirty, end);
@@ -33,9 +34,13 @@ static int arm_dirty(struct cowarena *arena)
 		}
 		if (end > pages)
 			end = pages;
-		/* Refused for want of mappings? The whole heap is one mapping. */
-		if (engine->arm(arena, first, end - first) && engine->arm(arena, 0, pages))
-			return -1;
+		if (engine->arm(arena, first, end - first)) {
+			atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
+			/* Refused for want of mappings? The whole heap is one mapping. That arms the hot
+			   pages too; a fault will mend it. */
+			if (engine->arm(arena, 0, pages))
+				return -1;
+		}
 		first = next;
 	}
 	bitmap_clear(dirty);
@@ -153,13 +158,14 @@ int cowarena_snapshot_release(cowarena_snapshot *s)
 			timeline_retire(arena, s);
 		timeline_forget(arena, s);
 	}
+	bool surplus = helper_has_surplus(arena);
 	arena_unlock_snapshots(arena, &signals);
 	if (views)
 		return error_set(EBUSY, "snapshot %llu has %u open view%s: close %s first",
 				 (unsigned long long)s->id, views, views == 1 ? "" : "s",
 				 views == 1 ? "it" : "them");
 	free(s);
-	helper_after_release(arena);
+	helper_after_release(arena, surplus);
 	errno = e;
 	return 0;
 }
