@@ -17,7 +17,6 @@
 #include "fault.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 #define FAULTS 16 /* taken from the kernel at once */
@@ -55,7 +54,6 @@ static void *resolver_main(void *p)
 static int start(struct cowarena *arena)
 {
 	struct resolver *r = calloc(1, sizeof *r);
-	sigset_t signals;
 
 	if (!r)
 		return error_set(ENOMEM, "no memory for the arena's own record");
@@ -65,9 +63,7 @@ static int start(struct cowarena *arena)
 		free(r);
 		return error_set(errno, "no file descriptor left: raise ulimit -n");
 	}
-	os_block_signals(&signals); /* the thread's for ever */
-	int failed = pthread_create(&r->thread, NULL, resolver_main, r);
-	os_restore_signals(&signals);
+	int failed = os_thread(&r->thread, "cowarena-faults", resolver_main, r);
 	if (failed) {
 		os_close(r->stop);
 		free(r);

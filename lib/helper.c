@@ -135,19 +135,21 @@ static bool cool(struct cowarena *arena, size_t chunk, uint32_t quiet)
  * it is on one already; writers that come too early wait for it there, or undo it. Returns whether it was
  * tried.
  */
-static bool collapse(struct cowarena *arena, size_t index, uint32_t quiet, unsigned *einvals)
+static bool collapse(struct cowarena *arena, size_t index, uint32_t quiet)
 {
 	struct chunk *chunk = &arena->chunks.at[index];
 	size_t first = index << arena->chunks.pages_shift;
 
 	if (!worth_collapsing(arena, index, quiet) || !cool(arena, index, quiet))
 		return false;
-	if (os_collapse(arena_address(arena, first), ARENA_CHUNK)) {
+	if (os_collapse(arena_address(arena, first), ARENA_CHUNK) == 0) {
+		atomic_store(&arena->helper.has_collapsed, true);
+	} else {
 		uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
 		atomic_store(&chunk->huge, false);
 		atomic_store(&chunk->touched, (uint32_t)epoch); /* not at once again */
 		if (errno == EINVAL)
-			++*einvals;
+			atomic_fetch_add(&arena->helper.einvals, 1);
 	}
 	return true;
 }
@@ -156,21 +158,20 @@ static bool collapse(struct cowarena *arena, size_t index, uint32_t quiet, unsig
 static bool tend_chunks(struct cowarena *arena)
 {
 	struct helper *h = &arena->helper;
-	unsigned tried = 0, einvals = 0;
+	unsigned tried = 0;
 
-	while (h->left && tried < COLLAPSES && !atomic_load(&h->stop)) {
-		tried += collapse(arena, h->cursor, QUIET, &einvals);
-		h->cursor = (h->cursor + 1) % arena->chunks.count;
-		h->left--;
-	}
-	if (tried == COLLAPSES && einvals == COLLAPSES)
-		atomic_store(&h->no_collapse, true);
-	return h->left > 0;
+	while (h->next < h->end && tried < COLLAPSES && !atomic_load(&h->stop))
+		tried += collapse(arena, h->next++, QUIET);
+	return h->next < h->end;
 }
 
+/* A system that cannot says EINVAL, but not only that one: a few times, then, and never anything else. */
 static bool can_collapse(struct cowarena *arena)
 {
-	return arena->engine->cool && !atomic_load(&arena->helper.no_collapse);
+	struct helper *h = &arena->helper;
+
+	return arena->engine->cool &&
+	       (atomic_load(&h->einvals) < EINVALS || atomic_load(&h->has_collapsed));
 }
 
 static size_t chunks_in_use(struct cowarena *arena)
@@ -182,16 +183,12 @@ static size_t chunks_in_use(struct cowarena *arena)
 int cowarena_compact(cowarena *arena)
 {
 	sigset_t signals;
-	unsigned einvals = 0;
 	int e = errno;
 
 	if (!arena)
 		return error_set(EINVAL, "arena is NULL");
-	for (size_t i = 0; can_collapse(arena) && i < chunks_in_use(arena); i++) {
-		collapse(arena, i, 0, &einvals);
-		if (einvals >= EINVALS)
-			atomic_store(&arena->helper.no_collapse, true);
-	}
+	for (size_t i = 0; can_collapse(arena) && i < chunks_in_use(arena); i++)
+		collapse(arena, i, 0);
 	for (bool done = false; !done;) {
 		arena_lock_snapshots(arena, &signals);
 		done = frames_trim(&arena->frames, WARM_MIN);
@@ -209,7 +206,8 @@ static void tend(struct cowarena *arena, bool idle)
 	struct helper *h = &arena->helper;
 	bool frames, chunks;
 
-	h->left = can_collapse(arena) ? chunks_in_use(arena) : 0;
+	h->next = 0;
+	h->end = can_collapse(arena) ? chunks_in_use(arena) : 0;
 	do {
 		frames = tend_frames(arena, idle);
 		chunks = !frames && tend_chunks(arena);
@@ -249,14 +247,11 @@ static void *helper_main(void *p)
 static void start(struct cowarena *arena)
 {
 	struct helper *h = &arena->helper;
-	sigset_t signals;
 
 	if (arena->flags & COWARENA_NO_HELPER || atomic_exchange(&h->started, true))
 		return;
-	os_block_signals(&signals); /* the thread's for ever */
-	bool runs = pthread_create(&h->thread, NULL, helper_main, arena) == 0;
-	os_restore_signals(&signals);
-	atomic_store(&h->bell.heard, runs);
+	atomic_store(&h->bell.heard,
+		     os_thread(&h->thread, "cowarena-helper", helper_main, arena) == 0);
 }
 
 void helper_after_take(struct cowarena *arena, uint64_t epoch)

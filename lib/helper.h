@@ -27,11 +27,12 @@ struct helper {
 	_Atomic bool started;     /* or tried to be */
 	_Atomic uint32_t stop;    /* futex */
 	_Atomic bool waits_idle;  /* it will look again by itself */
-	_Atomic bool no_collapse; /* this system cannot */
+	_Atomic unsigned einvals; /* attempts to collapse that were refused so */
+	_Atomic bool has_collapsed;
 	/* Frames that an epoch is expected to take; and how many to have ready when it takes more.
 	   Protected by the snapshot lock. */
 	size_t wanted, ahead;
-	size_t cursor, left; /* the chunk to look at next, and how many to look at */
+	size_t next, end; /* chunks that the thread has still to look at */
 	pthread_t thread;
 };
 

@@ -38,6 +38,7 @@ _Static_assert(sizeof(void *) == 8, "cowarena wants a 64-bit address space");
 
 #define DEFAULT_MAPPING_LIMIT 65530 /* the kernel's DEFAULT_MAX_MAP_COUNT */
 #define NAP_NS 50000
+#define THREAD_STACK ((size_t)256 << 10)
 
 size_t os_page_size(void)
 {
@@ -324,6 +325,30 @@ void os_write_stderr(const char *text, size_t n)
 		}
 	}
 	errno = e;
+}
+
+/* ---- threads ---- */
+
+int os_thread(pthread_t *thread, const char *name, void *(*main)(void *), void *arg)
+{
+	pthread_attr_t attr;
+	sigset_t signals;
+
+	int failed = pthread_attr_init(&attr);
+	if (failed)
+		return failed;
+	/* Thread-local storage of the program is in there too; where that is large, this fails, and the
+	   default stays. */
+	pthread_attr_setstacksize(&attr, THREAD_STACK);
+	os_block_signals(&signals); /* the thread's for ever */
+	failed = pthread_create(thread, &attr, main, arg);
+	if (failed == EINVAL)
+		failed = pthread_create(thread, NULL, main, arg);
+	os_restore_signals(&signals);
+	pthread_attr_destroy(&attr);
+	if (!failed)
+		pthread_setname_np(*thread, name);
+	return failed;
 }
 
 /* ---- waiting and time ---- */

@@ -15,6 +15,7 @@
 #ifndef COWARENA_OS_H
 #define COWARENA_OS_H
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -154,6 +155,11 @@ void os_resend_signal(int signo, siginfo_t *info);
 
 /* Write a line to standard error. [fault path] */
 void os_write_stderr(const char *text, size_t n);
+
+/* ---- threads ---- */
+
+/* Start a small thread with all signals blocked. name: 15 characters at most. Returns 0 or an errno. */
+int os_thread(pthread_t *thread, const char *name, void *(*main)(void *), void *arg);
 
 /* ---- waiting and time ---- */
 
