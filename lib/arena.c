@@ -170,8 +170,9 @@ void cowarena_destroy(cowarena *arena)
 		/* In a child of fork(): none of the mappings is there, others may be in their
 		   place, and locks may be held by threads that are not. */
 		trap_remove(arena->trap);
+		if (arena->engine->abandon)
+			arena->engine->abandon(arena);
 		os_close(arena->poke_fd);
-		os_close(arena->uffd);
 		os_close(arena->fd);
 		free(arena);
 		errno = e;

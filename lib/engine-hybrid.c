@@ -91,28 +91,29 @@ static long borders(struct cowarena *arena)
 	return atomic_load_explicit(&arena->borders, memory_order_relaxed) + 2 * (long)warm;
 }
 
-/* Write-protect, in a registered range, the pages that are to be armed: neither dirty nor hot. */
-static int protect_clean(struct cowarena *arena, size_t first, size_t end)
+/*
+ * Write-protect, in a registered range, the pages that are to be armed. At a fault these are the clean
+ * ones. During the cut it is every page but the hot ones: what is dirty is being armed, may have been
+ * armed by its mapping already, and is not marked clean before the cut is done. (Bit by bit: the
+ * summaries of the bitmaps may lag behind other handlers.)
+ */
+static int protect_clean(struct cowarena *arena, size_t first, size_t end, bool cutting)
 {
-	const struct bitmap *dirty = &arena->table.dirty, *hot = &arena->table.hot;
+	const struct bitmap *hot = &arena->table.hot, *open = cutting ? hot : &arena->table.dirty;
 
-	while (first < end) {
-		if (bitmap_test(dirty, first) || bitmap_test(hot, first)) {
-			first++;
-			continue;
-		}
-		size_t stop = smaller(bitmap_next(dirty, first), bitmap_next(hot, first));
-		stop = smaller(stop, end);
-		if (os_uffd_protect(arena->uffd, arena_address(arena, first),
-				    (stop - first) << arena->page_shift, true))
+	for (size_t stop; first < end; first = stop + 1) {
+		for (stop = first;
+		     stop < end && !bitmap_test(open, stop) && !bitmap_test(hot, stop);)
+			stop++;
+		if (stop > first && os_uffd_protect(arena->uffd, arena_address(arena, first),
+						    (stop - first) << arena->page_shift, true))
 			return -1;
-		first = stop;
 	}
 	return 0;
 }
 
 /* Neighbouring chunks, none of them warm. The lock is held, or the gate closed. */
-static int warm_up_run(struct cowarena *arena, size_t first, size_t end)
+static int warm_up_run(struct cowarena *arena, size_t first, size_t end, bool cutting)
 {
 	size_t accessible = smaller(end, arena->chunks.accessible);
 	/* Beyond the pages in use: writable until they come into use, but armed in faithful mode. */
@@ -124,7 +125,7 @@ static int warm_up_run(struct cowarena *arena, size_t first, size_t end)
 	/* Both protections are there before the first is lifted. */
 	if (os_uffd_register(arena->uffd, arena_address(arena, first),
 			     (end - first) << arena->page_shift) ||
-	    protect_clean(arena, first, armed) ||
+	    protect_clean(arena, first, armed, cutting) ||
 	    protect(arena, first, accessible - first, OS_READ_WRITE))
 		return -1;
 	for (size_t page = first; page < end; page = chunk_end(arena, page))
@@ -133,7 +134,7 @@ static int warm_up_run(struct cowarena *arena, size_t first, size_t end)
 }
 
 /* Make the chunk of a page warm; with neighbours, when mappings become scarce. */
-static int warm_up(struct cowarena *arena, size_t page)
+static int warm_up(struct cowarena *arena, size_t page, bool cutting)
 {
 	size_t per = chunks_pages(&arena->chunks);
 	size_t width = mappings_width(arena, borders(arena));
@@ -151,7 +152,7 @@ static int warm_up(struct cowarena *arena, size_t page)
 			continue;
 		while (stop < end && state_of(chunk_of(arena, stop)) != CHUNK_WARM)
 			stop += per;
-		if (warm_up_run(arena, first, stop))
+		if (warm_up_run(arena, first, stop, cutting))
 			return -1;
 	}
 	return 0;
@@ -191,7 +192,10 @@ static int commit(struct cowarena *arena, size_t first, size_t n, bool armed)
 
 	os_block_signals(&signals); /* a handler of the application may need the lock in ours */
 	lock_acquire(&arena->chunks.lock);
+	size_t before = arena->chunks.accessible;
 	int result = commit_locked(arena, first, n, armed);
+	if (result)
+		arena->chunks.accessible = before;
 	lock_release(&arena->chunks.lock);
 	os_restore_signals(&signals);
 	return result;
@@ -225,7 +229,7 @@ static int arm_parts(struct cowarena *arena, size_t first, size_t end, size_t pa
 			stop = smaller(stop, end);
 			for (size_t at = first; at < stop; at = chunk_end(arena, at))
 				if (state_of(chunk_of(arena, at)) != CHUNK_WARM &&
-				    warm_up(arena, at))
+				    warm_up(arena, at, true))
 					return -1;
 			if (os_uffd_protect(arena->uffd, arena_address(arena, first),
 					    (stop - first) << arena->page_shift, true))
@@ -259,6 +263,18 @@ static int disarm_warm(struct cowarena *arena, size_t first, size_t n)
 			       false);
 }
 
+/* Whether a writable run in a cold chunk goes on with [first, first + n), so that there is no border more. */
+static bool goes_on(struct cowarena *arena, size_t first, size_t n, size_t pages)
+{
+	const struct bitmap *dirty = &arena->table.dirty;
+	size_t next = first + n;
+
+	return (first > 0 && bitmap_test(dirty, first - 1) &&
+		state_of(chunk_of(arena, first - 1)) == CHUNK_COLD) ||
+	       (next < pages && bitmap_test(dirty, next) &&
+		state_of(chunk_of(arena, next)) == CHUNK_COLD);
+}
+
 /* In one chunk, with the lock. */
 static int disarm_locked(struct cowarena *arena, size_t first, size_t n)
 {
@@ -268,23 +284,25 @@ static int disarm_locked(struct cowarena *arena, size_t first, size_t n)
 
 	/* Open already, as far as we know: another thread was faster, or arming has failed half-way. */
 	bool open = pagetable_uniform(table, first, n) == PAGES_DIRTY;
-	if (state == CHUNK_COLD &&
-	    (open || (n >= WALK && mappings_width(arena, borders(arena)) == 1))) {
+	bool walk = n >= WALK && mappings_width(arena, borders(arena)) == 1;
+	if (state == CHUNK_COLD && (open || walk || goes_on(arena, first, n, pages))) {
 		atomic_fetch_add_explicit(&arena->borders,
 					  pagetable_mark_dirty(table, first, n, pages),
 					  memory_order_relaxed);
 		return protect(arena, first, n, OS_READ_WRITE);
 	}
 	pagetable_mark_dirty(table, first, n, pages);
-	if (state != CHUNK_WARM && warm_up(arena, first))
+	if (state != CHUNK_WARM && warm_up(arena, first, false))
 		return -1;
 	/* From cold, warm_up() has left open what is marked. */
 	return state == CHUNK_COLD ? 0 : disarm_warm(arena, first, n);
 }
 
-/* The last resort, with all pages locked: open everything, by calls that split no mapping. */
-static int disarm_whole(struct cowarena *arena, size_t pages)
+/* The last resort, with all pages locked: open everything, by calls that split no mapping. With the
+   chunks' lock. */
+static int disarm_whole(struct cowarena *arena)
 {
+	size_t pages = pages_in_use(arena);
 	size_t all = os_round_up(pages, chunks_pages(&arena->chunks));
 	bool all_cold = atomic_load_explicit(&arena->chunks.not_cold, memory_order_relaxed) == 0;
 
@@ -299,27 +317,47 @@ static int disarm_whole(struct cowarena *arena, size_t pages)
 	return 0;
 }
 
+/* Whether that may be done. What has come into use since the pages were locked must be dirty; and in
+   faithful mode nothing may be about to come into use, since that stays armed. */
+static bool is_whole(struct cowarena *arena, size_t first, size_t n)
+{
+	size_t pages = pages_in_use(arena);
+
+	if (first > 0 || (n < pages && bitmap_next_clear(&arena->table.dirty, n) < pages))
+		return false;
+	return !(arena->flags & COWARENA_FAITHFUL) || arena->chunks.accessible == n;
+}
+
+static int disarm_chunk(struct cowarena *arena, size_t first, size_t n)
+{
+	if (state_of(chunk_of(arena, first)) == CHUNK_WARM) {
+		pagetable_mark_dirty(&arena->table, first, n, pages_in_use(arena));
+		return disarm_warm(arena, first, n);
+	}
+	lock_acquire(&arena->chunks.lock);
+	int result = disarm_locked(arena, first, n);
+	lock_release(&arena->chunks.lock);
+	return result;
+}
+
 static int disarm(struct cowarena *arena, size_t first, size_t n)
 {
-	size_t pages = pages_in_use(arena), end = first + n;
+	size_t end = first + n;
 	int result = 0;
 
-	if (n == pages) {
+	/* (Looked at first without the lock: the heap's own first page is written often.) */
+	if (first == 0 && (n >= chunks_pages(&arena->chunks) || n >= pages_in_use(arena))) {
 		lock_acquire(&arena->chunks.lock);
-		result = disarm_whole(arena, pages);
+		bool whole = is_whole(arena, first, n);
+		if (whole)
+			result = disarm_whole(arena);
 		lock_release(&arena->chunks.lock);
-		return result;
+		if (whole)
+			return result;
 	}
 	for (size_t stop; first < end && !result; first = stop) {
 		stop = smaller(end, chunk_end(arena, first));
-		if (state_of(chunk_of(arena, first)) == CHUNK_WARM) {
-			pagetable_mark_dirty(&arena->table, first, stop - first, pages);
-			result = disarm_warm(arena, first, stop - first);
-			continue;
-		}
-		lock_acquire(&arena->chunks.lock);
-		result = disarm_locked(arena, first, stop - first);
-		lock_release(&arena->chunks.lock);
+		result = disarm_chunk(arena, first, stop - first);
 	}
 	return result;
 }
@@ -372,6 +410,7 @@ const struct engine engine_hybrid = {
     .merge_gap = 16, /* as with uffd */
     .open = open_engine,
     .close = close_engine,
+    .abandon = close_engine,
     .commit = commit,
     .arm = arm,
     .armed_all = armed_all,

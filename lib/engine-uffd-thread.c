@@ -87,6 +87,13 @@ static int open_engine(struct cowarena *arena)
 	return -1;
 }
 
+static void abandon(struct cowarena *arena)
+{
+	os_close(arena->resolver->stop);
+	free(arena->resolver);
+	os_close(arena->uffd);
+}
+
 /* Nobody writes to the arena any more. */
 static void close_engine(struct cowarena *arena)
 {
@@ -94,9 +101,7 @@ static void close_engine(struct cowarena *arena)
 
 	os_notify(r->stop);
 	pthread_join(r->thread, NULL);
-	os_close(r->stop);
-	free(r);
-	os_close(arena->uffd);
+	abandon(arena);
 }
 
 static int commit(struct cowarena *arena, size_t first, size_t n, bool armed)
@@ -126,6 +131,7 @@ const struct engine engine_uffd_thread = {
     .merge_gap = 16, /* as with signals */
     .open = open_engine,
     .close = close_engine,
+    .abandon = abandon,
     .commit = commit,
     .arm = arm,
     .disarm = disarm,

@@ -105,6 +105,7 @@ const struct engine engine_uffd = {
     .merge_gap = 16, /* a call costs 1 us, a page 0.06 us */
     .open = open_engine,
     .close = close_engine,
+    .abandon = close_engine,
     .commit = commit,
     .arm = arm,
     .disarm = disarm,

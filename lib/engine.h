@@ -30,9 +30,11 @@ struct engine {
 	size_t merge_gap;
 
 	/* Find out, by trying, whether this system lets the engine serve the arena, whose range is
-	   mapped. -1 with errno and message. close() undoes it. Either may be NULL. */
+	   mapped. -1 with errno and message. close() undoes it; abandon() lets go of what a child of
+	   fork() has inherited. Each may be NULL. */
 	int (*open)(struct cowarena *arena);
 	void (*close)(struct cowarena *arena);
+	void (*abandon)(struct cowarena *arena);
 
 	/* Make pages accessible for the first time: writable, or armed. -1 with errno. */
 	int (*commit)(struct cowarena *arena, size_t first, size_t n, bool armed);

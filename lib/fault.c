@@ -171,6 +171,10 @@ static enum outcome resolve(struct cowarena *arena, size_t first, size_t n, stru
 				n = locked - first;
 			else
 				outcome = NO_FRAMES;
+			/* Those before it are preserved, and not disarmed. */
+			if (outcome == NO_FRAMES && !all_done)
+				atomic_store_explicit(&arena->half_armed, true,
+						      memory_order_relaxed);
 			break;
 		}
 		all_done = false;
@@ -262,8 +266,12 @@ static bool is_mended(struct cowarena *arena, size_t page, unsigned hint)
 
 	gate_enter(&arena->gate, hint);
 	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
+	/* Disarmed once more, now that nobody can arm it: a snapshot that failed may have, since the handler
+	   did so. */
 	if (page_stamp(page_peek(&arena->table.pages[page])) == epoch)
-		mended = arena->engine->can_write(arena, page);
+		mended = resolve(arena, page, 1, (struct wanted){page, 1}, FAULT,
+				 &arena->counters.shard[hint]) != RESOLVED ||
+			 arena->engine->can_write(arena, page);
 	gate_leave(&arena->gate, hint);
 	return mended;
 }

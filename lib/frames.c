@@ -89,6 +89,13 @@ int frames_reserve(struct frames *f, size_t n)
 	return 0;
 }
 
+static size_t step_frames(const struct frames *f)
+{
+	size_t n = FRAMES_STEP_BYTES / f->page_size;
+
+	return n < 1 ? 1 : n < FRAMES_STEP_MAX ? n : FRAMES_STEP_MAX;
+}
+
 /* Treiber's stack. The record of a frame that another thread pops first is still readable (segments
    are never unmapped before the arena is), and the tag makes our exchange fail. Acquire: pairs with
    push(), whose caller's last reads come before our writes. */
@@ -117,6 +124,18 @@ static void push(struct frames *f, _Atomic uint64_t *stack, uint32_t frame)
 				      memory_order_relaxed);
 	while (!atomic_compare_exchange_weak_explicit(stack, &top, ((top >> 32) + 1) << 32 | frame,
 						      memory_order_release, memory_order_relaxed));
+}
+
+/* The next one that was never taken. */
+static uint32_t take_unused(struct frames *f, uint32_t below)
+{
+	uint32_t frame = atomic_load(&f->unused);
+
+	do {
+		if (frame >= below)
+			return FRAME_NONE;
+	} while (!atomic_compare_exchange_weak(&f->unused, &frame, frame + 1));
+	return frame;
 }
 
 static size_t load(const _Atomic size_t *counter)
@@ -169,7 +188,7 @@ bool frames_prefault(struct frames *f, size_t n)
 	atomic_store(&f->low, false);
 	if (warm >= n)
 		return true;
-	size_t step = n - warm < FRAMES_STEP ? n - warm : FRAMES_STEP;
+	size_t step = n - warm < step_frames(f) ? n - warm : step_frames(f);
 	uint32_t frame;
 	while (done < step && may_hold_back(f, 1) && (frame = pop(f, &f->cold)) != FRAME_NONE) {
 		os_populate(frames_data(f, frame), f->page_size);
@@ -190,15 +209,17 @@ static int by_index(const void *a, const void *b)
 
 bool frames_trim(struct frames *f, size_t n)
 {
-	uint32_t frames[FRAMES_STEP];
+	uint32_t frames[FRAMES_STEP_MAX];
 	size_t warm = frames_warm(f), got = 0;
-	size_t step = warm > n ? warm - n : 0;
+	size_t step = warm > n ? warm - n : 0, most = step_frames(f);
 
-	if (step > FRAMES_STEP)
-		step = FRAMES_STEP;
+	if (step > most)
+		step = most;
 	if (!step || !may_hold_back(f, step))
 		return true;
-	while (got < step && (frames[got] = pop(f, &f->free)) != FRAME_NONE)
+	while (got < step &&
+	       ((frames[got] = pop(f, &f->free)) != FRAME_NONE ||
+		(frames[got] = take_unused(f, atomic_load(&f->populated))) != FRAME_NONE))
 		got++;
 	/* Neighbours by one call. */
 	qsort(frames, got, sizeof *frames, by_index);
@@ -211,7 +232,7 @@ bool frames_trim(struct frames *f, size_t n)
 	atomic_fetch_add(&f->in_cold, got);
 	for (size_t i = got; i-- > 0;)
 		push(f, &f->cold, frames[i]);
-	return got < FRAMES_STEP;
+	return got < most;
 }
 
 bool frames_charge(struct frames *f, size_t n)
@@ -236,18 +257,6 @@ bool frames_charge(struct frames *f, size_t n)
 void frames_uncharge(struct frames *f, size_t n)
 {
 	atomic_fetch_sub_explicit(&f->held, n, memory_order_relaxed);
-}
-
-/* The next one that was never taken. */
-static uint32_t take_unused(struct frames *f, uint32_t below)
-{
-	uint32_t frame = atomic_load(&f->unused);
-
-	do {
-		if (frame >= below)
-			return FRAME_NONE;
-	} while (!atomic_compare_exchange_weak(&f->unused, &frame, frame + 1));
-	return frame;
 }
 
 static uint32_t take_any(struct frames *f)

@@ -23,7 +23,8 @@
 #include <stdint.h>
 
 #define FRAME_NONE 0u
-#define FRAMES_STEP 64
+#define FRAMES_STEP_BYTES ((size_t)256 << 10)
+#define FRAMES_STEP_MAX 64
 
 /* A version: the content of `page` as the snapshots of the epochs first..last hold it.
    Immutable from publication on (I2), but for the two links. */
@@ -75,7 +76,7 @@ int frames_reserve(struct frames *frames, size_t n);
 /* Frames that have memory and are not taken. */
 size_t frames_warm(const struct frames *frames);
 
-/* Give memory to free frames until n have some, or FRAMES_STEP were given it: so the lock that the
+/* Give memory to free frames until n have some, or 256 KiB were given: so the lock that the
    caller needs is held for some 50 us at most. Returns whether n have it. One caller at a time. */
 bool frames_prefault(struct frames *frames, size_t n);
 

@@ -8,16 +8,32 @@
 
 #include <errno.h>
 
-#define QUIET 8                    /* epochs without a fault that make a chunk cold */
-#define WARM_MIN 64                /* frames with memory, always */
-#define WARM_AHEAD ((size_t)32768) /* and at most, made ahead of need */
-#define WARM_IDLE 1024             /* kept while there is no snapshot */
-#define EINVALS 8                  /* chunks that cannot be collapsed, until none can */
-#define COLLAPSES 4                /* between two naps */
+#define QUIET 8 /* epochs without a fault that make a chunk cold */
+/* Bytes of frames with memory: always; at most, made ahead of need; kept while there is no snapshot. */
+#define WARM_MIN ((size_t)256 << 10)
+#define WARM_AHEAD ((size_t)128 << 20)
+#define WARM_IDLE ((size_t)4 << 20)
+#define EINVALS 8   /* chunks that cannot be collapsed, until none can */
+#define COLLAPSES 4 /* between two naps */
 #define NAP_NS 1000000
 #define IDLE_NS 3000000000u /* without a snapshot: then the pool shrinks */
 
 /* ---- frames ---- */
+
+static size_t warm_min(const struct cowarena *arena)
+{
+	return (WARM_MIN >> arena->page_shift) + 1;
+}
+
+static size_t warm_ahead(const struct cowarena *arena)
+{
+	return WARM_AHEAD >> arena->page_shift;
+}
+
+static size_t warm_idle(const struct cowarena *arena)
+{
+	return WARM_IDLE >> arena->page_shift;
+}
 
 /* How many frames each of the snapshots that are alive has taken. */
 static size_t used_each(struct cowarena *arena)
@@ -38,15 +54,15 @@ void helper_note_use(struct cowarena *arena)
 void helper_before_take(struct cowarena *arena)
 {
 	struct helper *h = &arena->helper;
-	size_t now = WARM_MIN;
+	size_t now = warm_min(arena);
 
 	/* A large epoch is remembered for a while. */
 	h->wanted -= h->wanted / 16;
 	helper_note_use(arena);
-	h->ahead = WARM_MIN;
+	h->ahead = warm_min(arena);
 	/* More is the thread's work, if it is there. */
 	if (!atomic_load(&h->bell.heard) && h->wanted > now)
-		now = h->wanted < WARM_IDLE ? h->wanted : WARM_IDLE;
+		now = h->wanted < warm_idle(arena) ? h->wanted : warm_idle(arena);
 	while (!frames_prefault(&arena->frames, now))
 		;
 }
@@ -57,7 +73,7 @@ static size_t warm_least(struct cowarena *arena)
 {
 	struct helper *h = &arena->helper;
 	size_t used = used_each(arena);
-	size_t most = atomic_load(&arena->timeline.live) ? WARM_AHEAD : WARM_IDLE;
+	size_t most = atomic_load(&arena->timeline.live) ? warm_ahead(arena) : warm_idle(arena);
 	size_t rest = h->wanted > used ? h->wanted - used : 0;
 
 	rest = rest < h->ahead ? h->ahead : rest;
@@ -68,8 +84,9 @@ static size_t warm_least(struct cowarena *arena)
 static size_t warm_most(struct cowarena *arena, bool idle)
 {
 	size_t wanted = arena->helper.wanted;
+	size_t most = idle ? warm_idle(arena) : wanted + wanted / 4 + warm_ahead(arena) / 8;
 
-	return idle ? WARM_IDLE : wanted + wanted / 4 + WARM_AHEAD / 8;
+	return most < warm_least(arena) ? warm_least(arena) : most;
 }
 
 bool helper_has_surplus(struct cowarena *arena)
@@ -89,7 +106,7 @@ static bool tend_frames(struct cowarena *arena, bool idle)
 
 	arena_lock_snapshots(arena, &signals);
 	if (atomic_exchange(&h->bell.called, false))
-		h->ahead = h->ahead < WARM_AHEAD / 2 ? 2 * h->ahead : WARM_AHEAD;
+		h->ahead = h->ahead < warm_ahead(arena) / 2 ? 2 * h->ahead : warm_ahead(arena);
 	if (frames_warm(frames) < warm_least(arena))
 		done = frames_prefault(frames, warm_least(arena));
 	else
@@ -145,10 +162,12 @@ static bool collapse(struct cowarena *arena, size_t index, uint32_t quiet)
 	if (os_collapse(arena_address(arena, first), ARENA_CHUNK) == 0) {
 		atomic_store(&arena->helper.has_collapsed, true);
 	} else {
+		/* So it says too if a handler has split the mapping meanwhile. */
+		bool cannot = errno == EINVAL && atomic_exchange(&chunk->huge, false);
 		uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
 		atomic_store(&chunk->huge, false);
 		atomic_store(&chunk->touched, (uint32_t)epoch); /* not at once again */
-		if (errno == EINVAL)
+		if (cannot)
 			atomic_fetch_add(&arena->helper.einvals, 1);
 	}
 	return true;
@@ -191,7 +210,7 @@ int cowarena_compact(cowarena *arena)
 		collapse(arena, i, 0);
 	for (bool done = false; !done;) {
 		arena_lock_snapshots(arena, &signals);
-		done = frames_trim(&arena->frames, WARM_MIN);
+		done = frames_trim(&arena->frames, warm_min(arena));
 		arena_unlock_snapshots(arena, &signals);
 	}
 	errno = e;
@@ -233,7 +252,7 @@ static void *helper_main(void *p)
 		}
 		bool live = atomic_load(&arena->timeline.live);
 		tend(arena, !live && now - since >= IDLE_NS);
-		if (!live && frames_warm(&arena->frames) > WARM_IDLE) {
+		if (!live && frames_warm(&arena->frames) > warm_idle(arena)) {
 			atomic_store(&h->waits_idle, true);
 			os_wait_at_most(&h->bell.rung, rung, IDLE_NS);
 			atomic_store(&h->waits_idle, false);

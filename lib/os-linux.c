@@ -199,6 +199,11 @@ bool os_is_resident(void *p, size_t n)
 
 int os_collapse(void *p, size_t n)
 {
+	/* A table of entries of 8 bytes fills a page, and its pages are what one entry above can map. */
+	if (n != os_page_size() / 8 * os_page_size()) {
+		errno = EINVAL;
+		return -1;
+	}
 	return madvise(p, n, MADV_COLLAPSE);
 }
 

@@ -34,6 +34,7 @@ void pagetable_destroy(struct pagetable *table)
 {
 	if (table->memory)
 		os_unmap(table->memory, table->bytes);
+	table->memory = NULL;
 }
 
 int pagetable_commit(struct pagetable *table, size_t n)

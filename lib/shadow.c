@@ -68,6 +68,7 @@ int shadow_copy(struct cowarena *arena)
 			borders += pagetable_mark_dirty(t, i, 1, pages);
 		else if (arena->engine->arm(arena, i, 1)) { /* no frame: as if it were not hot */
 			/* Nor that: only the snapshot that is being taken loses by it. */
+			atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
 			struct page *entry = &t->pages[i];
 			page_lock(entry);
 			page_unlock(entry, epoch << PAGE_STAMP_SHIFT);
