@@ -10,10 +10,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -114,6 +118,59 @@ START_TEST(engines_that_may_be_refused)
 	o.engine = COWARENA_ENGINE_AUTO;
 	accepted(&o, had ? "hybrid" : "sigsegv");
 	accepted(NULL, had ? "hybrid" : "sigsegv");
+}
+END_TEST
+
+/* As container runtimes do. The other system calls are not touched. */
+static void forbid_userfaultfd(int errnum)
+{
+	struct sock_filter code[] = {
+	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_userfaultfd, 0, 1),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)errnum),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+	struct sock_fprog program = {sizeof code / sizeof *code, code};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+		_exit(77);
+}
+
+static void sandboxed(void *arg)
+{
+	struct cowarena_options o = COWARENA_OPTIONS_INIT;
+	int errnum = *(int *)arg;
+
+	forbid_userfaultfd(errnum);
+	cowarena *arena = cowarena_create(NULL);
+	if (!arena || strcmp(cowarena_engine_name(arena), "sigsegv"))
+		_exit(1);
+	if (!strstr(cowarena_errmsg(), "engine uffd") ||
+	    !strstr(cowarena_errmsg(), errnum == EPERM ? "seccomp" : "Linux 5.19"))
+		_exit(2);
+	int *p = cowarena_calloc(arena, 1, sizeof *p);
+	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	*p = 1;
+	if (cowarena_rollback(arena, s) || *p)
+		_exit(3);
+	o.engine = COWARENA_ENGINE_HYBRID;
+	o.flags = COWARENA_STRICT_ENGINE;
+	if (cowarena_create(&o) || errno != (errnum == EPERM ? EPERM : ENOTSUP))
+		_exit(4);
+	cowarena_destroy(arena);
+}
+
+/* AUTO serves what it can, and says why not the better one. */
+START_TEST(a_sandbox)
+{
+	int errnum = _i ? ENOSYS : EPERM;
+	int status = in_child(sandboxed, &errnum, NULL);
+
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+		printf("SKIP: no seccomp filters here\n");
+		return;
+	}
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %#x", status);
 }
 END_TEST
 
@@ -575,6 +632,7 @@ int main(void)
 
 	tcase_add_test(options, options_out_of_range);
 	tcase_add_test(options, engines_that_may_be_refused);
+	tcase_add_loop_test(options, a_sandbox, 0, 2);
 	tcase_add_test(options, options_of_other_versions);
 	tcase_add_loop_test(options, base_address, 0, CASES);
 	suite_add_tcase(suite, options);
