@@ -35,6 +35,8 @@ bool thread_sanitized(void)
 	return THREAD_SANITIZED;
 }
 
+static bool huge; /* the arenas of this test are of CASE_HUGE; each test is a process */
+
 static const struct {
 	enum cowarena_engine engine;
 	const char *name;
@@ -48,6 +50,7 @@ static const struct {
     [CASE_HYBRID] = {COWARENA_ENGINE_HYBRID, "hybrid", 0},
     [CASE_HYBRID_FAITHFUL] = {COWARENA_ENGINE_HYBRID, "hybrid", COWARENA_FAITHFUL},
     [CASE_EVENTS] = {COWARENA_ENGINE_UFFD, "uffd", COWARENA_SYSCALL_SAFE},
+    [CASE_HUGE] = {COWARENA_ENGINE_HYBRID, "hybrid", 0},
 };
 
 struct cowarena_options case_options(int i)
@@ -70,7 +73,24 @@ cowarena *arena_case(int i)
 	    (i == CASE_EVENTS && !cowarena_syscall_safe(arena)))
 		printf("SKIP: engine %s instead: %s\n", cowarena_engine_name(arena),
 		       cowarena_errmsg());
+	if (i == CASE_HUGE) {
+		/* Whole chunks with memory, in which the test's blocks will be. */
+		size_t n = (size_t)16 << 20;
+		void *p = cowarena_alloc(arena, n);
+		ck_assert_ptr_nonnull(p);
+		memset(p, 0, n);
+		cowarena_free(arena, p);
+		huge = true;
+	}
 	return arena;
+}
+
+#undef cowarena_snapshot_take
+cowarena_snapshot *take_compacted(cowarena *arena, unsigned flags)
+{
+	if (huge && arena)
+		ck_assert_int_eq(cowarena_compact(arena), 0);
+	return cowarena_snapshot_take(arena, flags);
 }
 
 struct cowarena_stats stats_of(cowarena *arena)

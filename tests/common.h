@@ -16,7 +16,7 @@
  * arena_case(_i). The eager engine has no faults to count. Where userfaultfd, or the privilege for its
  * events, is not to be had, its cases run with the engine that takes its place, and say so.
  */
-#define CASES 8
+#define CASES 9
 #define CASE_DEFAULT 0
 #define CASE_FAITHFUL 1
 #define CASE_EAGER 2
@@ -25,9 +25,14 @@
 #define CASE_HYBRID 5
 #define CASE_HYBRID_FAITHFUL 6
 #define CASE_EVENTS 7 /* uffd, with a thread that resolves the faults */
+#define CASE_HUGE 8   /* hybrid, with the heap in huge mappings before each snapshot */
 
 struct cowarena_options case_options(int i);
 cowarena *arena_case(int i); /* fails the test if it cannot be made */
+
+/* In an arena of CASE_HUGE, compact first. */
+cowarena_snapshot *take_compacted(cowarena *arena, unsigned flags);
+#define cowarena_snapshot_take(arena, flags) take_compacted(arena, flags)
 
 /* Statistics, now. */
 struct cowarena_stats stats_of(cowarena *arena);

@@ -149,7 +149,7 @@ START_TEST(addresses_outside)
 	char *p = page_block(arena, 3);
 	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
 	char *base = arena->base, *then = base + stats_of(arena).arena_bytes;
-	char *later = cowarena_alloc(arena, (size_t)5 << 20), dst[16], same[16];
+	char *later = cowarena_alloc(arena, (size_t)20 << 20), dst[16], same[16];
 
 	ck_assert_ptr_nonnull(later);
 	char *now = base + stats_of(arena).arena_bytes;
