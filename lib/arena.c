@@ -179,11 +179,12 @@ void cowarena_destroy(cowarena *arena)
 		return;
 	}
 	helper_stop(arena);
+	/* A thread that resolves faults may have one left, of a write that is done long since. */
+	if (arena->engine->close)
+		arena->engine->close(arena);
 	snapshot_destroy_all(arena);
 	heap_destroy(arena);
 	trap_remove(arena->trap);
-	if (arena->engine->close)
-		arena->engine->close(arena);
 	frames_destroy(&arena->frames);
 	os_close(arena->poke_fd);
 	range_unmap(arena);

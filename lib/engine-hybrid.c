@@ -52,6 +52,8 @@ static void set_state(struct cowarena *arena, struct chunk *chunk, enum chunk_st
 		atomic_fetch_add_explicit(&arena->chunks.not_cold,
 					  state == CHUNK_COLD ? (size_t)-1 : 1,
 					  memory_order_relaxed);
+	if (state != CHUNK_COLD)
+		atomic_store_explicit(&chunk->huge, false, memory_order_relaxed);
 	atomic_store_explicit(&chunk->state, (uint8_t)state, memory_order_release);
 }
 
@@ -83,12 +85,12 @@ static bool has_hot(struct cowarena *arena, size_t page)
 	return bitmap_next(&arena->table.hot, first) < chunk_end(arena, page);
 }
 
-/* Borders between kernel mappings, at most. */
+/* Borders between kernel mappings, about; more rather than less. */
 static long borders(struct cowarena *arena)
 {
 	size_t warm = atomic_load_explicit(&arena->chunks.not_cold, memory_order_relaxed);
 
-	return atomic_load_explicit(&arena->borders, memory_order_relaxed) + 2 * (long)warm;
+	return atomic_load_explicit(&arena->chunks.borders, memory_order_relaxed) + 2 * (long)warm;
 }
 
 /*
@@ -253,7 +255,7 @@ static int arm(struct cowarena *arena, size_t first, size_t n)
 
 static void armed_all(struct cowarena *arena)
 {
-	atomic_store_explicit(&arena->borders, 1, memory_order_relaxed);
+	atomic_store_explicit(&arena->chunks.borders, 1, memory_order_relaxed);
 }
 
 /* Of pages that are marked, in a chunk that is not cold. */
@@ -263,16 +265,15 @@ static int disarm_warm(struct cowarena *arena, size_t first, size_t n)
 			       false);
 }
 
-/* Whether a writable run in a cold chunk goes on with [first, first + n), so that there is no border more. */
+/* Whether a writable run goes on with [first, first + n), so that there is no border more in the cold chunk,
+   or at its edge: a walk that comes from the chunk before may bring a few pages. */
 static bool goes_on(struct cowarena *arena, size_t first, size_t n, size_t pages)
 {
 	const struct bitmap *dirty = &arena->table.dirty;
 	size_t next = first + n;
 
-	return (first > 0 && bitmap_test(dirty, first - 1) &&
-		state_of(chunk_of(arena, first - 1)) == CHUNK_COLD) ||
-	       (next < pages && bitmap_test(dirty, next) &&
-		state_of(chunk_of(arena, next)) == CHUNK_COLD);
+	return (first > 0 && bitmap_test(dirty, first - 1)) ||
+	       (next < pages && bitmap_test(dirty, next));
 }
 
 /* In one chunk, with the lock. */
@@ -286,7 +287,7 @@ static int disarm_locked(struct cowarena *arena, size_t first, size_t n)
 	bool open = pagetable_uniform(table, first, n) == PAGES_DIRTY;
 	bool walk = n >= WALK && mappings_width(arena, borders(arena)) == 1;
 	if (state == CHUNK_COLD && (open || walk || goes_on(arena, first, n, pages))) {
-		atomic_fetch_add_explicit(&arena->borders,
+		atomic_fetch_add_explicit(&arena->chunks.borders,
 					  pagetable_mark_dirty(table, first, n, pages),
 					  memory_order_relaxed);
 		return protect(arena, first, n, OS_READ_WRITE);
@@ -380,6 +381,8 @@ static bool cool(struct cowarena *arena, size_t index)
 		    os_uffd_unregister(arena->uffd, arena_address(arena, first), ARENA_CHUNK) == 0;
 		if (cold)
 			set_state(arena, chunk, CHUNK_COLD);
+		if (cold && pages == PAGES_DIRTY) /* an island among armed ones */
+			atomic_fetch_add_explicit(&arena->chunks.borders, 2, memory_order_relaxed);
 	}
 	lock_release(&arena->chunks.lock);
 	return cold;
@@ -390,18 +393,27 @@ static bool can_write(struct cowarena *arena, size_t page)
 	return engine_uffd.can_write(arena, page);
 }
 
+/* Exactly, but for what changes meanwhile: runs of pages that are armed by mprotect, open, or warm. */
 static size_t mappings(struct cowarena *arena)
 {
-	long n = atomic_load_explicit(&arena->borders, memory_order_relaxed);
-	size_t pages = pages_in_use(arena);
-	enum chunk_state before = CHUNK_COLD;
+	enum { ARMED, OPEN, WARM } kind = ARMED, before = ARMED;
+	const struct bitmap *dirty = &arena->table.dirty;
+	size_t pages = pages_in_use(arena), n = 2; /* ... and the inaccessible rest */
 
-	for (size_t page = 0; page < pages; page = chunk_end(arena, page)) {
-		enum chunk_state state = state_of(chunk_of(arena, page));
-		n += state != before;
-		before = state;
+	for (size_t page = 0, stop; page < pages; page = stop, before = kind) {
+		stop = chunk_end(arena, page);
+		if (state_of(chunk_of(arena, page)) == CHUNK_WARM) {
+			kind = WARM;
+		} else if (bitmap_test(dirty, page)) {
+			kind = OPEN;
+			stop = smaller(stop, bitmap_next_clear(dirty, page));
+		} else {
+			kind = ARMED;
+			stop = smaller(stop, bitmap_next(dirty, page));
+		}
+		n += kind != before;
 	}
-	return (n > 0 ? (size_t)n : 0) + 2; /* ... and the inaccessible rest */
+	return n;
 }
 
 const struct engine engine_hybrid = {

@@ -4,10 +4,12 @@
 
 #include "common.h"
 
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* gcc has the macros, clang the features. */
@@ -112,6 +114,76 @@ char *page_block(cowarena *arena, size_t pages)
 
 	ck_assert_msg(p != NULL, "cowarena_aligned_alloc: %s", cowarena_errmsg());
 	return p;
+}
+
+size_t chunk_pages(void)
+{
+	return CHUNK / page_size();
+}
+
+char *chunk_block(cowarena *arena, size_t n)
+{
+	char *p = cowarena_aligned_alloc(arena, CHUNK, n * CHUNK);
+
+	ck_assert_msg(p != NULL, "cowarena_aligned_alloc: %s", cowarena_errmsg());
+	return p;
+}
+
+cowarena *hybrid_arena(unsigned flags)
+{
+	struct cowarena_options o = case_options(CASE_HYBRID);
+
+	o.flags |= flags | COWARENA_STRICT_ENGINE;
+	o.capacity = 0; /* most of the chunks are not in use, as usual */
+	cowarena *arena = cowarena_create(&o);
+	if (!arena)
+		printf("SKIP: %s\n", cowarena_errmsg());
+	return arena;
+}
+
+bool can_collapse(void)
+{
+	struct cowarena_options o = case_options(CASE_DEFAULT);
+
+	o.flags |= COWARENA_NO_HELPER;
+	cowarena *arena = cowarena_create(&o);
+	ck_assert_ptr_nonnull(arena);
+	memset(chunk_block(arena, 1), 1, CHUNK);
+	cowarena_compact(arena);
+	bool can = stats_of(arena).huge_bytes > 0;
+	cowarena_destroy(arena);
+	if (!can)
+		printf("SKIP: this system cannot collapse a chunk (Linux 6.1, pages of 4 KiB)\n");
+	return can;
+}
+
+static size_t entries(const char *directory)
+{
+	DIR *d = opendir(directory);
+	size_t n = 0;
+
+	ck_assert_ptr_nonnull(d);
+	for (const struct dirent *e; (e = readdir(d)) != NULL;)
+		n += e->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
+size_t threads_now(void)
+{
+	return entries("/proc/self/task");
+}
+
+bool threads_become(size_t n)
+{
+	for (int i = 0; i < 10000 && threads_now() != n; i++)
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	return threads_now() == n;
+}
+
+size_t descriptors_now(void)
+{
+	return entries("/proc/self/fd") - 1; /* its own */
 }
 
 uint64_t rng(uint64_t *state)

@@ -42,6 +42,25 @@ size_t page_size(void);
 /* A block of n pages that begins at a page. */
 char *page_block(cowarena *arena, size_t pages);
 
+/* Chunks: 2 MiB, whatever the page size. */
+#define CHUNK ((size_t)2 << 20)
+size_t chunk_pages(void);
+
+/* A block of n whole chunks, without any memory yet. */
+char *chunk_block(cowarena *arena, size_t n);
+
+/* An arena of engine hybrid; NULL, and it says so, where userfaultfd is refused. */
+cowarena *hybrid_arena(unsigned flags);
+
+/* Whether this system collapses chunks into huge pages; it says so if not. */
+bool can_collapse(void);
+
+/* Threads of this process, and whether there are so many: one that was joined is still there for a
+   moment. Open descriptors. */
+size_t threads_now(void);
+bool threads_become(size_t n);
+size_t descriptors_now(void);
+
 /* xorshift64*; the state must not be 0. */
 uint64_t rng(uint64_t *state);
 
