@@ -52,8 +52,9 @@ struct pagetable {
 	/* Used while a snapshot is taken (shadow.h); empty otherwise. */
 	struct bitmap hot;
 	void *memory;
-	size_t bytes;     /* reserved */
-	size_t committed; /* entries of `pages` that may be touched */
+	size_t bytes;      /* reserved */
+	size_t accessible; /* bytes of `pages` */
+	size_t committed;  /* entries of `pages` that may be touched */
 };
 
 /* Reserve a table of n entries. -1 with errno when there is no room. */
