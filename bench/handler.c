@@ -8,7 +8,8 @@
  * stores that fault; by calls of the handler, without a signal; and then each of its two large parts
  * alone, the copy to a frame and the system call that disarms; and by stores to what was so disarmed,
  * which the kernel makes writable at the first one. The rest of the handler is bookkeeping, the rest of
- * the fault is the signal. Medians of several rounds.
+ * the fault is the signal. And what a snapshot takes to arm them again, with the system calls alone.
+ * Medians of several rounds.
  */
 #include "config.h"
 
@@ -75,6 +76,21 @@ static void disarm(size_t i)
 		os_protect(address(i), arena_page_size(arena), OS_READ_WRITE);
 }
 
+/* All that is dirty, ascending, by the system call alone. */
+static double timed_arming(void)
+{
+	size_t page = arena_page_size(arena), n = 0;
+	uint64_t start = os_now();
+
+	for (size_t i = bitmap_next(&arena->table.dirty, 0); i < arena->pages;
+	     i = bitmap_next(&arena->table.dirty, i + 1), n++)
+		if (arena->uffd >= 0)
+			os_uffd_protect(arena->uffd, arena_address(arena, i), page, true);
+		else
+			os_protect(arena_address(arena, i), page, OS_READ);
+	return (double)(os_now() - start) / (double)n;
+}
+
 static cowarena_snapshot *freeze(void)
 {
 	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
@@ -131,7 +147,7 @@ static void setup(unsigned engine, size_t bytes)
 
 static void run(unsigned engine, size_t bytes)
 {
-	enum { FAULT, CALL, COPY, DISARM, STORE, WAYS };
+	enum { FAULT, CALL, COPY, DISARM, STORE, TAKE, ARM, WAYS };
 	double ns[WAYS][ROUNDS], m[WAYS];
 
 	setup(engine, bytes);
@@ -140,7 +156,9 @@ static void run(unsigned engine, size_t bytes)
 		cowarena_snapshot *s = freeze();
 		ns[FAULT][at] = timed(store);
 		cowarena_snapshot_release(s);
+		uint64_t start = os_now();
 		s = freeze();
+		ns[TAKE][at] = (double)(os_now() - start) / (double)written;
 		ns[CALL][at] = timed(call);
 		ns[COPY][at] = timed(copy);
 		cowarena_snapshot_release(s);
@@ -150,6 +168,7 @@ static void run(unsigned engine, size_t bytes)
 			bitmap_set(&arena->table.dirty, arena_page(arena, address(j)));
 		ns[DISARM][at] = timed(disarm);
 		ns[STORE][at] = timed(store);
+		ns[ARM][at] = timed_arming();
 		cowarena_snapshot_release(s);
 	}
 	for (int i = 0; i < WAYS; i++)
@@ -163,6 +182,8 @@ static void run(unsigned engine, size_t bytes)
 	printf("  store        %6.0f   repeated; the kernel's own fault, if it takes one\n",
 	       m[STORE]);
 	printf("  bookkeeping  %6.0f   the rest of the handler\n", m[CALL] - m[COPY] - m[DISARM]);
+	printf("  snapshot     %6.0f   for each of these pages, scattered\n", m[TAKE]);
+	printf("  arm          %6.0f   the system call in it\n", m[ARM]);
 	size_t page_shift = arena->page_shift;
 	cowarena_destroy(arena);
 	free(order);

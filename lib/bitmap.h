@@ -2,9 +2,9 @@
 /*
  * bitmap.h - sets of page numbers that are cheap to walk when nearly empty.
  *
- * Two levels: one bit a page, and one summary bit for each word of those, set when the word may
- * be non-zero. 8 GiB of 4 KiB pages have 512 summary words, so looking for nothing costs a
- * fraction of a microsecond, and a walk yields ascending runs for free.
+ * Three levels: one bit a page; one summary bit for each word of those, set when the word may
+ * be non-zero; one top bit for each word of the summary. 256 GiB of 4 KiB pages have 4 top words, so
+ * looking for nothing costs next to nothing, and a walk yields ascending runs for free.
  *
  * Setting is atomic and may be done by many threads at once. Walking and clearing want the setters
  * excluded (a closed gate, or a bitmap of one's own).
@@ -19,16 +19,16 @@
 
 struct bitmap {
 	_Atomic uint64_t *words;
-	_Atomic uint64_t *summary;
+	_Atomic uint64_t *summary, *top;
 	size_t bits;
 };
 
 /* Bytes that a bitmap of so many bits needs, zeroed, aligned to 8. */
 static inline size_t bitmap_bytes(size_t bits)
 {
-	size_t words = (bits + 63) / 64;
+	size_t words = (bits + 63) / 64, summary = (words + 63) / 64;
 
-	return (words + (words + 63) / 64) * sizeof(uint64_t);
+	return (words + summary + (summary + 63) / 64) * sizeof(uint64_t);
 }
 
 static inline void bitmap_init(struct bitmap *b, void *memory, size_t bits)
@@ -36,6 +36,7 @@ static inline void bitmap_init(struct bitmap *b, void *memory, size_t bits)
 	b->bits = bits;
 	b->words = memory;
 	b->summary = b->words + (bits + 63) / 64;
+	b->top = b->summary + ((bits + 63) / 64 + 63) / 64;
 }
 
 static inline bool bitmap_test(const struct bitmap *b, size_t i)
@@ -49,9 +50,13 @@ static inline bool bitmap_set(struct bitmap *b, size_t i)
 	uint64_t bit = (uint64_t)1 << (i % 64);
 	uint64_t old = atomic_fetch_or_explicit(&b->words[i / 64], bit, memory_order_relaxed);
 
-	if (!old)
-		atomic_fetch_or_explicit(&b->summary[i / 4096], (uint64_t)1 << (i / 64 % 64),
-					 memory_order_relaxed);
+	if (!old) {
+		size_t s = i / 4096;
+		if (!atomic_fetch_or_explicit(&b->summary[s], (uint64_t)1 << (i / 64 % 64),
+					      memory_order_relaxed))
+			atomic_fetch_or_explicit(&b->top[s / 64], (uint64_t)1 << (s % 64),
+						 memory_order_relaxed);
+	}
 	return old & bit;
 }
 
@@ -62,29 +67,46 @@ static inline void bitmap_unset(struct bitmap *b, size_t i)
 				  memory_order_relaxed);
 }
 
+/* The first set bit of a level of so many words, at or after i; beyond them when there is none. */
+static inline size_t bitmap_next_in(_Atomic uint64_t *level, size_t words, size_t i)
+{
+	for (size_t w = i / 64; w < words; w++, i = 0) {
+		uint64_t word = atomic_load_explicit(&level[w], memory_order_relaxed) >> (i % 64);
+		if (word)
+			return w * 64 + i % 64 + (size_t)__builtin_ctzll(word);
+	}
+	return words * 64;
+}
+
 /* The first set bit at or after i; b->bits when there is none. */
 static inline size_t bitmap_next(const struct bitmap *b, size_t i)
 {
-	size_t words = (b->bits + 63) / 64;
-	size_t w = i / 64;
+	size_t words = (b->bits + 63) / 64, sums = (words + 63) / 64, tops = (sums + 63) / 64;
 
-	if (i >= b->bits)
-		return b->bits;
-	uint64_t word = atomic_load_explicit(&b->words[w], memory_order_relaxed) >> (i % 64);
-	if (word)
-		return i + (size_t)__builtin_ctzll(word);
-	for (w++; w < words;) {
-		uint64_t sum = atomic_load_explicit(&b->summary[w / 64], memory_order_relaxed);
-		sum >>= w % 64;
-		if (!sum) {
-			w = (w / 64 + 1) * 64;
+	while (i < b->bits) {
+		/* In the word of i, or else by the summary of the words after it. */
+		size_t w = i / 64;
+		uint64_t word =
+		    atomic_load_explicit(&b->words[w], memory_order_relaxed) >> (i % 64);
+		if (word)
+			return i + (size_t)__builtin_ctzll(word);
+		if (++w >= words)
+			break;
+		size_t s = w / 64;
+		uint64_t sum =
+		    atomic_load_explicit(&b->summary[s], memory_order_relaxed) >> (w % 64);
+		if (sum) {
+			i = (w + (size_t)__builtin_ctzll(sum)) * 64;
 			continue;
 		}
-		w += (size_t)__builtin_ctzll(sum);
-		word = atomic_load_explicit(&b->words[w], memory_order_relaxed);
-		if (word)
-			return w * 64 + (size_t)__builtin_ctzll(word);
-		w++;
+		s = bitmap_next_in(b->top, tops, s + 1);
+		if (s >= sums)
+			break;
+		sum = atomic_load_explicit(&b->summary[s], memory_order_relaxed);
+		if (!sum) /* the top may be out of date, never the other way round */
+			i = (s * 64 + 63) * 64;
+		else
+			i = (s * 64 + (size_t)__builtin_ctzll(sum)) * 64;
 	}
 	return b->bits;
 }
@@ -107,17 +129,18 @@ static inline size_t bitmap_next_clear(const struct bitmap *b, size_t i)
 /* Clear all bits; cost in the words that are set. */
 static inline void bitmap_clear(struct bitmap *b)
 {
-	size_t words = (b->bits + 63) / 64;
+	size_t sums = ((b->bits + 63) / 64 + 63) / 64, tops = (sums + 63) / 64;
 
-	for (size_t s = 0; s < (words + 63) / 64; s++) {
+	for (size_t s = bitmap_next_in(b->top, tops, 0); s < sums;
+	     s = bitmap_next_in(b->top, tops, s + 1)) {
 		uint64_t sum = atomic_load_explicit(&b->summary[s], memory_order_relaxed);
-		if (!sum)
-			continue;
 		for (; sum; sum &= sum - 1)
 			atomic_store_explicit(&b->words[s * 64 + (size_t)__builtin_ctzll(sum)], 0,
 					      memory_order_relaxed);
 		atomic_store_explicit(&b->summary[s], 0, memory_order_relaxed);
 	}
+	for (size_t t = 0; t < tops; t++)
+		atomic_store_explicit(&b->top[t], 0, memory_order_relaxed);
 }
 
 #endif

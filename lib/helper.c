@@ -16,7 +16,7 @@
 #define EINVALS 8   /* chunks that cannot be collapsed, until none can */
 #define COLLAPSES 4 /* between two naps */
 #define NAP_NS 1000000
-#define IDLE_NS 3000000000u /* without a snapshot: then the pool shrinks */
+#define IDLE_NS 10000000000u /* without a snapshot: then the pool shrinks */
 
 /* ---- frames ---- */
 
