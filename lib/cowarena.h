@@ -302,8 +302,8 @@ int cowarena_prepare_write(cowarena *arena, void *p, size_t n);
  * It does what the system allows: before Linux 6.1 nothing is collapsed, and engines uffd and eager
  * keep small pages; `huge_bytes` in the statistics tells. No byte of the heap changes.
  * Returns: 0; or -1 with errno EINVAL (NULL arena).
- * Cost: 0.1 to 0.2 s a GiB (measured where doc/performance.md says), while other threads go on; those
- * that write may wait some hundred microseconds.
+ * Cost: a copy of what is not on huge pages yet, while other threads go on; those that write may wait for
+ * the copy of one chunk (doc/performance.md).
  */
 int cowarena_compact(cowarena *arena);
 
