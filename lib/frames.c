@@ -9,7 +9,6 @@
 #include <stdlib.h>
 
 #define SEGMENT_BYTES ((size_t)16 << 20)
-#define FRAMES_LOW 32                  /* so few populated ones left: time for more */
 #define SEGMENTS_MAX ((size_t)1 << 16) /* 1 TiB of frames; the table takes 1 MiB of address space */
 
 static size_t segment_frames(const struct frames *f)
@@ -266,7 +265,7 @@ static uint32_t take_any(struct frames *f)
 
 	if (frame == FRAME_NONE) {
 		frame = take_unused(f, populated);
-		if (frame == FRAME_NONE || populated - frame < FRAMES_LOW)
+		if (frame == FRAME_NONE || populated - frame <= FRAMES_LOW)
 			atomic_store(&f->low, true);
 	}
 	if (frame == FRAME_NONE && (frame = pop(f, &f->cold)) != FRAME_NONE)

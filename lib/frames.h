@@ -25,6 +25,7 @@
 #define FRAME_NONE 0u
 #define FRAMES_STEP_BYTES ((size_t)256 << 10)
 #define FRAMES_STEP_MAX 64
+#define FRAMES_LOW 32 /* fewer never-taken ones with memory than this: frames.low is set */
 
 /* A version: the content of `page` as the snapshots of the epochs first..last hold it.
    Immutable from publication on (I2), but for the two links. */
