@@ -129,8 +129,8 @@ cowarena *cowarena_create(const struct cowarena_options *options)
 
 	if (map_any(arena, &o))
 		goto no_map;
-	if (frames_init(&arena->frames,
-			o.held_limit ? o.held_limit >> arena->page_shift : SIZE_MAX)) {
+	if (frames_init(&arena->frames, o.held_limit ? o.held_limit >> arena->page_shift : SIZE_MAX,
+			o.flags & COWARENA_FAITHFUL)) {
 		error_set(ENOMEM, "no address space for the pool of frames: raise ulimit -v");
 		goto no_frames;
 	}

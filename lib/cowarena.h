@@ -133,6 +133,14 @@ enum cowarena_limit_policy {
 };
 
 /*
+ * Told when a snapshot is given up at held_limit, by its id. It runs in the thread whose write met the
+ * limit, in a signal handler perhaps, with locks of the library held: so it must be async-signal-safe,
+ * and must neither call the library nor touch an arena's memory. To set a flag, or to write to
+ * a pipe, is what it is for.
+ */
+typedef void cowarena_spoiled_fn(void *ctx, uint64_t id);
+
+/*
  * Options of an arena. Start from COWARENA_OPTIONS_INIT and set what you need; 0 is always the
  * default.
  *
@@ -209,6 +217,14 @@ const char *cowarena_engine_name(const cowarena *arena);
  * Signals: safe. Since: 0.1
  */
 bool cowarena_syscall_safe(const cowarena *arena);
+
+/*
+ * Have a function told of each snapshot that is given up from now on.
+ *
+ * fn: NULL for none, the default. Returns: 0; or -1 with errno EINVAL (NULL arena).
+ * Threads: safe; a call that has begun may still be running on return. Since: 0.1
+ */
+int cowarena_on_spoiled(cowarena *arena, cowarena_spoiled_fn *fn, void *ctx);
 
 /* ============================================================================================
  * The heap
@@ -326,7 +342,8 @@ enum cowarena_snapshot_flags {
  * Returns: the snapshot, or NULL with errno:
  *	EINVAL   NULL arena or an unknown flag
  *	ENOMEM   no memory for the frames that the snapshot could come to need, or the kernel
- *		 refused to arm; the arena is as before
+ *		 refused to arm, or (engine eager) the copy does not fit into held_limit; the arena is
+ *		 as before
  * Cost: in the pages written since the last snapshot, not in the size of the heap.
  */
 cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags);
@@ -440,6 +457,15 @@ cowarena_view *cowarena_view_open(cowarena_snapshot *snapshot, unsigned flags);
 void *cowarena_view_at(const cowarena_view *view, const void *live);
 
 /*
+ * Whether all that was read through the view before this call is right. Data never turns wrong in
+ * silence: where the snapshot had to be given up, or a page could not be kept, this says so.
+ *
+ * Returns: 0; or -1 with errno ESTALE as cowarena_view_close() would, EINVAL (NULL).
+ * Cost: two loads.
+ */
+int cowarena_view_check(const cowarena_view *view);
+
+/*
  * Unmap a view. view: NULL does nothing.
  *
  * Returns: 0; or -1 with errno ESTALE when the snapshot was spoiled while the view was open, or the
@@ -475,6 +501,7 @@ struct cowarena_stats {
 	uint64_t mappings;        /* kernel mappings that the arena and its views use now */
 	uint64_t huge_bytes; /* of the heap, mapped by huge pages as far as the library knows */
 	uint64_t warm_bytes; /* of the heap, armed page by page by engine hybrid */
+	uint64_t spoiled;    /* snapshots given up at held_limit */
 };
 
 /*

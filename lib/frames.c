@@ -23,7 +23,7 @@ static size_t segment_size(const struct frames *f)
 	return SEGMENT_BYTES + (records + f->page_size - 1) / f->page_size * f->page_size;
 }
 
-int frames_init(struct frames *f, size_t held_max)
+int frames_init(struct frames *f, size_t held_max, bool zeros)
 {
 	f->page_size = os_page_size();
 	f->segment_shift = (unsigned)__builtin_ctzll(SEGMENT_BYTES / f->page_size);
@@ -35,6 +35,7 @@ int frames_init(struct frames *f, size_t held_max)
 	atomic_store(&f->unused, 1);
 	atomic_store(&f->populated, 1);
 	f->held_max = held_max;
+	f->most = zeros ? SIZE_MAX : held_max;
 	return 0;
 }
 
@@ -82,6 +83,8 @@ int frames_reserve(struct frames *f, size_t n)
 	/* Frames given back meanwhile come on top. */
 	size_t promised = atomic_load(&f->taken) + n;
 
+	if (promised > f->most) /* no more will be charged */
+		promised = f->most;
 	if (extend(f, promised))
 		return -1;
 	f->promised = promised;

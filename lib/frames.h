@@ -65,9 +65,11 @@ struct frames {
 	_Atomic size_t held;    /* pages of memory held by frames and views */
 	_Atomic size_t held_peak;
 	size_t held_max; /* the limit, in pages */
+	size_t most;     /* how many can be in use at once */
 };
 
-int frames_init(struct frames *frames, size_t held_max);
+/* held_max: the limit, in pages. zeros: there may be frames that hold no page, and do not count. */
+int frames_init(struct frames *frames, size_t held_max, bool zeros);
 void frames_destroy(struct frames *frames);
 
 /* Make sure that n frames can be taken before the next call. -1 with errno ENOMEM. One caller

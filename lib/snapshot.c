@@ -103,6 +103,26 @@ out:
 	return result;
 }
 
+/*
+ * An engine that copies at the cut knows what it will need; with the others it turns out later, and who
+ * writes gives up a snapshot by the same policy (fault.c). Nobody else takes frames here: the engine has
+ * no faults but those that wait for the cut. -1 with message.
+ */
+static int make_room(struct cowarena *arena, size_t pages)
+{
+	const struct frames *f = &arena->frames;
+
+	while (pages > f->held_max - atomic_load(&f->held))
+		if (arena->limit_policy != COWARENA_LIMIT_DROP_OLDEST || pages > f->held_max ||
+		    !timeline_spoil(arena))
+			return error_set(
+			    ENOMEM,
+			    "a copy of the heap (%zu bytes) does not fit into what is left of "
+			    "options.held_limit: raise it, or release snapshots or views",
+			    pages << arena->page_shift);
+	return 0;
+}
+
 cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags)
 {
 	sigset_t signals;
@@ -121,7 +141,10 @@ cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags)
 	arena_lock_snapshots(arena, &signals);
 	bool shadow = flags & COWARENA_QUIESCENT && !(arena->flags & COWARENA_FAITHFUL) &&
 		      !arena->engine->copies_at_cut;
-	int result = reserve(arena, atomic_load(&arena->pages), shadow);
+	size_t pages = atomic_load(&arena->pages);
+	int result = arena->engine->copies_at_cut ? make_room(arena, pages) : 0;
+	if (!result)
+		result = reserve(arena, pages, shadow);
 	if (!result) {
 		helper_before_take(arena);
 		result = cut(arena, s, shadow);
@@ -178,6 +201,19 @@ void snapshot_destroy_all(struct cowarena *arena)
 		timeline_forget(arena, s);
 		free(s);
 	}
+}
+
+int cowarena_on_spoiled(cowarena *arena, cowarena_spoiled_fn *fn, void *ctx)
+{
+	sigset_t signals;
+
+	if (!arena)
+		return error_set(EINVAL, "arena is NULL");
+	arena_lock_snapshots(arena, &signals);
+	arena->timeline.on_spoiled = fn;
+	arena->timeline.on_spoiled_ctx = ctx;
+	arena_unlock_snapshots(arena, &signals);
+	return 0;
 }
 
 uint64_t cowarena_snapshot_id(const cowarena_snapshot *s)

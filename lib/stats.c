@@ -64,6 +64,7 @@ int cowarena_stats_get(cowarena *arena, struct cowarena_stats *stats)
 	arena_lock_snapshots(arena, &signals);
 	s.snapshots_taken = arena->timeline.taken;
 	s.snapshots_live = arena->timeline.live;
+	s.spoiled = atomic_load(&arena->timeline.spoils);
 	s.mappings = arena->engine->mappings(arena) + frames_mappings(&arena->frames) +
 		     3; /* pagetable, chunks */
 	for (struct cowarena_view *v = arena->timeline.views; v; v = v->next)
@@ -104,7 +105,7 @@ static const struct field {
     FIELD(held_bytes_peak), FIELD(live_bytes),     FIELD(arena_bytes),
     FIELD(pause_ns_last),   FIELD(pause_ns_max),   FIELD(fault_ns_p50),
     FIELD(fault_ns_p99),    FIELD(fault_ns_max),   FIELD(mappings),
-    FIELD(huge_bytes),      FIELD(warm_bytes),
+    FIELD(huge_bytes),      FIELD(warm_bytes),     FIELD(spoiled),
 };
 
 int cowarena_stats_print(cowarena *arena, FILE *stream, unsigned flags)

@@ -145,6 +145,8 @@ bool timeline_spoil(struct cowarena *arena)
 	atomic_store(&s->spoiled, true);
 	timeline_retire(arena, s);
 	atomic_fetch_add(&t->spoils, 1); /* when its memory is there */
+	if (t->on_spoiled)
+		t->on_spoiled(t->on_spoiled_ctx, s->id);
 	return true;
 }
 

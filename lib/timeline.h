@@ -55,6 +55,9 @@ struct timeline {
 	struct cowarena_snapshot *all;
 	_Atomic size_t live;     /* not released, spoiled ones included */
 	_Atomic uint64_t spoils; /* how many were given up; grows under the snapshot lock */
+	/* Whom to tell of it; under the snapshot lock. */
+	cowarena_spoiled_fn *on_spoiled;
+	void *on_spoiled_ctx;
 };
 
 /* The cut: `snapshot` gets the current epoch, and a new one begins. Gate closed. */

@@ -153,6 +153,24 @@ void *cowarena_view_at(const cowarena_view *view, const void *live)
 	return view->base + offset;
 }
 
+/* What is wrong with what was read so far. The snapshot, or the view, is marked before a page of it can
+   change, and snapshot_usable() looks after what was read (its fence). 0; or -1 with errno and message. */
+static int check(const struct cowarena_view *view)
+{
+	if (snapshot_usable(view->snapshot))
+		return -1;
+	if (atomic_load(&view->broken))
+		return error_set(
+		    ESTALE, "the kernel refused to split off a page of the view, which may have "
+			    "shown newer data: raise vm.max_map_count");
+	return 0;
+}
+
+int cowarena_view_check(const cowarena_view *view)
+{
+	return view ? check(view) : error_set(EINVAL, "view is NULL");
+}
+
 int cowarena_view_close(cowarena_view *view)
 {
 	sigset_t signals;
@@ -164,16 +182,11 @@ int cowarena_view_close(cowarena_view *view)
 	struct cowarena *arena = s->arena;
 	arena_lock_snapshots(arena, &signals);
 	/* Afterwards another thread may release the snapshot. */
-	int result = atomic_load(&s->spoiled) ? snapshot_usable(s) : 0;
+	int result = check(view);
 	remove_view(arena, view);
 	arena_unlock_snapshots(arena, &signals);
 	os_unmap(view->base, view->pages << arena->page_shift);
-	bool broken = atomic_load(&view->broken);
 	free(view);
-	if (broken)
-		return error_set(
-		    ESTALE, "the kernel refused to split off a page of the view, which may have "
-			    "shown newer data: raise vm.max_map_count");
 	errno = result ? ESTALE : e;
 	return result;
 }

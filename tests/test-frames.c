@@ -14,7 +14,7 @@
 static void pool_init(struct frames *f, size_t held_max)
 {
 	memset(f, 0, sizeof *f);
-	ck_assert_int_eq(frames_init(f, held_max), 0);
+	ck_assert_int_eq(frames_init(f, held_max, true), 0);
 }
 
 static size_t segment_of(const struct frames *f)

@@ -505,6 +505,19 @@ static void good_copy(cowarena_snapshot *s, const char *p, char is)
 	free(copy);
 }
 
+struct told {
+	uint64_t id;
+	unsigned times;
+};
+
+static void tell(void *ctx, uint64_t id)
+{
+	struct told *t = ctx;
+
+	t->id = id;
+	t->times++;
+}
+
 /* Two snapshots that share nothing, and room for one and a half. */
 START_TEST(held_limit)
 {
@@ -522,22 +535,30 @@ START_TEST(held_limit)
 	memset(p, 2, bytes);
 	cowarena_snapshot *b = cowarena_snapshot_take(arena, 0);
 	cowarena_snapshot *bad = drop_oldest ? a : b, *good = drop_oldest ? b : a;
+	struct told told = {0};
+	ck_assert_int_eq(cowarena_on_spoiled(arena, tell, &told), 0);
 	cowarena_view *view = cowarena_view_open(bad, 0);
 	/* (The older one's view has pages of its own; then the limit is nearer, not different.) */
 	if (!view) {
 		ck_assert_int_eq(errno, ENOMEM);
 		ck_assert_ptr_nonnull(strstr(cowarena_errmsg(), "options.held_limit"));
 	}
+	if (view)
+		ck_assert_int_eq(cowarena_view_check(view), 0);
 	memset(p, 3, bytes);
 	all_bytes(p, 3, "live");
 	spoiled(arena, bad, good, p);
 	good_copy(good, p, drop_oldest ? 2 : 1);
+	ck_assert_uint_eq(told.times, 1);
+	ck_assert_uint_eq(told.id, cowarena_snapshot_id(bad));
+	ck_assert_uint_eq(stats_of(arena).spoiled, 1);
 	ck_assert_uint_le(stats_of(arena).held_bytes_peak, o.held_limit);
 	ck_assert_uint_eq(stats_of(arena).snapshots_live, 2);
 	if (view) {
 		errno = 0;
 		ck_assert_int_eq(cowarena_snapshot_release(bad), -1);
 		ck_assert_int_eq(errno, EBUSY);
+		stale(cowarena_view_check(view) == -1, "checking a view");
 		stale(cowarena_view_close(view) == -1, "closing a view");
 	}
 	ck_assert_int_eq(cowarena_snapshot_release(bad), 0);
@@ -551,6 +572,60 @@ START_TEST(held_limit)
 	cowarena_snapshot *c = cowarena_snapshot_take(arena, 0);
 	memset(p, 4, bytes);
 	good_copy(c, p, drop_oldest ? 2 : 1);
+	ck_assert_uint_eq(told.times, 1);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* The eager engine knows beforehand. */
+START_TEST(held_limit_of_copies)
+{
+	struct cowarena_options o = case_options(CASE_EAGER);
+	struct told told = {0};
+
+	o.held_limit = (size_t)3 << 20; /* room for one copy of the 2 MiB */
+	o.limit_policy = _i ? COWARENA_LIMIT_DROP_OLDEST : COWARENA_LIMIT_FAIL_NEWEST;
+	cowarena *arena = cowarena_create(&o);
+	char *p = page_block(arena, PAGES);
+	ck_assert_ptr_nonnull(cowarena_alloc(arena, (size_t)2 << 20));
+	ck_assert_int_eq(cowarena_on_spoiled(arena, tell, &told), 0);
+	memset(p, 1, PAGES * page_size());
+	cowarena_snapshot *a = cowarena_snapshot_take(arena, 0);
+	ck_assert_ptr_nonnull(a);
+	memset(p, 2, PAGES * page_size());
+	cowarena_snapshot *b = cowarena_snapshot_take(arena, 0);
+	memset(p, 3, PAGES * page_size());
+	if (_i) {
+		ck_assert_ptr_nonnull(b);
+		spoiled(arena, a, b, p);
+		good_copy(b, p, 2);
+		ck_assert(told.times == 1 && told.id == 1);
+	} else {
+		ck_assert_ptr_null(b);
+		ck_assert_int_eq(errno, ENOMEM);
+		ck_assert_ptr_nonnull(strstr(cowarena_errmsg(), "options.held_limit"));
+		good_copy(a, p, 1);
+		ck_assert_uint_eq(told.times, 0);
+	}
+	/* Never at the cost of what could not be enough. */
+	ck_assert_ptr_nonnull(cowarena_alloc(arena, (size_t)3 << 20));
+	ck_assert_ptr_null(cowarena_snapshot_take(arena, 0));
+	good_copy(_i ? b : a, p, _i ? 2 : 1);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* Address space for frames is reserved for what the limit allows, not for the whole heap. */
+START_TEST(frames_for_the_limit_only)
+{
+	struct cowarena_options o = case_options(_i);
+	size_t n = (size_t)256 << 20;
+
+	o.held_limit = (size_t)1 << 20;
+	cowarena *arena = cowarena_create(&o);
+	ck_assert_ptr_nonnull(cowarena_alloc(arena, n));
+	ck_assert_ptr_nonnull(cowarena_snapshot_take(arena, 0));
+	ck_assert_uint_lt(atomic_load(&arena->frames.total), n / page_size() / 4);
 	cowarena_destroy(arena);
 }
 END_TEST
@@ -644,6 +719,8 @@ int main(void)
 	tcase_add_loop_test(held, held_limit, 0, 4);
 	tcase_add_loop_test(held, held_limit_of_one, 0, 4);
 	tcase_add_loop_test(held, held_limit_without_faults, 0, 2);
+	tcase_add_loop_test(held, held_limit_of_copies, 0, 2);
+	tcase_add_test(held, frames_for_the_limit_only);
 	suite_add_tcase(suite, held);
 	return run_suite(suite);
 }

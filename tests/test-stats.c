@@ -28,7 +28,7 @@ static const struct field {
     FIELD(held_bytes_peak), FIELD(live_bytes),     FIELD(arena_bytes),
     FIELD(pause_ns_last),   FIELD(pause_ns_max),   FIELD(fault_ns_p50),
     FIELD(fault_ns_p99),    FIELD(fault_ns_max),   FIELD(mappings),
-    FIELD(huge_bytes),      FIELD(warm_bytes),
+    FIELD(huge_bytes),      FIELD(warm_bytes),     FIELD(spoiled),
 };
 #define FIELDS (sizeof fields / sizeof *fields)
 
