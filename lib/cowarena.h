@@ -69,7 +69,8 @@
  *   Cause:   the writing thread blocks SIGSEGV (engine uffd: SIGBUS), or another handler was
  *            installed over ours and does not pass faults on.
  *   Cure:    leave these unblocked in threads that write to an arena; install other handlers before
- *            the first arena is created: ours passes foreign faults on to them.
+ *            the first arena is created: ours passes foreign faults on to them. Where that is not to
+ *            be had: cowarena_trap_check() tells, cowarena_trap_reinstall() mends.
  *   In gdb: handle SIGSEGV SIGBUS nostop noprint pass; and call cowarena_prepare_write() before setting
  *   a variable that lies in an armed page.
  *
@@ -536,6 +537,26 @@ const char *cowarena_errmsg(void);
  * safe.
  */
 void cowarena_set_log(void (*fn)(void *ctx, const char *message), void *ctx);
+
+/*
+ * Whether the library's handlers still are the ones that faults reach first: of SIGSEGV, and of SIGBUS
+ * where an engine needs it. Another part of the program may have installed a handler of its own over
+ * them. If that one passes on what is not its own, all is well nevertheless.
+ *
+ * Returns: 0, also while there is no arena; or -1 with errno EBUSY, and a message that names the signal.
+ * Cost: a system call or two. Since: 0.1
+ */
+int cowarena_trap_check(void);
+
+/*
+ * Put the library's handlers in front again. What is no fault of an arena then goes to the handler that
+ * was installed over them, as if it had been there before. It may call ours as the one that it found:
+ * then the fault goes on to the one before it.
+ *
+ * Returns: 0, also when there was nothing to do; or -1 with errno EPERM as cowarena_create(), EAGAIN (this
+ * was needed too often). Threads: safe. Since: 0.1
+ */
+int cowarena_trap_reinstall(void);
 
 /* The library's version: three numbers with dots between. */
 const char *cowarena_version(void);

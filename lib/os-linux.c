@@ -311,6 +311,23 @@ bool os_fault_was_write(const void *ucontext)
 #endif
 }
 
+bool os_called_by_kernel(const void *cfa, const siginfo_t *info, const void *ucontext)
+{
+#if defined __x86_64__
+	/* The kernel pushes siginfo, ucontext and, as if called from there, the return address. (Linux,
+	   arch/x86/include/asm/sigframe.h: struct rt_sigframe.) */
+	(void)info;
+	return cfa == ucontext;
+#elif defined __aarch64__
+	/* The frame begins with the siginfo. (arch/arm64/kernel/signal.c: struct rt_sigframe.) */
+	(void)ucontext;
+	return cfa == (const void *)info;
+#else
+	(void)cfa, (void)info, (void)ucontext;
+	return false;
+#endif
+}
+
 void os_resend_signal(int signo, siginfo_t *info)
 {
 	syscall(SYS_rt_tgsigqueueinfo, getpid(), (pid_t)syscall(SYS_gettid), signo, info);

@@ -150,6 +150,12 @@ void os_restore_signals(const sigset_t *old);
    [fault path] */
 bool os_fault_was_write(const void *ucontext);
 
+/*
+ * Whether the kernel has called a signal handler, or another handler has. cfa: the handler's
+ * __builtin_dwarf_cfa(), which is the stack pointer before the call. False if it cannot tell. [fault path]
+ */
+bool os_called_by_kernel(const void *cfa, const siginfo_t *info, const void *ucontext);
+
 /* Send the signal to this thread again with its own siginfo. [fault path] */
 void os_resend_signal(int signo, siginfo_t *info);
 

@@ -2,6 +2,7 @@
 /* trap.c - see trap.h. */
 #include "config.h"
 
+#include "cowarena.h"
 #include "error.h"
 #include "os.h"
 #include "trap.h"
@@ -48,12 +49,27 @@ static _Atomic size_t users[SIGNALS];
 /* Protects adding and removing, and the installed action. Never taken by the handler. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
-/* Who had a signal before us; written before our handler is installed. */
-static struct {
-	struct sigaction action;
-	_Atomic bool spent; /* it was SA_RESETHAND, and has had its one call */
-	bool installed;
-} previous[SIGNALS];
+/*
+ * To whom a fault goes that is not ours. The first is who had the signal before us; each further one had
+ * installed its handler over ours, and trap_reinstall() has put ours in front again. An entry is written
+ * before it is counted, and never changed while it is.
+ */
+#define LEVELS 8
+static struct chain {
+	struct previous {
+		struct sigaction action;
+		_Atomic bool spent; /* it was SA_RESETHAND, and has had its one call */
+	} level[LEVELS];
+	_Atomic int levels; /* 0: our handler is not installed */
+} chains[SIGNALS];
+
+/*
+ * The level whose handler this thread is in, and 1; 0 in none. Such a handler may call ours as the one that
+ * it found: then the fault goes on to the level below, and not to that handler again, for ever. Left behind
+ * by siglongjmp() it does no harm, as a call by the kernel does not look at it. (Initial-exec: dynamic TLS
+ * may allocate.)
+ */
+static _Thread_local __attribute__((tls_model("initial-exec"))) int in_level;
 
 /* Find the span of an address, whose faults arrive by that signal: its back end, or NULL. */
 static void *lookup(uintptr_t address, int which, bool inherited)
@@ -80,34 +96,23 @@ static void *lookup(uintptr_t address, int which, bool inherited)
 	return NULL;
 }
 
-/* A fault that is not ours: do what would have happened without us (I5). */
-static void chain(int which, siginfo_t *info, void *context)
+/* Back to the default, which kills; and a signal that was sent is sent again: blocked now, it is delivered
+   as we return. An instruction faults again, and the kernel kills the process with the right signal,
+   address and core. (It does so for an ignored fault too.) */
+static void give_up(int signo, siginfo_t *info, bool sent)
 {
-	int signo = ours[which].signo;
-	const struct sigaction *action = &previous[which].action;
-	bool sent = info->si_code <= 0; /* by kill, raise, sigqueue: no instruction to run again */
-	bool spent =
-	    action->sa_flags & SA_RESETHAND && atomic_exchange(&previous[which].spent, true);
+	sigaction(signo, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+	if (sent)
+		os_resend_signal(signo, info);
+}
 
-	if (action->sa_handler == SIG_IGN && sent)
-		return;
-	if (spent || action->sa_handler == SIG_DFL || action->sa_handler == SIG_IGN) {
-		/*
-		 * Back to the default; then the instruction faults again, and the kernel kills the
-		 * process with the right signal, address and core. (It does so for an ignored fault
-		 * too.) A signal that was sent is sent again: blocked now, it is delivered as we
-		 * return.
-		 */
-		sigaction(signo, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
-		if (sent)
-			os_resend_signal(signo, info);
-		return;
-	}
-
+static void call(const struct sigaction *action, int signo, siginfo_t *info, void *context)
+{
 	/* The signals that the handler would find blocked. The kernel's mask is shorter than
 	   the C library's type, so only that much of the context may be read. */
 	ucontext_t *uc = context;
 	sigset_t mask, interrupted;
+
 	sigemptyset(&interrupted);
 	memcpy(&interrupted, &uc->uc_sigmask, _NSIG / 8);
 	sigorset(&mask, &interrupted, &action->sa_mask);
@@ -121,24 +126,71 @@ static void chain(int which, siginfo_t *info, void *context)
 	/* Returning restores the interrupted mask. */
 }
 
+/* A fault that is not ours: do what would have happened without us (I5). */
+static void pass_on(int which, int level, siginfo_t *info, void *context)
+{
+	struct previous *p = &chains[which].level[level];
+	const struct sigaction *action = &p->action;
+	bool sent = info->si_code <= 0; /* by kill, raise, sigqueue: no instruction to run again */
+	bool spent = action->sa_flags & SA_RESETHAND && atomic_exchange(&p->spent, true);
+
+	if (action->sa_handler == SIG_IGN && sent)
+		return;
+	if (spent || action->sa_handler == SIG_DFL || action->sa_handler == SIG_IGN) {
+		give_up(ours[which].signo, info, sent);
+		return;
+	}
+	int outer = in_level;
+	in_level = level + 1;
+	call(action, ours[which].signo, info, context);
+	in_level = outer;
+}
+
+/* Where the chain goes on. */
+static int next_level(int which, bool by_kernel)
+{
+	int levels = atomic_load(&chains[which].levels);
+
+	if (!by_kernel && in_level > 0 && in_level <= levels)
+		return in_level > 1 ? in_level - 2 : 0;
+	return levels > 0 ? levels - 1 : 0;
+}
+
+/* Whether a write fault was ours, and is mended. */
+static bool deliver(int which, void *address, bool by_kernel)
+{
+	void *backend = lookup((uintptr_t)address, which, false);
+	sigset_t signals;
+
+	if (!backend)
+		return false;
+	/* Another handler's mask is not ours (install). */
+	if (!by_kernel)
+		os_block_signals(&signals);
+	bool mended = trap_backend_deliver(backend, address);
+	if (!by_kernel)
+		os_restore_signals(&signals);
+	return mended;
+}
+
 static void on_signal(int signo, siginfo_t *info, void *context)
 {
 	int e = errno;
 	int which = signo == SIGBUS ? BUS : SEGV;
-	uintptr_t address = (uintptr_t)info->si_addr;
+	bool by_kernel = os_called_by_kernel(__builtin_dwarf_cfa(), info, context);
 
 	if (info->si_code == ours[which].code && os_fault_was_write(context)) {
-		void *backend = lookup(address, which, false);
-		if (backend && trap_backend_deliver(backend, info->si_addr)) {
+		if (deliver(which, info->si_addr, by_kernel)) {
 			errno = e;
 			return;
 		}
-	} else if (which == SEGV && info->si_code == SEGV_MAPERR && lookup(address, which, true)) {
+	} else if (which == SEGV && info->si_code == SEGV_MAPERR &&
+		   lookup((uintptr_t)info->si_addr, which, true)) {
 		error_log("a child of fork() touched an arena, which is not inherited: take a "
 			  "snapshot instead of the fork, or exec");
 	}
 	errno = e;
-	chain(which, info, context);
+	pass_on(which, next_level(which, by_kernel), info, context);
 	errno = e;
 }
 
@@ -170,48 +222,73 @@ static bool is_ours(const struct sigaction *action)
 	return action->sa_flags & SA_SIGINFO && action->sa_sigaction == on_signal;
 }
 
-static int install(int which)
+/* Put our handler in front of `now`, which becomes the last level. */
+static int take_signal(int which, int levels, const struct sigaction *now)
 {
 	struct sigaction mine = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+	struct chain *chain = &chains[which];
 	int signo = ours[which].signo;
-	struct sigaction now;
+	struct sigaction got;
 
-	/* Still there from earlier arenas: whoever installed over us since may call us as their
-	   previous handler. To call them as ours in turn would never end. (But a mere reset calls
-	   nobody.) */
-	sigaction(signo, NULL, &now);
-	if (previous[which].installed && now.sa_handler != SIG_DFL && now.sa_handler != SIG_IGN)
-		return 0;
 	/* Nothing may interrupt the handler: a signal handler of the application that writes to the
 	   arena would wait for the page that is locked below it. */
 	memset(&mine.sa_mask, 0xff,
 	       sizeof mine.sa_mask); /* pthread_cancel's too, unlike sigfillset */
-	previous[which].action = now;
-	atomic_store(&previous[which].spent, false);
+	chain->level[levels].action = *now;
+	atomic_store(&chain->level[levels].spent, false);
+	atomic_store(&chain->levels, levels + 1);
 	sigaction(signo, &mine, NULL);
-	sigaction(signo, NULL, &now);
-	if (!is_ours(&now))
+	sigaction(signo, NULL, &got);
+	if (is_ours(&got))
+		return 0;
+	atomic_store(&chain->levels, levels);
+	return error_set(
+	    EPERM,
+	    "the handler for signal %d was not accepted: if this is a sanitizer, set "
+	    "handle_segv=0, handle_sigbus=0 and allow_user_segv_handler=1 in its options",
+	    signo);
+}
+
+/* Make our handler the one that is called first, if it is not. */
+static int install(int which)
+{
+	struct chain *chain = &chains[which];
+	int levels = atomic_load(&chain->levels);
+	struct sigaction now;
+
+	sigaction(ours[which].signo, NULL, &now);
+	if (is_ours(&now))
+		return 0;
+	/* A mere reset calls nobody. One that we pass faults on to already is not another. */
+	if (now.sa_handler == SIG_DFL || now.sa_handler == SIG_IGN)
+		levels = 0;
+	else if (levels && chain->level[levels - 1].action.sa_handler == now.sa_handler)
+		levels--;
+	if (levels == LEVELS)
 		return error_set(
-		    EPERM,
-		    "the handler for signal %d was not accepted: if this is a sanitizer, set "
-		    "handle_segv=0, handle_sigbus=0 and allow_user_segv_handler=1 in its options",
-		    signo);
-	previous[which].installed = true;
-	return 0;
+		    EAGAIN,
+		    "%d handlers for signal %d have been installed over the library's: install "
+		    "them before the first arena is created",
+		    LEVELS - 1, ours[which].signo);
+	return take_signal(which, levels, &now);
 }
 
 static void uninstall(int which)
 {
-	int signo = ours[which].signo;
+	struct chain *chain = &chains[which];
+	int levels = atomic_load(&chain->levels), signo = ours[which].signo;
 	struct sigaction now;
 
 	/* If somebody installed over us, they may call us as their previous handler: stay. */
-	if (previous[which].installed && sigaction(signo, NULL, &now) == 0 && is_ours(&now)) {
-		if (atomic_load(&previous[which].spent))
-			previous[which].action.sa_handler = SIG_DFL;
-		sigaction(signo, &previous[which].action, NULL);
-		previous[which].installed = false;
-	}
+	if (!levels || sigaction(signo, NULL, &now) || !is_ours(&now))
+		return;
+	struct previous *p = &chain->level[levels - 1];
+	struct sigaction last = p->action;
+	if (atomic_load(&p->spent))
+		last.sa_handler = SIG_DFL;
+	/* The others may be called yet: by this one, by way of us. */
+	atomic_store(&chain->levels, levels - 1);
+	sigaction(signo, &last, NULL);
 }
 
 /* Count a span out, or in: the last one to go removes the handlers, the first one installs them. */
@@ -325,4 +402,46 @@ size_t trap_spans(void)
 	size_t n = atomic_load_explicit(&users[SEGV], memory_order_relaxed);
 
 	return n ? n : 1;
+}
+
+/* ---- when another handler was installed over ours ---- */
+
+static int check_signal(int which)
+{
+	struct sigaction now;
+
+	sigaction(ours[which].signo, NULL, &now);
+	if (!users[which] || is_ours(&now))
+		return 0;
+	return error_set(EBUSY,
+			 "signal %d has another handler now, installed over the library's: writes "
+			 "to arenas will fail unless it passes on what is not its own; install it "
+			 "before the first arena is created, or call cowarena_trap_reinstall()",
+			 ours[which].signo);
+}
+
+static int reinstall_signal(int which)
+{
+	return users[which] ? install(which) : 0;
+}
+
+static int for_each_signal(int (*fn)(int which))
+{
+	int result = 0;
+
+	pthread_mutex_lock(&mutex);
+	for (int i = 0; i < SIGNALS && !result; i++)
+		result = fn(i);
+	pthread_mutex_unlock(&mutex);
+	return result;
+}
+
+int cowarena_trap_check(void)
+{
+	return for_each_signal(check_signal);
+}
+
+int cowarena_trap_reinstall(void)
+{
+	return for_each_signal(reinstall_signal);
 }
