@@ -5,6 +5,7 @@
 #include "arena.h"
 #include "error.h"
 #include "fault.h"
+#include "fork.h"
 #include "helper.h"
 #include "options.h"
 #include "range.h"
@@ -85,7 +86,7 @@ static int map_any(struct cowarena *arena, const struct cowarena_options *o)
 			/* ftruncate would raise SIGXFSZ */
 			errno = EFBIG;
 		} else {
-			if (range_map(arena, capacity, o->base) == 0)
+			if (range_map(arena, heap_range(capacity), o->base) == 0)
 				return 0;
 			range_unmap(arena);
 		}
@@ -142,9 +143,13 @@ cowarena *cowarena_create(const struct cowarena_options *options)
 		goto no_trap;
 	if (heap_init(arena))
 		goto no_heap;
+	if (fork_watch(arena))
+		goto no_watch;
 	errno = before; /* a second choice, taken, is no failure */
 	return arena;
 
+no_watch:
+	heap_destroy(arena);
 no_heap:
 	trap_remove(arena->trap);
 no_trap:
@@ -166,6 +171,7 @@ void cowarena_destroy(cowarena *arena)
 	if (!arena)
 		return;
 	int e = errno;
+	fork_forget(arena);
 	if (trap_inherited(arena->trap)) {
 		/* In a child of fork(): none of the mappings is there, others may be in their
 		   place, and locks may be held by threads that are not. */

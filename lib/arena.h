@@ -47,6 +47,9 @@ struct cowarena {
 	_Atomic size_t pages; /* in use: the high-water mark */
 	size_t committed;     /* in pages */
 
+	struct cowarena *fork_next; /* fork.c's list */
+	bool is_frozen;             /* between the two sides of a fork */
+
 	int uffd;                  /* the userfaultfd of the engines that have one, or -1 */
 	struct resolver *resolver; /* engine-uffd-thread.c's */
 	struct helper helper;

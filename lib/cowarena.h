@@ -51,7 +51,9 @@
  *   Cause:   the arena's memory is a shared file mapping. Inherited, it would be shared with
  *            the parent, not copied; so it is not inherited at all.
  *   Cure:    use snapshots instead of fork(), or let the child leave the arena alone.
- *            fork() + exec(), posix_spawn() and system() are undisturbed.
+ *            fork() + exec(), posix_spawn() and system() are undisturbed. A child that needs the
+ *            arena gets a copy: always with COWARENA_FORK_COPY, or when it calls
+ *            cowarena_after_fork_in_child().
  *
  * THREADS
  *   A snapshot is one cut across all threads, and no writer has to cooperate. It knows nothing of
@@ -124,7 +126,8 @@ enum cowarena_flags {
 	COWARENA_STRICT_ENGINE = 1, /* fail when the engine is not to be had; do not fall back */
 	COWARENA_FAITHFUL = 2,      /* imitate the kernel's copy-on-write fault for fault */
 	COWARENA_SYSCALL_SAFE = 4,  /* let system calls write into armed memory; see below */
-	COWARENA_NO_HELPER = 8      /* start no thread for work off the critical path */
+	COWARENA_NO_HELPER = 8,     /* start no thread for work off the critical path */
+	COWARENA_FORK_COPY = 16     /* a child of fork() gets a copy; see below */
 };
 
 /* Which snapshot pays when held_limit is reached. */
@@ -160,6 +163,13 @@ typedef void cowarena_spoiled_fn(void *ctx, uint64_t id);
  * Unless COWARENA_NO_HELPER is set, the first snapshot starts a small thread: it gives memory to frames
  * before a fault needs it and takes back what is not needed any more, and it collapses chunks of 2 MiB
  * that have been quiet for some snapshots into huge pages (cowarena_compact). Its signals are blocked.
+ *
+ * COWARENA_FORK_COPY: a child of fork() gets a private copy of the arena, at the same address, as it was at the
+ * fork for all threads; without snapshots. The parent's fork() returns when the child has made it, which takes
+ * the time of copying all of the arena that has memory; threads that write to it wait until then. Handlers
+ * that were given to pthread_atfork(3) before the first arena was created must not write to it. posix_spawn(3),
+ * system(3) and vfork(2) copy nothing. Where the copy could not be made the log tells, and the child has
+ * none.
  */
 struct cowarena_options {
 	size_t sz;         /* sizeof(struct cowarena_options) */
@@ -201,6 +211,19 @@ cowarena *cowarena_create(const struct cowarena_options *options);
  * Threads: no other thread may use the arena or its memory any more. Since: 0.1
  */
 void cowarena_destroy(cowarena *arena);
+
+/*
+ * In a child of fork(): give every arena that was inherited, and has no copy yet, a private copy of its
+ * memory, at the same address. It is the memory as the parent has it during the call; so let the parent
+ * keep still from the fork() until then, as one does that waits, or has left (daemon(3)). Or create the arena
+ * with COWARENA_FORK_COPY, and nothing of this is needed.
+ *
+ * Snapshots and views stay behind: functions that are given one of those fail with ESTALE; release them.
+ * Returns: 0, also in a process that is no such child; or -1 with errno ENOMEM, EMFILE, ENFILE, EEXIST (the
+ * child has mapped something else there), and the arenas not done are as before.
+ * Cost: a copy of all the memory of the arenas. Since: 0.1
+ */
+int cowarena_after_fork_in_child(void);
 
 /*
  * The name of the engine that serves the arena: "hybrid", "sigsegv", "uffd" or "eager". When it is not the

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SEGMENT_BYTES ((size_t)16 << 20)
 #define SEGMENTS_MAX ((size_t)1 << 16) /* 1 TiB of frames; the table takes 1 MiB of address space */
@@ -46,6 +47,18 @@ void frames_destroy(struct frames *f)
 	for (size_t i = 0; i < f->segments_max && f->segments[i].data; i++)
 		os_unmap(f->segments[i].data, segment_size(f));
 	os_unmap(f->segments, f->segments_max * sizeof *f->segments);
+}
+
+int frames_renew(struct frames *f)
+{
+	size_t held_max = f->held_max;
+	bool zeros = f->most != held_max;
+
+	/* The table alone was inherited. */
+	if (f->segments)
+		os_unmap(f->segments, f->segments_max * sizeof *f->segments);
+	memset(f, 0, sizeof *f);
+	return frames_init(f, held_max, zeros);
 }
 
 /* Let there be `frames` in all. */

@@ -72,6 +72,9 @@ struct frames {
 int frames_init(struct frames *frames, size_t held_max, bool zeros);
 void frames_destroy(struct frames *frames);
 
+/* In a child of fork(), which has inherited no frames: begin anew. -1 with errno. */
+int frames_renew(struct frames *frames);
+
 /* Make sure that n frames can be taken before the next call. -1 with errno ENOMEM. One caller
    at a time. */
 int frames_reserve(struct frames *frames, size_t n);

@@ -262,6 +262,41 @@ void os_close(int fd)
 	errno = e;
 }
 
+int os_read_all(int fd, void *p, size_t n)
+{
+	off_t at = 0, end = (off_t)n;
+
+	while ((at = lseek(fd, at, SEEK_DATA)) >= 0 && at < end) {
+		off_t stop = lseek(fd, at, SEEK_HOLE);
+		if (stop < 0)
+			return -1;
+		for (stop = stop < end ? stop : end; at < stop;) {
+			ssize_t got = pread(fd, (char *)p + at, (size_t)(stop - at), at);
+			if (got < 0 && errno == EINTR)
+				continue;
+			if (got <= 0)
+				return -1;
+			at += got;
+		}
+	}
+	return at < 0 && errno != ENXIO ? -1 : 0; /* ENXIO: no more data */
+}
+
+int os_pipe(int fd[2])
+{
+	return pipe2(fd, O_CLOEXEC);
+}
+
+void os_wait_closed(int fd)
+{
+	char byte;
+	int e = errno;
+
+	while (fd >= 0 && read(fd, &byte, 1) < 0 && errno == EINTR)
+		;
+	errno = e;
+}
+
 /* ---- signals ---- */
 
 void os_block_signals(sigset_t *old)

@@ -101,6 +101,14 @@ int os_poke(int fd, void *p, const void *bytes, size_t n);
 
 void os_close(int fd);
 
+/* Read the first n bytes of a memory file to p, where there are zeros now: holes stay holes. -1 with
+   errno. The descriptor's position is not kept. */
+int os_read_all(int fd, void *p, size_t n);
+
+/* A pipe, to wait for another process: until nobody has fd[1] open any more. Neither survives exec. */
+int os_pipe(int fd[2]);
+void os_wait_closed(int fd);
+
 /* ---- userfaultfd, write-protect mode (os-linux-uffd.c) ---- */
 
 enum uffd_mode {

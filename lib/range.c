@@ -9,9 +9,9 @@
 #include <errno.h>
 #include <string.h>
 
-int range_map(struct cowarena *arena, size_t capacity, void *base)
+int range_map(struct cowarena *arena, size_t bytes, void *base)
 {
-	arena->reserved = heap_range(capacity);
+	arena->reserved = bytes;
 	arena->base = os_reserve(arena->reserved, ARENA_CHUNK, base);
 	if (!arena->base)
 		return -1;

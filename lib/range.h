@@ -7,9 +7,9 @@
 
 struct cowarena;
 
-/* Reserve and map the range for blocks of `capacity` bytes, with its page table. -1 with errno; the
-   message is left to the caller, and so is range_unmap(). */
-int range_map(struct cowarena *arena, size_t capacity, void *base);
+/* Reserve and map a range of so many bytes, with its page table. -1 with errno; the message is left to the
+   caller, and so is range_unmap(). */
+int range_map(struct cowarena *arena, size_t bytes, void *base);
 void range_unmap(struct cowarena *arena);
 
 /* The heap needs the first `bytes` bytes: commit them. Heap lock held. -1 with errno and

@@ -103,6 +103,20 @@ out:
 	return result;
 }
 
+int snapshot_freeze(struct cowarena *arena)
+{
+	struct timeline *t = &arena->timeline;
+
+	gate_close(&arena->gate);
+	if (arm_dirty(arena)) {
+		gate_open(&arena->gate);
+		return -1;
+	}
+	/* A new epoch: what is armed has an older stamp than that. */
+	atomic_store_explicit(&t->epoch, atomic_load(&t->epoch) + 1, memory_order_relaxed);
+	return 0;
+}
+
 /*
  * An engine that copies at the cut knows what it will need; with the others it turns out later, and who
  * writes gives up a snapshot by the same policy (fault.c). Nobody else takes frames here: the engine has
@@ -216,6 +230,22 @@ int cowarena_on_spoiled(cowarena *arena, cowarena_spoiled_fn *fn, void *ctx)
 	return 0;
 }
 
+void snapshot_lose_all(struct cowarena *arena)
+{
+	struct timeline *t = &arena->timeline;
+
+	for (struct cowarena_view *v = t->views; v; v = v->next)
+		v->pages = 0;
+	for (struct cowarena_snapshot *s = t->all; s; s = s->next) {
+		s->lost = true;
+		atomic_store(&s->spoiled, true);
+		atomic_store(&s->keeps, FRAME_NONE);
+		s->older = s->newer = NULL;
+	}
+	t->newest = t->oldest = NULL;
+	t->views = NULL;
+}
+
 uint64_t cowarena_snapshot_id(const cowarena_snapshot *s)
 {
 	return s ? s->id : 0;
@@ -227,6 +257,12 @@ int snapshot_usable(const struct cowarena_snapshot *s)
 		return error_set(EINVAL, "snapshot is NULL");
 	/* If what we have read lay in a frame that was recycled meanwhile, the flag was set before. */
 	track_copied();
+	if (s->lost)
+		return error_set(ESTALE,
+				 "snapshot %llu was taken before fork(): a child has a copy of the "
+				 "heap at most, "
+				 "and takes snapshots of its own",
+				 (unsigned long long)s->id);
 	if (atomic_load(&s->spoiled))
 		return error_set(ESTALE,
 				 "snapshot %llu was given up at the limit of held memory: raise "

@@ -33,12 +33,13 @@ struct cowarena_snapshot {
 	unsigned views;         /* open ones */
 	/* Set, once, when its versions were given up for the limit of held memory (I7). */
 	_Atomic bool spoiled;
+	bool lost; /* spoiled since we are a child of fork() */
 };
 
 struct cowarena_view {
 	struct cowarena_snapshot *snapshot;
 	char *base;
-	size_t pages;
+	size_t pages; /* 0 when it was lost to a fork() */
 	bool writable;
 	bool sealed;         /* read-only from now on; until then it is being filled */
 	int poke_fd;         /* os_poke(), by which a sealed view's pages are made private; or -1 */

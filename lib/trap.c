@@ -186,8 +186,10 @@ static void on_signal(int signo, siginfo_t *info, void *context)
 		}
 	} else if (which == SEGV && info->si_code == SEGV_MAPERR &&
 		   lookup((uintptr_t)info->si_addr, which, true)) {
-		error_log("a child of fork() touched an arena, which is not inherited: take a "
-			  "snapshot instead of the fork, or exec");
+		error_log(
+		    "a child of fork() touched an arena, which is not inherited: call "
+		    "cowarena_after_fork_in_child() there, or create it with COWARENA_FORK_COPY, "
+		    "or take a snapshot instead of the fork");
 	}
 	errno = e;
 	pass_on(which, next_level(which, by_kernel), info, context);

@@ -45,6 +45,10 @@ static void fill(void *ctx, size_t page, uint32_t frame)
 
 static void remove_view(struct cowarena *arena, struct cowarena_view *view)
 {
+	if (!view->pages) {
+		view->snapshot->views--;
+		return;
+	}
 	timeline_remove_view(arena, view);
 	view->snapshot->views--;
 	frames_uncharge(&arena->frames, atomic_load(&view->touched));
@@ -185,7 +189,8 @@ int cowarena_view_close(cowarena_view *view)
 	int result = check(view);
 	remove_view(arena, view);
 	arena_unlock_snapshots(arena, &signals);
-	os_unmap(view->base, view->pages << arena->page_shift);
+	if (view->pages)
+		os_unmap(view->base, view->pages << arena->page_shift);
 	free(view);
 	errno = result ? ESTALE : e;
 	return result;

@@ -8,6 +8,7 @@ srcdir=${srcdir:-.}
 # The layers, from the top. A name stands for NAME.c and NAME.h.
 layers='
 	arena
+	fork
 	snapshot view rollback diff stats
 	helper
 	heap heap-runs heap-slabs options

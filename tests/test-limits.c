@@ -54,7 +54,7 @@ START_TEST(options_out_of_range)
 #define WITH(field, value) (o = good, o.field = (value), &o)
 	refused(WITH(engine, 5), EINVAL, "options.engine");
 	refused(WITH(engine, UINT32_MAX), EINVAL, "options.engine");
-	for (unsigned flag = 16; flag; flag *= 2)
+	for (unsigned flag = 64; flag; flag *= 2)
 		refused(WITH(flags, flag), EINVAL, "options.flags");
 	refused(WITH(limit_policy, 2), EINVAL, "options.limit_policy");
 	refused(WITH(capacity, SIZE_MAX), EINVAL, "options.capacity");

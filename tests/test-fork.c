@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * test-fork.c - arenas in children of fork() that want a copy, and in programs that are started.
+ *
+ * A child that touches an arena without one is in test-faults.c.
+ */
+#include "config.h"
+
+#include "common.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <spawn.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+#define BIG_CHUNKS 3
+
+struct scene {
+	cowarena *arena;
+	cowarena_snapshot *s;
+	cowarena_view *view;
+	char *big;    /* chunks, of which some pages were never touched */
+	char **names; /* small blocks */
+	char *expected;
+};
+
+#define NAMES 500
+
+static void make(struct scene *scene, int i, unsigned flags)
+{
+	struct cowarena_options o = case_options(i);
+	char text[32];
+
+	o.flags |= flags;
+	scene->arena = cowarena_create(&o);
+	ck_assert_msg(scene->arena != NULL, "%s", cowarena_errmsg());
+	scene->big = chunk_block(scene->arena, BIG_CHUNKS);
+	memset(scene->big + CHUNK, 'a', CHUNK / 2);
+	scene->names = cowarena_calloc(scene->arena, NAMES, sizeof *scene->names);
+	for (int j = 0; j < NAMES; j++) {
+		snprintf(text, sizeof text, "name %d", j);
+		scene->names[j] = cowarena_strdup(scene->arena, text);
+	}
+	cowarena_set_root(scene->arena, scene->names);
+	scene->s = cowarena_snapshot_take(scene->arena, 0);
+	scene->view = cowarena_view_open(scene->s, 0);
+	ck_assert(scene->s && scene->view);
+	/* Some pages changed since the snapshot. */
+	memset(scene->big + CHUNK, 'b', 3 * page_size());
+	scene->big[2 * CHUNK] = 'c';
+	scene->expected = malloc(BIG_CHUNKS * CHUNK);
+	memcpy(scene->expected, scene->big, BIG_CHUNKS * CHUNK);
+}
+
+#define DEMAND(condition)                                                                          \
+	do {                                                                                       \
+		if (!(condition)) {                                                                \
+			fprintf(stderr, "line %d: %s (errno %d, %s)\n", __LINE__, #condition,      \
+				errno, cowarena_errmsg());                                         \
+			_exit(3);                                                                  \
+		}                                                                                  \
+	} while (0)
+
+static void check_heap(const struct scene *scene)
+{
+	char text[32];
+
+	DEMAND(cowarena_root(scene->arena) == scene->names);
+	for (int j = 0; j < NAMES; j++) {
+		snprintf(text, sizeof text, "name %d", j);
+		DEMAND(strcmp(scene->names[j], text) == 0);
+	}
+	DEMAND(memcmp(scene->big, scene->expected, BIG_CHUNKS * CHUNK) == 0);
+}
+
+/* All that an arena is for. */
+static void live_on(struct scene *scene)
+{
+	char byte = 0;
+	cowarena_snapshot *s = cowarena_snapshot_take(scene->arena, 0);
+
+	DEMAND(s);
+	for (size_t i = 0; i < BIG_CHUNKS * CHUNK; i += CHUNK / 8)
+		scene->big[i + 5] = 'z';
+	strcpy(scene->names[7], "other");
+	char *more = cowarena_calloc(scene->arena, 1, 3 * CHUNK);
+	DEMAND(more);
+	memset(more, 'm', 3 * CHUNK);
+	DEMAND(cowarena_snapshot_read(s, &byte, scene->big + CHUNK + 5, 1) == 0 && byte == 'b');
+	cowarena_view *view = cowarena_view_open(s, 0);
+	DEMAND(view && strcmp(cowarena_view_at(view, scene->names[7]), "name 7") == 0);
+	scene->big[6] = 1;
+	DEMAND(*(char *)cowarena_view_at(view, scene->big + 6) == 0);
+	DEMAND(cowarena_view_check(view) == 0 && cowarena_view_close(view) == 0);
+	DEMAND(cowarena_compact(scene->arena) == 0);
+	DEMAND(cowarena_rollback(scene->arena, s) == 0);
+	check_heap(scene);
+	DEMAND(cowarena_snapshot_release(s) == 0);
+	cowarena_free(scene->arena, scene->names[7]);
+	scene->names[7] = cowarena_strdup(scene->arena, "name 7");
+}
+
+/* What was a snapshot of the parent's says so. */
+static void check_lost(struct scene *scene)
+{
+	char byte;
+
+	errno = 0;
+	DEMAND(cowarena_snapshot_read(scene->s, &byte, scene->big, 1) == -1 && errno == ESTALE);
+	DEMAND(strstr(cowarena_errmsg(), "fork()"));
+	errno = 0;
+	DEMAND(cowarena_rollback(scene->arena, scene->s) == -1 && errno == ESTALE);
+	DEMAND(!cowarena_view_open(scene->s, 0) && errno == ESTALE);
+	DEMAND(cowarena_view_check(scene->view) == -1);
+	DEMAND(!cowarena_view_at(scene->view, scene->big));
+	DEMAND(cowarena_snapshot_release(scene->s) == -1 && errno == EBUSY);
+	errno = 0;
+	DEMAND(cowarena_view_close(scene->view) == -1 && errno == ESTALE);
+	DEMAND(cowarena_snapshot_release(scene->s) == 0);
+	DEMAND(stats_of(scene->arena).snapshots_live == 0);
+}
+
+/* ---- with COWARENA_FORK_COPY ---- */
+
+static void in_grandchild(void *arg)
+{
+	check_heap(arg);
+	live_on(arg);
+}
+
+static void in_copied_child(void *arg)
+{
+	struct scene *scene = arg;
+
+	DEMAND(cowarena_after_fork_in_child() == 0); /* nothing is left to do */
+	check_heap(scene);
+	check_lost(scene);
+	live_on(scene);
+	DEMAND(in_child(in_grandchild, scene, NULL) == 0);
+	memset(scene->big, 'x', BIG_CHUNKS * CHUNK);
+	cowarena_destroy(scene->arena);
+	cowarena *another = cowarena_create(NULL);
+	DEMAND(another);
+	cowarena_destroy(another);
+}
+
+static void run_child(void (*fn)(void *), void *arg)
+{
+	char *said;
+	int status = in_child(fn, arg, &said);
+
+	ck_assert_msg(status == 0, "status %#x: %s", (unsigned)status, said);
+	free(said);
+}
+
+START_TEST(a_copy_of_each)
+{
+	struct scene scene;
+	char byte;
+
+	make(&scene, _i, COWARENA_FORK_COPY);
+	size_t descriptors = descriptors_now();
+	for (int round = 0; round < 2; round++) {
+		run_child(in_copied_child, &scene);
+		check_heap(&scene);
+		ck_assert(cowarena_snapshot_read(scene.s, &byte, scene.big + CHUNK, 1) == 0 &&
+			  byte == 'a');
+		ck_assert_int_eq(*(char *)cowarena_view_at(scene.view, scene.big + CHUNK), 'a');
+		ck_assert_int_eq(cowarena_view_check(scene.view), 0);
+		live_on(&scene);
+	}
+	ck_assert_uint_eq(descriptors_now(), descriptors);
+	cowarena_destroy(scene.arena);
+}
+END_TEST
+
+/* ---- the child asks for it ---- */
+
+static void in_asking_child(void *arg)
+{
+	struct scene *scene = arg;
+	size_t descriptors = descriptors_now();
+
+	DEMAND(cowarena_after_fork_in_child() == 0);
+	DEMAND(cowarena_after_fork_in_child() == 0);
+	check_heap(scene);
+	check_lost(scene);
+	live_on(scene);
+	/* Those of the parent's are closed. (A view was open: one is for its pages.) */
+	DEMAND(descriptors_now() <= descriptors + 1);
+	memset(scene->big, 'x', BIG_CHUNKS * CHUNK);
+	cowarena_destroy(scene->arena);
+}
+
+START_TEST(asked_for)
+{
+	struct scene scene;
+
+	ck_assert_int_eq(cowarena_after_fork_in_child(), 0); /* nobody's child */
+	make(&scene, _i, 0);
+	run_child(in_asking_child, &scene);
+	check_heap(&scene);
+	live_on(&scene);
+	cowarena_destroy(scene.arena);
+}
+END_TEST
+
+/* Something else lies where the arena was: it says so, and nothing is lost. */
+static void in_occupied_child(void *arg)
+{
+	struct scene *scene = arg;
+	struct cowarena_options o = case_options(CASE_DEFAULT);
+
+	o.base = (void *)((uintptr_t)scene->big / CHUNK * CHUNK);
+	cowarena *own = cowarena_create(&o);
+	DEMAND(own);
+	errno = 0;
+	DEMAND(cowarena_after_fork_in_child() == -1 && errno == EEXIST && *cowarena_errmsg());
+	cowarena_destroy(own);
+	DEMAND(cowarena_after_fork_in_child() == 0);
+	check_heap(scene);
+	live_on(scene);
+}
+
+START_TEST(occupied)
+{
+	struct scene scene;
+
+	make(&scene, _i, 0);
+	run_child(in_occupied_child, &scene);
+	cowarena_destroy(scene.arena);
+}
+END_TEST
+
+/* ---- one cut across all threads ---- */
+
+#define WRITERS 3
+
+struct writer {
+	pthread_t thread;
+	_Atomic uint64_t *x, *y;
+	_Atomic bool *stop;
+};
+
+static void *write_in_order(void *arg)
+{
+	struct writer *w = arg;
+
+	for (uint64_t i = 1; !atomic_load(w->stop); i++) {
+		atomic_store(w->x, i);
+		atomic_store(w->y, i);
+	}
+	return NULL;
+}
+
+static void look_for_order(void *arg)
+{
+	struct writer *w = arg;
+
+	for (int i = 0; i < WRITERS; i++) {
+		uint64_t x = atomic_load(w[i].x), y = atomic_load(w[i].y);
+		DEMAND(x - y <= 1);
+		DEMAND(atomic_load(w[i].x) == x && atomic_load(w[i].y) == y);
+		atomic_store(w[i].y, 0);
+	}
+}
+
+START_TEST(one_cut)
+{
+	struct cowarena_options o = case_options(_i);
+	struct writer w[WRITERS];
+	_Atomic bool stop = false;
+
+	if (thread_sanitized()) {
+		printf("SKIP: ThreadSanitizer does not let threads start in a child of threads\n");
+		return;
+	}
+	o.flags |= COWARENA_FORK_COPY;
+	cowarena *arena = cowarena_create(&o);
+	char *block = chunk_block(arena, 2 * WRITERS);
+	for (size_t i = 0; i < WRITERS; i++) {
+		char *low = block + i * CHUNK, *high = low + WRITERS * CHUNK + 3 * page_size();
+		w[i] = (struct writer){.x = (void *)(i % 2 ? high : low),
+				       .y = (void *)(i % 2 ? low : high),
+				       .stop = &stop};
+		ck_assert_int_eq(pthread_create(&w[i].thread, NULL, write_in_order, &w[i]), 0);
+	}
+	for (size_t i = 0; i < scaled(30, 1000, 5); i++) {
+		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		run_child(look_for_order, w);
+		cowarena_snapshot_release(s);
+	}
+	stop = true;
+	for (int i = 0; i < WRITERS; i++)
+		pthread_join(w[i].thread, NULL);
+	for (int i = 0; i < WRITERS; i++)
+		ck_assert_uint_eq(*w[i].x, *w[i].y);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* ---- no copy to be had ---- */
+
+static void touch_in_child(void *arg)
+{
+	((struct scene *)arg)->big[0] = 1;
+}
+
+#define DESCRIPTORS 64
+
+/* Leave so many descriptors to be had. */
+static void exhaust(int *fds, size_t left)
+{
+	size_t n = 0;
+
+	while ((fds[n] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+		ck_assert_uint_lt(++n, DESCRIPTORS - 1);
+	while (left--)
+		close(fds[--n]);
+	fds[n] = -1;
+}
+
+/* What a child says before it can redirect its standard error. */
+static _Atomic unsigned *complaints;
+
+static void count_complaint(void *ctx, const char *message)
+{
+	if (strstr(message, ctx))
+		atomic_fetch_add(complaints, 1);
+}
+
+/* No descriptor is left for the child's memory, or for waiting for it: the parent goes on, the child is
+   told. */
+START_TEST(no_descriptor_left)
+{
+	struct scene scene;
+	struct rlimit was;
+	int fds[DESCRIPTORS];
+	unsigned failed = 0;
+
+	complaints =
+	    mmap(NULL, page_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert(complaints != MAP_FAILED);
+	cowarena_set_log(count_complaint, (void *)"has no copy of an arena");
+	make(&scene, _i, COWARENA_FORK_COPY);
+	getrlimit(RLIMIT_NOFILE, &was);
+	for (size_t left = 2; left < 8; left++) { /* in_child() takes two */
+		setrlimit(RLIMIT_NOFILE, &(struct rlimit){DESCRIPTORS, was.rlim_max});
+		exhaust(fds, left);
+		int status = in_child(touch_in_child, &scene, NULL);
+		setrlimit(RLIMIT_NOFILE, &was);
+		for (size_t i = 0; fds[i] >= 0; i++)
+			close(fds[i]);
+		if (status)
+			ck_assert_msg(died_of_segv(status), "status %#x", (unsigned)status);
+		failed += status != 0;
+		ck_assert_msg(status || left > 2, "a copy without a descriptor");
+		ck_assert_uint_eq(*complaints, failed);
+		check_heap(&scene);
+	}
+	ck_assert_uint_lt(failed, 6);
+	live_on(&scene);
+	run_child(touch_in_child, &scene);
+	cowarena_destroy(scene.arena);
+}
+END_TEST
+
+/* ---- programs that are started ---- */
+
+START_TEST(other_programs)
+{
+	char *argv[] = {(char *)"sh", (char *)"-c", (char *)"exit 7", NULL};
+	struct scene scene;
+	int status;
+	pid_t pid;
+
+	make(&scene, _i, _i % 2 ? COWARENA_FORK_COPY : 0);
+	ck_assert_int_eq(WEXITSTATUS(system("exit 5")), 5);
+	ck_assert_int_eq(posix_spawn(&pid, "/bin/sh", NULL, NULL, argv, environ), 0);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(WEXITSTATUS(status), 7);
+	/* Its descriptors: nothing of ours. */
+	FILE *pipe = popen("ls -l /proc/self/fd", "r");
+	char line[400];
+	ck_assert_ptr_nonnull(pipe);
+	while (fgets(line, sizeof line, pipe))
+		ck_assert_msg(!strstr(line, "cowarena") && !strstr(line, "userfault") &&
+				  !strstr(line, "/mem") && !strstr(line, "eventfd"),
+			      "%s", line);
+	pclose(pipe);
+	pid = fork();
+	if (pid == 0) {
+		execl("/bin/sh", "sh", "-c",
+		      "ls -l /proc/self/fd | grep -e cowarena -e userfault -e eventfd && exit 1; "
+		      "exit 9",
+		      (char *)NULL);
+		_exit(1);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(WEXITSTATUS(status), 9);
+	check_heap(&scene);
+	live_on(&scene);
+	cowarena_destroy(scene.arena);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("fork");
+	TCase *copies = tcase_create("copies"), *programs = tcase_create("programs");
+
+	tcase_add_loop_test(copies, a_copy_of_each, 0, CASES);
+	tcase_add_loop_test(copies, asked_for, 0, CASES);
+	tcase_add_loop_test(copies, occupied, 0, CASES);
+	tcase_add_loop_test(copies, one_cut, 0, CASES);
+	tcase_add_loop_test(copies, no_descriptor_left, 0, CASES);
+	suite_add_tcase(suite, copies);
+	tcase_add_loop_test(programs, other_programs, 0, CASES);
+	suite_add_tcase(suite, programs);
+	return run_suite(suite);
+}
