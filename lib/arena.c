@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "arena.h"
+#include "debug.h"
 #include "error.h"
 #include "fault.h"
 #include "fork.h"
@@ -119,6 +120,7 @@ cowarena *cowarena_create(const struct cowarena_options *options)
 	arena->page_shift = (size_t)__builtin_ctzll(os_page_size());
 	arena->flags = o.flags;
 	arena->limit_policy = o.limit_policy;
+	arena->debug = debug_wanted();
 	arena->copy_ahead = o.flags & COWARENA_FAITHFUL ? 1
 			    : o.copy_ahead              ? o.copy_ahead
 							: COPY_AHEAD_DEFAULT;
@@ -185,6 +187,7 @@ void cowarena_destroy(cowarena *arena)
 		return;
 	}
 	helper_stop(arena);
+	arena->debug = false; /* from here on nothing is armed */
 	/* A thread that resolves faults may have one left, of a write that is done long since. */
 	if (arena->engine->close)
 		arena->engine->close(arena);

@@ -61,6 +61,8 @@ struct cowarena {
 	   may be armed. */
 	_Atomic bool half_armed;
 
+	bool debug; /* debug.h */
+
 	struct heap heap;
 	struct lock snapshots; /* "the snapshot lock", see timeline.h */
 	struct gate gate;

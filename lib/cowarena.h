@@ -127,7 +127,8 @@ enum cowarena_flags {
 	COWARENA_FAITHFUL = 2,      /* imitate the kernel's copy-on-write fault for fault */
 	COWARENA_SYSCALL_SAFE = 4,  /* let system calls write into armed memory; see below */
 	COWARENA_NO_HELPER = 8,     /* start no thread for work off the critical path */
-	COWARENA_FORK_COPY = 16     /* a child of fork() gets a copy; see below */
+	COWARENA_FORK_COPY = 16,    /* a child of fork() gets a copy; see below */
+	COWARENA_VERIFY = 32        /* look at each use of a snapshot whether it has changed */
 };
 
 /* Which snapshot pays when held_limit is reached. */
@@ -170,6 +171,11 @@ typedef void cowarena_spoiled_fn(void *ctx, uint64_t id);
  * that were given to pthread_atfork(3) before the first arena was created must not write to it. posix_spawn(3),
  * system(3) and vfork(2) copy nothing. Where the copy could not be made the log tells, and the child has
  * none.
+ *
+ * COWARENA_VERIFY, for finding mistakes: every page is hashed at a snapshot; reading it, rolling back to it,
+ * closing a read-only view of it and releasing it compare. What has changed is told in one line of the log,
+ * with the address, and abort(3) is called. A snapshot then costs in the size of the heap. And with
+ * COWARENA_DEBUG=1 in the environment each arena asserts the library's own invariants at every step.
  */
 struct cowarena_options {
 	size_t sz;         /* sizeof(struct cowarena_options) */

@@ -12,6 +12,7 @@
 #include "config.h"
 
 #include "arena.h"
+#include "debug.h"
 #include "error.h"
 #include "fault.h"
 #include "track.h"
@@ -128,6 +129,8 @@ static bool preserve(struct cowarena *arena, size_t page, uint64_t state, enum c
 	}
 	privatise(arena, page, stamp);
 	timeline_publish(arena, page, stamp, frame, fresh);
+	if (cause != SHADOW)
+		debug_preserved(arena, page, frame);
 	return true;
 }
 

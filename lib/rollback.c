@@ -9,9 +9,11 @@
 #include "config.h"
 
 #include "arena.h"
+#include "debug.h"
 #include "error.h"
 #include "fault.h"
 #include "snapshot.h"
+#include "verify.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -110,6 +112,9 @@ int cowarena_rollback(cowarena *arena, cowarena_snapshot *s)
 	heap_lock(arena);
 	arena_lock_snapshots(arena, &signals);
 	int failed = roll_back(arena, s);
+	debug_check(arena);
+	if (!failed)
+		verify_live(s);
 	arena_unlock_snapshots(arena, &signals);
 	heap_unlock(arena);
 	if (failed == ESTALE)

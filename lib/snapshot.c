@@ -3,12 +3,14 @@
 #include "config.h"
 
 #include "arena.h"
+#include "debug.h"
 #include "error.h"
 #include "fault.h"
 #include "helper.h"
 #include "shadow.h"
 #include "snapshot.h"
 #include "track.h"
+#include "verify.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -86,6 +88,7 @@ static int cut(struct cowarena *arena, struct cowarena_snapshot *s, bool shadow)
 		    strerror(errno));
 		goto out;
 	}
+	verify_record(s);
 	timeline_append(arena, s);
 	result = arena->engine->copies_at_cut ? fault_preserve_all(arena)
 		 : shadow                     ? shadow_copy(arena)
@@ -100,6 +103,7 @@ out:
 		timeline_forget(arena, s);
 		arena->timeline.taken--; /* nobody has seen the number */
 	}
+	debug_check(arena);
 	return result;
 }
 
@@ -159,6 +163,8 @@ cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags)
 	int result = arena->engine->copies_at_cut ? make_room(arena, pages) : 0;
 	if (!result)
 		result = reserve(arena, pages, shadow);
+	if (!result && verify_prepare(s, pages))
+		result = error_set(ENOMEM, "no memory for the hashes of COWARENA_VERIFY");
 	if (!result) {
 		helper_before_take(arena);
 		result = cut(arena, s, shadow);
@@ -174,6 +180,7 @@ cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags)
 		helper_after_take(arena, s->epoch);
 		return s;
 	}
+	verify_forget(s);
 	free(s);
 	errno = ENOMEM;
 	return NULL;
@@ -187,6 +194,8 @@ int cowarena_snapshot_release(cowarena_snapshot *s)
 		return 0;
 	int e = errno;
 	struct cowarena *arena = s->arena;
+	if (s->hashes && !atomic_load(&s->spoiled))
+		verify_all(s);
 	arena_lock_snapshots(arena, &signals);
 	unsigned views = s->views;
 	if (!views) {
@@ -194,6 +203,7 @@ int cowarena_snapshot_release(cowarena_snapshot *s)
 		if (!atomic_load(&s->spoiled))
 			timeline_retire(arena, s);
 		timeline_forget(arena, s);
+		debug_check(arena);
 	}
 	bool surplus = helper_has_surplus(arena);
 	arena_unlock_snapshots(arena, &signals);
@@ -201,6 +211,7 @@ int cowarena_snapshot_release(cowarena_snapshot *s)
 		return error_set(EBUSY, "snapshot %llu has %u open view%s: close %s first",
 				 (unsigned long long)s->id, views, views == 1 ? "" : "s",
 				 views == 1 ? "it" : "them");
+	verify_forget(s);
 	free(s);
 	helper_after_release(arena, surplus);
 	errno = e;
@@ -213,6 +224,7 @@ void snapshot_destroy_all(struct cowarena *arena)
 		cowarena_view_close(arena->timeline.views);
 	for (struct cowarena_snapshot *s; (s = arena->timeline.all) != NULL;) {
 		timeline_forget(arena, s);
+		verify_forget(s);
 		free(s);
 	}
 }
@@ -340,7 +352,9 @@ int cowarena_snapshot_read(cowarena_snapshot *s, void *dst, const void *src, siz
 		    "address of that time",
 		    src, n, (unsigned long long)s->id);
 	int e = errno;
-	snapshot_copy(s, dst, (size_t)((const char *)src - s->arena->base), n);
+	size_t offset = (size_t)((const char *)src - s->arena->base);
+	snapshot_copy(s, dst, offset, n);
+	verify_read(s, offset, n);
 	errno = e;
 	return snapshot_usable(s);
 }

@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "arena.h"
+#include "debug.h"
 
 void timeline_append(struct cowarena *arena, struct cowarena_snapshot *s)
 {
@@ -145,6 +146,7 @@ bool timeline_spoil(struct cowarena *arena)
 	atomic_store(&s->spoiled, true);
 	timeline_retire(arena, s);
 	atomic_fetch_add(&t->spoils, 1); /* when its memory is there */
+	debug_check(arena);
 	if (t->on_spoiled)
 		t->on_spoiled(t->on_spoiled_ctx, s->id);
 	return true;

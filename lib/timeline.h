@@ -33,6 +33,8 @@ struct cowarena_snapshot {
 	unsigned views;         /* open ones */
 	/* Set, once, when its versions were given up for the limit of held memory (I7). */
 	_Atomic bool spoiled;
+	uint64_t *hashes; /* of its first `hashed` pages; verify.c */
+	size_t hashed;
 	bool lost; /* spoiled since we are a child of fork() */
 };
 

@@ -10,8 +10,10 @@
 #include "config.h"
 
 #include "arena.h"
+#include "debug.h"
 #include "error.h"
 #include "snapshot.h"
+#include "verify.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -83,6 +85,7 @@ static int open_locked(struct cowarena *arena, struct cowarena_view *view)
 		f.failed = seal(arena, view);
 	if (f.failed)
 		remove_view(arena, view);
+	debug_check(arena);
 	return f.failed ? ENOMEM : 0;
 }
 
@@ -187,7 +190,10 @@ int cowarena_view_close(cowarena_view *view)
 	arena_lock_snapshots(arena, &signals);
 	/* Afterwards another thread may release the snapshot. */
 	int result = check(view);
+	if (!result)
+		verify_view(view);
 	remove_view(arena, view);
+	debug_check(arena);
 	arena_unlock_snapshots(arena, &signals);
 	if (view->pages)
 		os_unmap(view->base, view->pages << arena->page_shift);

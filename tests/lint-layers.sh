@@ -9,13 +9,13 @@ srcdir=${srcdir:-.}
 layers='
 	arena
 	fork
-	snapshot view rollback diff stats
+	snapshot view rollback diff stats verify
 	helper
 	heap heap-runs heap-slabs options
 	shadow
 	engine-uffd-thread
 	fault
-	timeline range engine-eager engine-hybrid engine-mprotect engine-uffd
+	timeline debug range engine-eager engine-hybrid engine-mprotect engine-uffd
 	mappings trap trap-sigsegv trap-sigaction
 	pagetable chunks frames gate
 	error os os-linux os-linux-uffd bell bitmap lock track streams engine

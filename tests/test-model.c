@@ -474,6 +474,9 @@ static void one_life(int kind, uint64_t seed, size_t pages, size_t count)
 
 	/* Half of them with the helper thread, which compacts when it likes. */
 	o.flags |= seed & 2 ? COWARENA_NO_HELPER : 0;
+	/* Some under the library's own eyes too (the seed's higher bits are the size). */
+	o.flags |= (seed >> 3) % 8 ? 0 : COWARENA_VERIFY;
+	setenv("COWARENA_DEBUG", (seed >> 3) % 32 ? "0" : "1", 1);
 	m->arena = cowarena_create(&o);
 	expect(m, m->arena);
 	m->shadow = seed & 4 ? COWARENA_QUIESCENT : 0;

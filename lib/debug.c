@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* debug.c - see debug.h. */
+#include "config.h"
+
+#include "arena.h"
+#include "debug.h"
+#include "error.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool debug_wanted(void)
+{
+	const char *value = getenv("COWARENA_DEBUG");
+
+	return value && *value && strcmp(value, "0") != 0;
+}
+
+/* "invariant: page N" without stdio, which is not async-signal-safe. */
+static void require(bool holds, const char *what, size_t page)
+{
+	char line[120], digits[24];
+	size_t n = 0, d = 0;
+
+	if (holds)
+		return;
+	for (const char *c = what; *c && n < sizeof line - sizeof digits - 8; c++)
+		line[n++] = *c;
+	memcpy(line + n, ": page ", 7);
+	n += 7;
+	do
+		digits[d++] = (char)('0' + page % 10);
+	while (page /= 10);
+	while (d)
+		line[n++] = digits[--d];
+	line[n] = 0;
+	error_log(line);
+	abort();
+}
+
+/* Whether a write to the page traps. It asks the kernel to prepare one: which changes nothing if it does
+   trap, as it must. (With faults that wait for a thread of ours, we would wait for it.) */
+static bool is_armed(struct cowarena *arena, size_t page)
+{
+	return arena->engine->syscall_safe ||
+	       !os_can_write(arena_address(arena, page), arena_page_size(arena));
+}
+
+/* I1, and that the state, the stamp and the bitmap tell the same. */
+static void check_page(struct cowarena *arena, size_t page)
+{
+	struct page *entry = &arena->table.pages[page];
+	uint64_t state = atomic_load(&entry->state), stamp = page_stamp(state);
+	uint64_t epoch = atomic_load(&arena->timeline.epoch), newest = stamp;
+	bool dirty = bitmap_test(&arena->table.dirty, page);
+
+	require(!(state & PAGE_LOCKED), "a page is locked with the gate closed", page);
+	require(stamp <= epoch, "a stamp is ahead of the epoch", page);
+	require(!bitmap_test(&arena->table.hot, page), "a page is hot after the cut", page);
+	if (!atomic_load(&arena->half_armed))
+		require(dirty == (stamp == epoch && !(state & PAGE_FRESH)),
+			"stamp and bitmap differ", page);
+	if (stamp < epoch && !dirty && timeline_newest(&arena->timeline) >= stamp)
+		require(is_armed(arena, page), "I1: a page that a snapshot needs is not armed",
+			page);
+	/* The versions: newest first, apart from each other, all older than the stamp. */
+	for (uint32_t f = entry->head; f != FRAME_NONE;
+	     f = frames_version(&arena->frames, f)->older) {
+		const struct version *v = frames_version(&arena->frames, f);
+		require(v->page == page, "a version is in another page's list", page);
+		require(v->first <= v->last && v->last < newest, "versions overlap", page);
+		newest = v->first;
+	}
+}
+
+static bool is_listed(struct cowarena *arena, const struct version *v, uint32_t frame)
+{
+	uint32_t f = arena->table.pages[v->page].head;
+
+	while (f != FRAME_NONE && f != frame)
+		f = frames_version(&arena->frames, f)->older;
+	return f == frame;
+}
+
+/* Versions are kept by the newest snapshot that they serve (timeline.h), and all that are taken are. */
+static void check_kept(struct cowarena *arena)
+{
+	size_t versions = 0, held = 0;
+
+	for (struct cowarena_snapshot *s = arena->timeline.newest; s; s = s->older) {
+		require(!s->older || s->older->epoch < s->epoch, "snapshots are out of order", 0);
+		for (uint32_t f = atomic_load(&s->keeps); f != FRAME_NONE;) {
+			const struct version *v = frames_version(&arena->frames, f);
+			require(v->first <= s->epoch && s->epoch <= v->last,
+				"a version is kept by a snapshot that it does not serve", v->page);
+			require(!s->newer || s->newer->epoch > v->last,
+				"a version is not kept by the newest", v->page);
+			require(is_listed(arena, v, f), "a version is not in its page's list",
+				v->page);
+			versions++;
+			held += !v->zero;
+			f = atomic_load(&v->link);
+		}
+	}
+	for (struct cowarena_view *v = arena->timeline.views; v; v = v->next)
+		held += atomic_load(&v->touched);
+	require(versions == atomic_load(&arena->frames.taken), "frames are taken and not kept", 0);
+	require(held == atomic_load(&arena->frames.held), "held memory is miscounted", 0);
+	require(held <= arena->frames.held_max, "more memory is held than allowed", 0);
+}
+
+void debug_check(struct cowarena *arena)
+{
+	if (!arena->debug)
+		return;
+	gate_close(&arena->gate);
+	size_t pages = atomic_load(&arena->pages);
+	for (size_t i = 0; i < pages; i++)
+		check_page(arena, i);
+	check_kept(arena);
+	gate_open(&arena->gate);
+}
+
+void debug_preserved(struct cowarena *arena, size_t page, uint32_t frame)
+{
+	const struct version *v = frames_version(&arena->frames, frame);
+
+	if (!arena->debug || v->zero)
+		return;
+	require(memcmp(frames_data(&arena->frames, frame), arena_address(arena, page),
+		       arena_page_size(arena)) == 0,
+		"I2: a frame differs from the page that it preserves", page);
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* verify.c - see verify.h. */
+#include "config.h"
+
+#include "arena.h"
+#include "error.h"
+#include "snapshot.h"
+#include "verify.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Four lanes of multiply and rotate, as xxHash has them (Collet, "xxHash fast digest algorithm", 2016). It is
+   written and read by one process, and nobody attacks it. n: a multiple of 32. */
+static uint64_t hash(const void *p, size_t n)
+{
+	const uint64_t prime = 0x9e3779b185ebca87u;
+	uint64_t lane[4] = {1, 2, 3, 4}, h = 0, word;
+
+	for (size_t i = 0; i < n; i += 8) {
+		uint64_t *l = &lane[i / 8 % 4];
+		memcpy(&word, (const char *)p + i, sizeof word);
+		*l = (*l + word * prime) << 31 | (*l + word * prime) >> 33;
+		*l *= prime;
+	}
+	for (int i = 0; i < 4; i++)
+		h = (h ^ lane[i]) * prime;
+	return h ^ h >> 29;
+}
+
+static size_t bytes_of(const struct cowarena_snapshot *s)
+{
+	return os_round_up(s->hashed * sizeof *s->hashes, arena_page_size(s->arena));
+}
+
+int verify_prepare(struct cowarena_snapshot *s, size_t pages)
+{
+	if (!(s->arena->flags & COWARENA_VERIFY))
+		return 0;
+	s->hashed = pages;
+	s->hashes = os_map_anonymous(bytes_of(s));
+	return s->hashes ? 0 : -1;
+}
+
+void verify_record(struct cowarena_snapshot *s)
+{
+	for (size_t i = 0; s->hashes && i < s->hashed; i++)
+		s->hashes[i] = hash(arena_address(s->arena, i), arena_page_size(s->arena));
+}
+
+void verify_forget(struct cowarena_snapshot *s)
+{
+	if (s->hashes)
+		os_unmap(s->hashes, bytes_of(s));
+	s->hashes = NULL;
+}
+
+static void expect(struct cowarena_snapshot *s, size_t page, const void *content, const char *what)
+{
+	if (hash(content, arena_page_size(s->arena)) == s->hashes[page])
+		return;
+	/* What was given up meanwhile says so itself. */
+	if (snapshot_usable(s) == 0)
+		error_fatal(what, arena_address(s->arena, page));
+}
+
+void verify_read(struct cowarena_snapshot *s, size_t offset, size_t n)
+{
+	size_t size = arena_page_size(s->arena), first = offset >> s->arena->page_shift;
+	int e = errno;
+	char *copy = s->hashes ? malloc(size) : NULL;
+
+	/* Without memory for it there is one look less. */
+	for (size_t i = first; copy && i << s->arena->page_shift < offset + n; i++) {
+		snapshot_copy(s, copy, i << s->arena->page_shift, size);
+		expect(s, i, copy, "a page of a snapshot has changed since it was taken");
+	}
+	free(copy);
+	errno = e;
+}
+
+void verify_all(struct cowarena_snapshot *s)
+{
+	verify_read(s, 0, s->hashed << s->arena->page_shift);
+}
+
+void verify_live(struct cowarena_snapshot *s)
+{
+	for (size_t i = 0; s->hashes && i < s->hashed; i++)
+		expect(s, i, arena_address(s->arena, i),
+		       "a page is not what it was after a rollback");
+}
+
+void verify_view(const struct cowarena_view *view)
+{
+	struct cowarena_snapshot *s = view->snapshot;
+
+	if (!s->hashes || !view->sealed || atomic_load(&view->broken))
+		return;
+	for (size_t i = 0; i < view->pages; i++)
+		expect(s, i, view->base + (i << s->arena->page_shift),
+		       "a page of a read-only view is not what it was at the snapshot");
+}
