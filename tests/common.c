@@ -65,6 +65,23 @@ struct cowarena_options case_options(int i)
 	return o;
 }
 
+const char *case_name(int i)
+{
+	static const char *const names[CASES] = {
+	    [CASE_DEFAULT] = "sigsegv",
+	    [CASE_FAITHFUL] = "sigsegv-faithful",
+	    [CASE_EAGER] = "eager",
+	    [CASE_UFFD] = "uffd",
+	    [CASE_UFFD_FAITHFUL] = "uffd-faithful",
+	    [CASE_HYBRID] = "hybrid",
+	    [CASE_HYBRID_FAITHFUL] = "hybrid-faithful",
+	    [CASE_EVENTS] = "events",
+	    [CASE_HUGE] = "huge",
+	};
+
+	return names[i];
+}
+
 cowarena *arena_case(int i)
 {
 	struct cowarena_options o = case_options(i);

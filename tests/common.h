@@ -28,7 +28,8 @@
 #define CASE_HUGE 8   /* hybrid, with the heap in huge mappings before each snapshot */
 
 struct cowarena_options case_options(int i);
-cowarena *arena_case(int i); /* fails the test if it cannot be made */
+cowarena *arena_case(int i);  /* fails the test if it cannot be made */
+const char *case_name(int i); /* for test cases that CK_RUN_CASE can choose */
 
 /* In an arena of CASE_HUGE, compact first. */
 cowarena_snapshot *take_compacted(cowarena *arena, unsigned flags);
