@@ -30,6 +30,7 @@
 
 #include "arena.h"
 #include "mappings.h"
+#include "point.h"
 
 #define WALK 16 /* pages disarmed at once that make it worth a border in a cold chunk */
 
@@ -54,11 +55,14 @@ static void set_state(struct cowarena *arena, struct chunk *chunk, enum chunk_st
 					  memory_order_relaxed);
 	if (state != CHUNK_COLD)
 		atomic_store_explicit(&chunk->huge, false, memory_order_relaxed);
+	TEST_POINT();
 	atomic_store_explicit(&chunk->state, (uint8_t)state, memory_order_release);
+	TEST_POINT();
 }
 
 static int protect(struct cowarena *arena, size_t first, size_t n, enum os_protection protection)
 {
+	TEST_POINT();
 	return os_protect(arena_address(arena, first), n << arena->page_shift, protection);
 }
 

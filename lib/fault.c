@@ -15,6 +15,7 @@
 #include "debug.h"
 #include "error.h"
 #include "fault.h"
+#include "point.h"
 #include "track.h"
 
 #include <stdlib.h>
@@ -127,7 +128,9 @@ static bool preserve(struct cowarena *arena, size_t page, uint64_t state, enum c
 					   : &count->shadowed,
 			  1);
 	}
+	TEST_POINT();
 	privatise(arena, page, stamp);
+	TEST_POINT();
 	timeline_publish(arena, page, stamp, frame, fresh);
 	if (cause != SHADOW)
 		debug_preserved(arena, page, frame);
@@ -182,6 +185,7 @@ static enum outcome resolve(struct cowarena *arena, size_t first, size_t n, stru
 		}
 		all_done = false;
 	}
+	TEST_POINT();
 	if (outcome == RESOLVED && needs_disarm(arena, all_done, occasion)) {
 		chunks_touch(&arena->chunks, first, n, epoch);
 		if (arena->engine->disarm(arena, first, n)) {
@@ -190,6 +194,7 @@ static enum outcome resolve(struct cowarena *arena, size_t first, size_t n, stru
 			outcome = NOT_DISARMED;
 		}
 	}
+	TEST_POINT();
 	while (locked-- > first)
 		page_unlock(&pages[locked], done);
 	return outcome;
@@ -228,6 +233,7 @@ static void settle(struct cowarena *arena, size_t first, size_t n, size_t ahead,
 			arena_widen(arena, &first, &n, width);
 
 		uint64_t spoils = atomic_load(&arena->timeline.spoils);
+		TEST_POINT();
 		gate_enter(&arena->gate, hint);
 		enum outcome outcome = resolve(arena, first, n, wanted, occasion, count);
 		gate_leave(&arena->gate, hint);

@@ -4,6 +4,7 @@
 
 #include "frames.h"
 #include "os.h"
+#include "point.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -123,6 +124,7 @@ static uint32_t pop(struct frames *f, _Atomic uint64_t *stack)
 		uint32_t next =
 		    atomic_load_explicit(&frames_version(f, frame)->link, memory_order_relaxed);
 		uint64_t tag = (top >> 32) + 1;
+		TEST_POINT();
 		if (atomic_compare_exchange_weak_explicit(
 			stack, &top, tag << 32 | next, memory_order_acquire, memory_order_acquire))
 			break;
@@ -147,6 +149,7 @@ static uint32_t take_unused(struct frames *f, uint32_t below)
 	uint32_t frame = atomic_load(&f->unused);
 
 	do {
+		TEST_POINT();
 		if (frame >= below)
 			return FRAME_NONE;
 	} while (!atomic_compare_exchange_weak(&f->unused, &frame, frame + 1));
@@ -236,6 +239,7 @@ bool frames_trim(struct frames *f, size_t n)
 	       ((frames[got] = pop(f, &f->free)) != FRAME_NONE ||
 		(frames[got] = take_unused(f, atomic_load(&f->populated))) != FRAME_NONE))
 		got++;
+	TEST_POINT();
 	/* Neighbours by one call. */
 	qsort(frames, got, sizeof *frames, by_index);
 	for (size_t i = 0, run; i < got; i += run) {

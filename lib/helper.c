@@ -5,6 +5,7 @@
 #include "arena.h"
 #include "error.h"
 #include "helper.h"
+#include "point.h"
 
 #include <errno.h>
 
@@ -159,6 +160,7 @@ static bool collapse(struct cowarena *arena, size_t index, uint32_t quiet)
 
 	if (!worth_collapsing(arena, index, quiet) || !cool(arena, index, quiet))
 		return false;
+	TEST_POINT();
 	if (os_collapse(arena_address(arena, first), ARENA_CHUNK) == 0) {
 		atomic_store(&arena->helper.has_collapsed, true);
 	} else {

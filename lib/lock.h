@@ -12,6 +12,7 @@
 #define COWARENA_LOCK_H
 
 #include "os.h"
+#include "point.h"
 
 #include <stdatomic.h>
 
@@ -25,6 +26,7 @@ static inline void lock_acquire(struct lock *l)
 
 	if (atomic_compare_exchange_strong(&l->word, &seen, 1))
 		return;
+	TEST_POINT();
 	if (seen != 2)
 		seen = atomic_exchange(&l->word, 2);
 	while (seen) {
@@ -35,6 +37,7 @@ static inline void lock_acquire(struct lock *l)
 
 static inline void lock_release(struct lock *l)
 {
+	TEST_POINT();
 	if (atomic_exchange(&l->word, 0) == 2)
 		os_wake_one(&l->word);
 }

@@ -4,6 +4,7 @@
 
 #include "os.h"
 #include "pagetable.h"
+#include "point.h"
 
 #include <errno.h>
 
@@ -96,8 +97,10 @@ uint64_t page_lock(struct page *page)
 		uint64_t state = atomic_load_explicit(&page->state, memory_order_relaxed);
 		if (!(state & PAGE_LOCKED) && atomic_compare_exchange_weak_explicit(
 						  &page->state, &state, state | PAGE_LOCKED,
-						  memory_order_acquire, memory_order_relaxed))
+						  memory_order_acquire, memory_order_relaxed)) {
+			TEST_POINT();
 			return state;
+		}
 		relax(&spins);
 	}
 }

@@ -4,6 +4,7 @@
 
 #include "arena.h"
 #include "error.h"
+#include "point.h"
 #include "range.h"
 
 #include <errno.h>
@@ -71,6 +72,7 @@ int range_grow(struct cowarena *arena, size_t bytes)
 	uint64_t epoch = atomic_load(&arena->timeline.epoch);
 	pagetable_enter(&arena->table, old, pages, epoch, faithful);
 	chunks_touch(&arena->chunks, old, pages - old, epoch);
+	TEST_POINT();
 	/* Release: a handler that sees the new mark sees the pages' states. */
 	atomic_store_explicit(&arena->pages, pages, memory_order_release);
 	return 0;

@@ -7,6 +7,7 @@
 #include "error.h"
 #include "fault.h"
 #include "helper.h"
+#include "point.h"
 #include "shadow.h"
 #include "snapshot.h"
 #include "track.h"
@@ -36,6 +37,7 @@ static int arm_dirty(struct cowarena *arena)
 		}
 		if (end > pages)
 			end = pages;
+		TEST_POINT();
 		if (engine->arm(arena, first, end - first)) {
 			atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
 			/* Refused for want of mappings? The whole heap is one mapping. That arms the hot
@@ -88,6 +90,7 @@ static int cut(struct cowarena *arena, struct cowarena_snapshot *s, bool shadow)
 		    strerror(errno));
 		goto out;
 	}
+	TEST_POINT();
 	verify_record(s);
 	timeline_append(arena, s);
 	result = arena->engine->copies_at_cut ? fault_preserve_all(arena)
@@ -97,6 +100,7 @@ static int cut(struct cowarena *arena, struct cowarena_snapshot *s, bool shadow)
 		error_set(ENOMEM, "neither frames to copy pages to nor mappings to arm them: raise "
 				  "options.held_limit or vm.max_map_count");
 out:
+	TEST_POINT();
 	gate_open(&arena->gate);
 	if (result && s->epoch) {
 		timeline_retire(arena, s);
@@ -295,7 +299,9 @@ static void copy_part(struct cowarena_snapshot *s, size_t page, void *dst, size_
 			break;
 		/* Unchanged since: it is the live page. No lock is held, since dst may be
 		   armed memory. */
+		TEST_POINT();
 		track_copy(dst, arena_address(arena, page) + within, n);
+		TEST_POINT();
 		/*
 		 * Was it, all the time? A store to it comes after the page was disarmed, which
 		 * comes after it was locked and before it is unlocked with a new stamp. So if we
@@ -317,6 +323,7 @@ static void copy_part(struct cowarena_snapshot *s, size_t page, void *dst, size_
 	os_restore_signals(&signals);
 	if (frame == FRAME_NONE) /* it was spoiled meanwhile */
 		return;
+	TEST_POINT();
 	if (zero)
 		memset(dst, 0, n);
 	else

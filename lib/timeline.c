@@ -4,6 +4,7 @@
 
 #include "arena.h"
 #include "debug.h"
+#include "point.h"
 
 void timeline_append(struct cowarena *arena, struct cowarena_snapshot *s)
 {
@@ -110,12 +111,14 @@ static void unlink_snapshot(struct cowarena *arena, struct cowarena_snapshot *s)
 void timeline_retire(struct cowarena *arena, struct cowarena_snapshot *s)
 {
 	unlink_snapshot(arena, s);
+	TEST_POINT();
 
 	/* Acquire: pairs with keep(). Nobody pushes to this list any more. */
 	uint32_t frame = atomic_exchange_explicit(&s->keeps, FRAME_NONE, memory_order_acquire);
 	while (frame != FRAME_NONE) {
 		struct version *v = frames_version(&arena->frames, frame);
 		uint32_t next = atomic_load_explicit(&v->link, memory_order_relaxed);
+		TEST_POINT();
 		if (s->older && v->first <= s->older->epoch)
 			keep(&arena->frames, s->older, frame);
 		else
@@ -144,6 +147,7 @@ bool timeline_spoil(struct cowarena *arena)
 	   the flag afterwards (snapshot.c). Release by the page locks and the pool's exchanges
 	   that follow. */
 	atomic_store(&s->spoiled, true);
+	TEST_POINT();
 	timeline_retire(arena, s);
 	atomic_fetch_add(&t->spoils, 1); /* when its memory is there */
 	debug_check(arena);

@@ -5,6 +5,7 @@
 #include "cowarena.h"
 #include "error.h"
 #include "os.h"
+#include "point.h"
 #include "trap.h"
 
 #include <errno.h>
@@ -82,6 +83,7 @@ static void *lookup(uintptr_t address, int which, bool inherited)
 			uint32_t before;
 			do {
 				before = atomic_load(&s->sequence);
+				TEST_POINT();
 				hit = address - atomic_load(&s->begin) <
 				      atomic_load(&s->end) - atomic_load(&s->begin);
 				hit = hit && atomic_load(&s->inherited) == inherited &&

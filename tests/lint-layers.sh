@@ -18,7 +18,7 @@ layers='
 	timeline debug range engine-eager engine-hybrid engine-mprotect engine-uffd
 	mappings trap trap-sigsegv trap-sigaction
 	pagetable chunks frames gate
-	error os os-linux os-linux-uffd bell bitmap lock track streams engine
+	error os os-linux os-linux-uffd bell bitmap lock point track streams engine
 '
 # Headers that every file may include: the public face, and the struct that all layers share.
 shared='cowarena.h arena.h config.h'
