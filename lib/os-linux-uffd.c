@@ -54,8 +54,11 @@ int os_uffd_protect(int fd, void *p, size_t n, bool protect)
 
 bool os_can_write(void *p, size_t n)
 {
-	return syscall(SYS_madvise, p, n, MADV_POPULATE_WRITE) ==
-	       0; /* Linux 5.14, older than this file */
+	/* Linux 5.14, older than this file. Interrupted, it has not found out. */
+	while (syscall(SYS_madvise, p, n, MADV_POPULATE_WRITE))
+		if (errno != EAGAIN && errno != EINTR)
+			return false;
+	return true;
 }
 
 /* Whether the kernel itself may write to p. It cannot take the signal, so this needs no handler. */
@@ -129,8 +132,12 @@ int os_uffd_next(int fd, int stop, void **addresses, int max)
 	struct uffd_msg messages[EVENTS];
 
 	for (;;) {
-		if (poll(wait, 2, -1) < 0 && errno != EINTR)
-			return -1;
+		if (poll(wait, 2, -1) < 0) {
+			if (errno == ENOMEM || errno == EAGAIN)
+				os_nap(); /* to give up would let writers wait for ever */
+			else if (errno != EINTR)
+				return -1;
+		}
 		if (wait[1].revents)
 			return 0;
 		size_t room = sizeof *messages * (size_t)(max < EVENTS ? max : EVENTS);

@@ -226,6 +226,15 @@ static bool is_ours(const struct sigaction *action)
 	return action->sa_flags & SA_SIGINFO && action->sa_sigaction == on_signal;
 }
 
+static int not_accepted(int signo)
+{
+	return error_set(
+	    EPERM,
+	    "the handler for signal %d was not accepted: if this is a sanitizer, set "
+	    "handle_segv=0, handle_sigbus=0 and allow_user_segv_handler=1 in its options",
+	    signo);
+}
+
 /* Put our handler in front of `now`, which becomes the last level. */
 static int take_signal(int which, int levels, const struct sigaction *now)
 {
@@ -241,16 +250,12 @@ static int take_signal(int which, int levels, const struct sigaction *now)
 	chain->level[levels].action = *now;
 	atomic_store(&chain->level[levels].spent, false);
 	atomic_store(&chain->levels, levels + 1);
-	sigaction(signo, &mine, NULL);
-	sigaction(signo, NULL, &got);
-	if (is_ours(&got))
+	if (sigaction(signo, &mine, NULL) == 0 && sigaction(signo, NULL, &got) == 0 &&
+	    is_ours(&got))
 		return 0;
+	sigaction(signo, now, NULL);
 	atomic_store(&chain->levels, levels);
-	return error_set(
-	    EPERM,
-	    "the handler for signal %d was not accepted: if this is a sanitizer, set "
-	    "handle_segv=0, handle_sigbus=0 and allow_user_segv_handler=1 in its options",
-	    signo);
+	return not_accepted(signo);
 }
 
 /* Make our handler the one that is called first, if it is not. */
@@ -260,7 +265,9 @@ static int install(int which)
 	int levels = atomic_load(&chain->levels);
 	struct sigaction now;
 
-	sigaction(ours[which].signo, NULL, &now);
+	if (sigaction(ours[which].signo, NULL, &now))
+		return not_accepted(ours[which].signo);
+	/* (Without an arena, too: where it could not be removed.) */
 	if (is_ours(&now))
 		return 0;
 	/* A mere reset calls nobody. One that we pass faults on to already is not another. */
@@ -292,7 +299,8 @@ static void uninstall(int which)
 		last.sa_handler = SIG_DFL;
 	/* The others may be called yet: by this one, by way of us. */
 	atomic_store(&chain->levels, levels - 1);
-	sigaction(signo, &last, NULL);
+	if (sigaction(signo, &last, NULL))
+		atomic_store(&chain->levels, levels);
 }
 
 /* Count a span out, or in: the last one to go removes the handlers, the first one installs them. */
