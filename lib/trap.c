@@ -65,12 +65,18 @@ static struct chain {
 } chains[SIGNALS];
 
 /*
- * The level whose handler this thread is in, and 1; 0 in none. Such a handler may call ours as the one that
- * it found: then the fault goes on to the level below, and not to that handler again, for ever. Left behind
- * by siglongjmp() it does no harm, as a call by the kernel does not look at it. (Initial-exec: dynamic TLS
- * may allocate.)
+ * A handler above us may call ours as the one that it found: then the fault goes on to the level below, and not
+ * to that handler again, for ever. So the level that a signal has come to is noted with the signal, at the end of
+ * its siginfo, which the kernel clears at each delivery (Linux, copy_siginfo_to_user) and nothing else
+ * uses. In a variable it would be left behind when a handler leaves by siglongjmp(). Each copy of
+ * the library in the process has a mark of its own.
  */
-static _Thread_local __attribute__((tls_model("initial-exec"))) int in_level;
+#define MARKS 8
+struct mark {
+	uint32_t owner, level; /* owner 0: free */
+};
+_Static_assert(sizeof(siginfo_t) >= 48 + MARKS * sizeof(struct mark),
+	       "a siginfo has room behind what the kernel uses");
 
 /* Find the span of an address, whose faults arrive by that signal: its back end, or NULL. */
 static void *lookup(uintptr_t address, int which, bool inherited)
@@ -142,20 +148,29 @@ static void pass_on(int which, int level, siginfo_t *info, void *context)
 		give_up(ours[which].signo, info, sent);
 		return;
 	}
-	int outer = in_level;
-	in_level = level + 1;
 	call(action, ours[which].signo, info, context);
-	in_level = outer;
 }
 
-/* Where the chain goes on. */
-static int next_level(int which, bool by_kernel)
+/* Where the chain begins, or goes on. */
+static int next_level(int which, siginfo_t *info)
 {
-	int levels = atomic_load(&chains[which].levels);
+	struct mark marks[MARKS];
+	char *at = (char *)info + sizeof *info - sizeof marks;
+	uint32_t me = (uint32_t)((uintptr_t)chains >> 4) | 1;
+	uint32_t levels = (uint32_t)atomic_load(&chains[which].levels);
+	int i = 0;
 
-	if (!by_kernel && in_level > 0 && in_level <= levels)
-		return in_level > 1 ? in_level - 2 : 0;
-	return levels > 0 ? levels - 1 : 0;
+	memcpy(marks, at, sizeof marks);
+	while (i < MARKS && marks[i].owner && marks[i].owner != me)
+		i++;
+	if (i == MARKS)
+		return 0;
+	if (marks[i].owner)
+		marks[i].level -= marks[i].level > 0;
+	else
+		marks[i] = (struct mark){me, levels > 0 ? levels - 1 : 0};
+	memcpy(at, marks, sizeof marks);
+	return (int)marks[i].level;
 }
 
 /* Whether a write fault was ours, and is mended. */
@@ -194,7 +209,7 @@ static void on_signal(int signo, siginfo_t *info, void *context)
 		    "or take a snapshot instead of the fork");
 	}
 	errno = e;
-	pass_on(which, next_level(which, by_kernel), info, context);
+	pass_on(which, next_level(which, info), info, context);
 	errno = e;
 }
 
