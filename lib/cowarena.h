@@ -165,12 +165,12 @@ typedef void cowarena_spoiled_fn(void *ctx, uint64_t id);
  * before a fault needs it and takes back what is not needed any more, and it collapses chunks of 2 MiB
  * that have been quiet for some snapshots into huge pages (cowarena_compact). Its signals are blocked.
  *
- * COWARENA_FORK_COPY: a child of fork() gets a private copy of the arena, at the same address, as it was at the
- * fork for all threads; without snapshots. The parent's fork() returns when the child has made it, which takes
- * the time of copying all of the arena that has memory; threads that write to it wait until then. Handlers
- * that were given to pthread_atfork(3) before the first arena was created must not write to it. posix_spawn(3),
- * system(3) and vfork(2) copy nothing. Where the copy could not be made the log tells, and the child has
- * none.
+ * COWARENA_FORK_COPY: a child of fork() gets a private copy of the arena, at the same address, as it was
+ * at the fork for all threads; without snapshots. The parent's fork() returns when the child has made it,
+ * which takes the time of copying all of the arena that has memory; threads that write to it wait until
+ * then. Handlers that were given to pthread_atfork(3) before the first arena was created must not write to
+ * it. posix_spawn(3), system(3) and vfork(2) copy nothing. Where the copy could not be made the log tells,
+ * and the child has none.
  *
  * COWARENA_VERIFY, for finding mistakes: every page is hashed at a snapshot; reading it, rolling back to it,
  * closing a read-only view of it and releasing it compare. What has changed is told in one line of the log,

@@ -22,9 +22,10 @@
  *
  * Who may change what: a chunk leaves CHUNK_COLD under chunks.lock, in a handler, or during the cut. It
  * comes back with the gate closed or all its pages locked, so that a handler that has seen CHUNK_WARM
- * may rely on it, without a lock, as long as it is in the gate with a page of it locked. A page is marked dirty before it is disarmed, and warm_up() arms what
- * is clean: a page that another handler is about to disarm is open either way once that handler is
- * done, and it has been preserved before it was marked.
+ * may rely on it, without a lock, as long as it is in the gate with a page of it locked. A page is
+ * marked dirty before it is disarmed, and warm_up() arms what is clean: a page that another handler is
+ * about to disarm is open either way once that handler is done, and it has been preserved before it was
+ * marked.
  */
 #include "config.h"
 

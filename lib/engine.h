@@ -48,9 +48,9 @@ struct engine {
 
 	/* Disarm a range, of which some pages may be disarmed already; but first note it with
 	   pagetable_mark_dirty(). Not only at a fault: whoever finds that no snapshot needs a page any
-	   more (as will one who saves a snapshot, of what he has passed) may disarm it ahead. Async-signal-safe; the pages are locked. -1 with errno: then any
-	   part may be disarmed (which is why all is marked), and the caller comes back with a wider
-	   range. */
+	   more (as will one who saves a snapshot, of what he has passed) may disarm it ahead.
+	   Async-signal-safe; the pages are locked. -1 with errno: then any part may be disarmed
+	   (which is why all is marked), and the caller comes back with a wider range. */
 	int (*disarm)(struct cowarena *arena, size_t first, size_t n);
 
 	/* Whether the kernel can give memory for a write to a disarmed page. Async-signal-safe; inside the

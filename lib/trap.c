@@ -65,11 +65,11 @@ static struct chain {
 } chains[SIGNALS];
 
 /*
- * A handler above us may call ours as the one that it found: then the fault goes on to the level below, and not
- * to that handler again, for ever. So the level that a signal has come to is noted with the signal, at the end of
- * its siginfo, which the kernel clears at each delivery (Linux, copy_siginfo_to_user) and nothing else
- * uses. In a variable it would be left behind when a handler leaves by siglongjmp(). Each copy of
- * the library in the process has a mark of its own.
+ * A handler above us may call ours as the one that it found: then the fault goes on to the level below,
+ * and not to that handler again, for ever. So the level that a signal has come to is noted with the signal,
+ * at the end of its siginfo, which the kernel clears at each delivery (Linux, copy_siginfo_to_user) and
+ * nothing else uses. In a variable it would be left behind when a handler leaves by siglongjmp(). Each
+ * copy of the library in the process has a mark of its own.
  */
 #define MARKS 8
 struct mark {

@@ -236,6 +236,14 @@ size_t scaled(size_t normal, size_t stress, size_t slow)
 	return stressing() ? stress : normal;
 }
 
+#ifdef COWARENA_COVERAGE
+static void dump_coverage(int signo)
+{
+	(void)signo;
+	__gcov_dump();
+}
+#endif
+
 int in_child(void (*fn)(void *), void *arg, char **output)
 {
 	int fd[2], status;
@@ -248,6 +256,9 @@ int in_child(void (*fn)(void *), void *arg, char **output)
 	ck_assert_int_ge(pid, 0);
 	if (pid == 0) {
 		setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+#ifdef COWARENA_COVERAGE
+		signal(SIGABRT, dump_coverage);
+#endif
 		dup2(fd[1], STDERR_FILENO);
 		close(fd[0]);
 		close(fd[1]);
