@@ -71,9 +71,9 @@ static int map_failed(size_t capacity, void *base)
 			    "is needed");
 	default:
 		return error_set(
-		    errno,
-		    "cannot reserve %zu bytes of address space (%s): lower options.capacity, or "
-		    "raise ulimit -v",
+		    errno == EAGAIN ? ENOMEM : errno, /* mlockall(MCL_FUTURE), and ulimit -l */
+		    "cannot reserve %zu bytes of address space (%s): lower options.capacity, "
+		    "or " ERROR_NO_ROOM,
 		    capacity, strerror(errno));
 	}
 }
@@ -115,7 +115,7 @@ cowarena *cowarena_create(const struct cowarena_options *options)
 		return NULL;
 	struct cowarena *arena = aligned_alloc(_Alignof(struct cowarena), sizeof *arena);
 	if (!arena)
-		return error_null(ENOMEM, "no memory for the arena's own record");
+		return error_null(ENOMEM, "no memory for the arena's own record: " ERROR_NO_ROOM);
 	memset(arena, 0, sizeof *arena);
 	arena->page_shift = (size_t)__builtin_ctzll(os_page_size());
 	arena->flags = o.flags;
@@ -134,7 +134,7 @@ cowarena *cowarena_create(const struct cowarena_options *options)
 		goto no_map;
 	if (frames_init(&arena->frames, o.held_limit ? o.held_limit >> arena->page_shift : SIZE_MAX,
 			o.flags & COWARENA_FAITHFUL)) {
-		error_set(ENOMEM, "no address space for the pool of frames: raise ulimit -v");
+		error_set(ENOMEM, "no address space for the pool of frames: " ERROR_NO_ROOM);
 		goto no_frames;
 	}
 	if (open_engine(arena, &o))

@@ -86,7 +86,7 @@ static int walk(struct candidates *c, cowarena_snapshot *older, cowarena_snapsho
 	int result = 0;
 
 	if (!then)
-		return error_set(ENOMEM, "no memory for two pages");
+		return error_set(ENOMEM, "no memory for two pages: " ERROR_NO_ROOM);
 	for (size_t page = bitmap_next(&c->pages, 0); page < c->pages.bits && !result;
 	     page = bitmap_next(&c->pages, page + 1)) {
 		char *live = arena_address(arena, page);
@@ -136,7 +136,7 @@ int cowarena_diff_with(cowarena_snapshot *older, cowarena_snapshot *newer, unsig
 	struct candidates c = {.before = newer ? newer->epoch : UINT64_MAX, .arena = arena};
 	void *memory = calloc(1, bitmap_bytes(older->pages));
 	if (!memory)
-		return error_set(ENOMEM, "no memory for a bit a page");
+		return error_set(ENOMEM, "no memory for a bit a page: " ERROR_NO_ROOM);
 	bitmap_init(&c.pages, memory, older->pages);
 
 	arena_lock_snapshots(arena, &signals);

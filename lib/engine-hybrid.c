@@ -404,6 +404,7 @@ static size_t mappings(struct cowarena *arena)
 	enum { ARMED, OPEN, WARM } kind = ARMED, before = ARMED;
 	const struct bitmap *dirty = &arena->table.dirty;
 	size_t pages = pages_in_use(arena), n = 2; /* ... and the inaccessible rest */
+	size_t open_end = 0; /* looked for once for all chunks of a run: it may be the whole heap */
 
 	for (size_t page = 0, stop; page < pages; page = stop, before = kind) {
 		stop = chunk_end(arena, page);
@@ -411,7 +412,9 @@ static size_t mappings(struct cowarena *arena)
 			kind = WARM;
 		} else if (bitmap_test(dirty, page)) {
 			kind = OPEN;
-			stop = smaller(stop, bitmap_next_clear(dirty, page));
+			if (open_end <= page)
+				open_end = bitmap_next_clear(dirty, page);
+			stop = smaller(stop, open_end);
 		} else {
 			kind = ARMED;
 			stop = smaller(stop, bitmap_next(dirty, page));

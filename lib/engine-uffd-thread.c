@@ -56,7 +56,7 @@ static int start(struct cowarena *arena)
 	struct resolver *r = calloc(1, sizeof *r);
 
 	if (!r)
-		return error_set(ENOMEM, "no memory for the arena's own record");
+		return error_set(ENOMEM, "no memory for the arena's own record: " ERROR_NO_ROOM);
 	r->arena = arena;
 	r->stop = os_notifier();
 	if (r->stop < 0) {

@@ -14,6 +14,9 @@ int error_set(int errnum, const char *format, ...) __attribute__((format(printf,
 /* The same for functions that return a pointer. */
 void *error_null(int errnum, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* What to do when the kernel has no room: for addresses, for mappings, for locked memory. */
+#define ERROR_NO_ROOM "raise ulimit -v (-d, -l), or vm.max_map_count"
+
 /* Send a line to the log. Async-signal-safe. */
 void error_log(const char *message);
 

@@ -201,9 +201,13 @@ static size_t populate(struct frames *f, size_t n)
 
 bool frames_prefault(struct frames *f, size_t n)
 {
-	size_t warm = frames_warm(f), done = 0;
+	size_t warm = frames_warm(f), taken = load(&f->taken), done = 0;
 
 	atomic_store(&f->low, false);
+	/* No more than may be in use at once. */
+	size_t left = f->most > taken ? f->most - taken : 0;
+	if (n > left)
+		n = left;
 	if (warm >= n)
 		return true;
 	size_t step = n - warm < step_frames(f) ? n - warm : step_frames(f);

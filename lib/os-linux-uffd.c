@@ -73,6 +73,7 @@ static bool protects_shared_memory(int fd)
 	size_t n = os_page_size();
 	bool works = false;
 	int file = os_memory_file(n);
+	int e = file < 0 ? errno : ENOTSUP; /* what is missing may be a descriptor */
 	char *p =
 	    file < 0 ? MAP_FAILED : mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
 
@@ -85,6 +86,7 @@ static bool protects_shared_memory(int fd)
 		os_unmap(p, n);
 	}
 	os_close(file);
+	errno = e;
 	return works;
 }
 
@@ -120,10 +122,7 @@ int os_uffd_open(enum uffd_mode mode)
 	if (works && mode == UFFD_SIGNALS)
 		return probe;
 	os_close(probe);
-	if (works)
-		return open_mode(mode);
-	errno = ENOTSUP;
-	return -1;
+	return works ? open_mode(mode) : -1;
 }
 
 int os_uffd_next(int fd, int stop, void **addresses, int max)

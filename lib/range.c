@@ -64,7 +64,7 @@ int range_grow(struct cowarena *arena, size_t bytes)
 		if (pagetable_commit(&arena->table, want) ||
 		    os_dump(from, n << arena->page_shift, true) ||
 		    arena->engine->commit(arena, arena->committed, n, faithful))
-			return error_set(ENOMEM, "no memory to grow the heap (%s)",
+			return error_set(ENOMEM, "no memory to grow the heap (%s): " ERROR_NO_ROOM,
 					 strerror(errno));
 		arena->committed = want;
 	}

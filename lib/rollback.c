@@ -120,8 +120,8 @@ int cowarena_rollback(cowarena *arena, cowarena_snapshot *s)
 	if (failed == ESTALE)
 		return snapshot_usable(s);
 	if (failed)
-		return error_set(
-		    failed, "no memory for a list of the changed pages: nothing was rolled back");
+		return error_set(failed, "no memory for a list of the changed pages, or for "
+					 "frames; nothing was rolled back: " ERROR_NO_ROOM);
 	errno = e;
 	return 0;
 }

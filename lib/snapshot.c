@@ -57,9 +57,10 @@ static int arm_dirty(struct cowarena *arena)
 static int reserve(struct cowarena *arena, size_t pages, bool shadow)
 {
 	if (frames_reserve(&arena->frames, shadow ? 2 * pages : pages))
-		return error_set(ENOMEM,
-				 "no address space for the frames that the snapshot could need: "
-				 "raise ulimit -v, or vm.overcommit_memory");
+		return error_set(
+		    ENOMEM,
+		    "no address space for the frames that the snapshot could need: " ERROR_NO_ROOM
+		    ", or vm.overcommit_memory");
 	return 0;
 }
 
@@ -133,10 +134,13 @@ int snapshot_freeze(struct cowarena *arena)
 static int make_room(struct cowarena *arena, size_t pages)
 {
 	const struct frames *f = &arena->frames;
+	size_t views = 0; /* what they hold stays, whatever is given up */
 
+	for (struct cowarena_view *v = arena->timeline.views; v; v = v->next)
+		views += atomic_load(&v->touched);
 	while (pages > f->held_max - atomic_load(&f->held))
-		if (arena->limit_policy != COWARENA_LIMIT_DROP_OLDEST || pages > f->held_max ||
-		    !timeline_spoil(arena))
+		if (arena->limit_policy != COWARENA_LIMIT_DROP_OLDEST ||
+		    pages > f->held_max - views || !timeline_spoil(arena))
 			return error_set(
 			    ENOMEM,
 			    "a copy of the heap (%zu bytes) does not fit into what is left of "
@@ -156,7 +160,7 @@ cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags)
 	uint64_t start = os_now();
 	struct cowarena_snapshot *s = calloc(1, sizeof *s);
 	if (!s)
-		return error_null(ENOMEM, "no memory for the snapshot's record");
+		return error_null(ENOMEM, "no memory for the snapshot's record: " ERROR_NO_ROOM);
 	s->arena = arena;
 
 	heap_lock(arena);

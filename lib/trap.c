@@ -385,7 +385,7 @@ struct trap_span *trap_add(void *base, size_t n, bool bus, trap_handler *handler
 	void *backend = trap_backend_open(base, n, handler, arena);
 
 	if (!backend)
-		return error_null(ENOMEM, "no memory for the trap's bookkeeping");
+		return error_null(ENOMEM, "no memory for the trap's bookkeeping: " ERROR_NO_ROOM);
 	pthread_mutex_lock(&mutex);
 	if (prepare_fork() || enter(which))
 		goto out;
@@ -393,7 +393,7 @@ struct trap_span *trap_add(void *base, size_t n, bool bus, trap_handler *handler
 	if (span) {
 		set_span(span, base, n, which, backend);
 	} else {
-		error_set(ENOMEM, "no memory for the trap's bookkeeping");
+		error_set(ENOMEM, "no memory for the trap's bookkeeping: " ERROR_NO_ROOM);
 		leave(which);
 	}
 out:

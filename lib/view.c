@@ -119,7 +119,7 @@ cowarena_view *cowarena_view_open(cowarena_snapshot *s, unsigned flags)
 	struct cowarena *arena = s->arena;
 	struct cowarena_view *view = calloc(1, sizeof *view);
 	if (!view)
-		return error_null(ENOMEM, "no memory for the view's record");
+		return error_null(ENOMEM, "no memory for the view's record: " ERROR_NO_ROOM);
 	view->snapshot = s;
 	view->pages = s->pages;
 	view->writable = flags & COWARENA_VIEW_PRIVATE;
