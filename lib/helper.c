@@ -245,8 +245,13 @@ static void *helper_main(void *p)
 	struct helper *h = &arena->helper;
 	uint64_t epoch = 0, since = 0; /* the last epoch seen, and when it was first */
 
-	while (!atomic_load(&h->stop)) {
+	for (;;) {
+		/* Before the look at `stop`, which is set before the bell is rung: a ring that comes after
+		   the look is no longer this number. */
 		uint32_t rung = atomic_load(&h->bell.rung);
+		TEST_POINT();
+		if (atomic_load(&h->stop))
+			break;
 		uint64_t now = os_now();
 		if (epoch != atomic_load(&arena->timeline.epoch)) {
 			epoch = atomic_load(&arena->timeline.epoch);

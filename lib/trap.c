@@ -265,11 +265,12 @@ static int take_signal(int which, int levels, const struct sigaction *now)
 	chain->level[levels].action = *now;
 	atomic_store(&chain->level[levels].spent, false);
 	atomic_store(&chain->levels, levels + 1);
-	if (sigaction(signo, &mine, NULL) == 0 && sigaction(signo, NULL, &got) == 0 &&
-	    is_ours(&got))
+	bool placed = sigaction(signo, &mine, NULL) == 0;
+	if (placed && sigaction(signo, NULL, &got) == 0 && is_ours(&got))
 		return 0;
-	sigaction(signo, now, NULL);
-	atomic_store(&chain->levels, levels);
+	/* If it cannot be taken back, it is still there. */
+	if (!placed || sigaction(signo, now, NULL) == 0)
+		atomic_store(&chain->levels, levels);
 	return not_accepted(signo);
 }
 
