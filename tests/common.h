@@ -87,6 +87,7 @@ bool died_of_segv(int status);
 
 /* A child that leaves by _exit() takes what it has counted with it (make check-coverage). */
 #ifdef COWARENA_COVERAGE
+#include <unistd.h>
 void __gcov_dump(void);
 #define _exit(status) (__gcov_dump(), _exit(status))
 #endif
