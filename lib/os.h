@@ -3,7 +3,8 @@
  * os.h - every system call of the library, behind one contract.
  *
  * To port the library is to write another os-NAME.c. Nothing else in lib/ includes a system header
- * for memory, signals or threads of the kernel, and no file but os-*.c has an #ifdef for a system.
+ * for memory, signals or threads of the kernel, and no file but os-*.c has an #ifdef for a system. (But
+ * trap.c, whose business handlers are, calls sigaction(2) itself.)
  *
  * Conventions: 0 or a pointer on success; -1 or NULL with errno set on failure; a function that
  * returns nothing leaves errno as it was. Lengths and
