@@ -258,6 +258,7 @@ int in_child(void (*fn)(void *), void *arg, char **output)
 		setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 #ifdef COWARENA_COVERAGE
 		signal(SIGABRT, dump_coverage);
+		signal(SIGXFSZ, SIG_IGN); /* what has been counted goes to files */
 #endif
 		dup2(fd[1], STDERR_FILENO);
 		close(fd[0]);

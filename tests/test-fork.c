@@ -220,6 +220,7 @@ static void in_occupied_child(void *arg)
 	struct cowarena_options o = case_options(CASE_DEFAULT);
 
 	o.base = (void *)((uintptr_t)scene->big / CHUNK * CHUNK);
+	o.capacity /= 2; /* beyond the end of the old arena other things may lie */
 	cowarena *own = cowarena_create(&o);
 	DEMAND(own);
 	errno = 0;

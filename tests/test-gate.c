@@ -287,7 +287,7 @@ int main(void)
 
 	tcase_add_test(one, open_gate);
 	tcase_add_loop_test(one, closed_gate_holds, 0, 3);
-	tcase_add_loop_test(one, closing_waits, 0, 3);
+	tcase_add_loop_test(one, closing_waits, 0, GATE_SHARDS);
 	tcase_add_test(one, signals_open_nothing);
 	suite_add_tcase(suite, one);
 	tcase_add_loop_test(all, nobody_inside_while_closed, 0, 2);

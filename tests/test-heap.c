@@ -6,6 +6,8 @@
 #include "common.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/wait.h>
 
@@ -572,6 +574,38 @@ START_TEST(misuse_is_fatal)
 }
 END_TEST
 
+/* ---- and snapshots ---- */
+
+static struct {
+	cowarena *arena;
+	_Atomic bool done;
+} taker;
+
+static void *take_one(void *arg)
+{
+	(void)arg;
+	cowarena_snapshot_release(cowarena_snapshot_take(taker.arena, 0));
+	atomic_store(&taker.done, true);
+	return NULL;
+}
+
+/* No snapshot is taken while the heap is being changed. Too short a wait hides a fault, and accuses nobody. */
+START_TEST(snapshots_wait_for_the_heap)
+{
+	pthread_t thread;
+
+	taker.arena = arena_case(_i);
+	heap_lock(taker.arena);
+	ck_assert_int_eq(pthread_create(&thread, NULL, take_one, NULL), 0);
+	for (int i = 0; i < 100 && !atomic_load(&taker.done); i++)
+		os_nap();
+	ck_assert(!atomic_load(&taker.done));
+	heap_unlock(taker.arena);
+	pthread_join(thread, NULL);
+	cowarena_destroy(taker.arena);
+}
+END_TEST
+
 /* The rest is in test-heap-churn.c. */
 
 int main(void)
@@ -586,6 +620,7 @@ int main(void)
 	tcase_add_loop_test(blocks, realloc_in_place, 0, CASES);
 	tcase_add_loop_test(blocks, calloc_zeroes, 0, CASES);
 	tcase_add_loop_test(blocks, small_things, 0, CASES);
+	tcase_add_loop_test(blocks, snapshots_wait_for_the_heap, 0, CASES);
 	suite_add_tcase(suite, blocks);
 	tcase_add_loop_test(refusals, too_much, 0, CASES);
 	tcase_add_loop_test(refusals, capacity, 0, CASES);

@@ -655,6 +655,34 @@ START_TEST(held_limit_of_one)
 }
 END_TEST
 
+/* Scarce mappings make a fault take its neighbours along; those that do not fit any more cost nothing. */
+START_TEST(held_limit_of_neighbours)
+{
+	enum { N = 64, LIMIT = 12 };
+	struct cowarena_options o = case_options(CASE_DEFAULT);
+
+	o.held_limit = LIMIT * page_size();
+	cowarena *arena = cowarena_create(&o);
+	char *p = cowarena_aligned_alloc(arena, 16 * page_size(), N * page_size());
+	char seen;
+	memset(p, 'a', N * page_size());
+	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	arena->mapping_limit = 16; /* half of it is the budget: two islands use half of that */
+	p[2 * page_size()] = 'b';
+	p[8 * page_size()] = 'b';
+	ck_assert_uint_eq(stats_of(arena).held_bytes, 2 * page_size());
+	p[32 * page_size()] = 'b';
+	struct cowarena_stats stats = stats_of(arena);
+	ck_assert_uint_eq(stats.spoiled, 0);
+	ck_assert_uint_eq(stats.held_bytes, LIMIT * page_size());
+	ck_assert_uint_eq(stats.copied_ahead, LIMIT - 3);
+	for (size_t i = 0; i < N; i++)
+		if (cowarena_snapshot_read(s, &seen, p + i * page_size(), 1) || seen != 'a')
+			ck_abort_msg("page %zu", i);
+	cowarena_destroy(arena);
+}
+END_TEST
+
 /* By prepare_write and by rollback, which meet the limit in ordinary code. */
 START_TEST(held_limit_without_faults)
 {
@@ -718,6 +746,7 @@ int main(void)
 	suite_add_tcase(suite, process);
 	tcase_add_loop_test(held, held_limit, 0, 4);
 	tcase_add_loop_test(held, held_limit_of_one, 0, 4);
+	tcase_add_test(held, held_limit_of_neighbours);
 	tcase_add_loop_test(held, held_limit_without_faults, 0, 2);
 	tcase_add_loop_test(held, held_limit_of_copies, 0, 2);
 	tcase_add_test(held, frames_for_the_limit_only);

@@ -40,8 +40,10 @@ static bool on_fault(struct cowarena *cookie, const void *address)
 	atomic_store(&a->blocked, blocked);
 	atomic_fetch_add(&a->hits, 1);
 	atomic_store(&a->last, address);
-	return mprotect((char *)((uintptr_t)address & ~(page - 1)), page, PROT_READ | PROT_WRITE) ==
-	       0;
+	bool mended =
+	    mprotect((char *)((uintptr_t)address & ~(page - 1)), page, PROT_READ | PROT_WRITE) == 0;
+	errno = EDOM; /* as after a call that was refused first */
+	return mended;
 }
 
 static void area_map(struct area *a, char *base, size_t pages)

@@ -42,6 +42,10 @@ static void diverge(int i, unsigned flags)
 	assert_filled(late + 6 * page_size(), 'a', 3 * page_size());
 	assert_filled(past, 'a', n);
 	assert_filled(p, 'd', n);
+	/* And one more of the first: the pages that it has not are kept by both. */
+	cowarena_view *again = cowarena_view_open(snap, flags);
+	assert_filled(cowarena_view_at(again, p), 'a', n);
+	ck_assert_int_eq(cowarena_view_close(again), 0);
 	ck_assert_int_eq(cowarena_view_close(view), 0);
 	memset(p, 'e', n);
 	assert_filled(late, 'c', 6 * page_size());
