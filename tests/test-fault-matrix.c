@@ -94,7 +94,7 @@ EVENT(execute)
 }
 
 /* The signal is delivered before the system call returns, so in here. */
-static inline void send_to_self(int signo)
+static inline __attribute__((always_inline)) void send_to_self(int signo)
 {
 #ifdef __x86_64__
 	long result, pid = getpid();
