@@ -286,6 +286,44 @@ START_TEST(sparse_chunks_stay_sparse)
 }
 END_TEST
 
+/* When the budget of mappings fills, chunks become warm with their neighbours; and in the end all of them. */
+START_TEST(neighbours_become_warm)
+{
+	enum { CHUNKS = 80 };
+	cowarena *arena = hybrid_arena(COWARENA_NO_HELPER);
+
+	if (!arena)
+		return;
+	arena->mapping_limit = 80; /* half of it is the budget: that of 20 islands */
+	char *p = chunk_block(arena, CHUNKS);
+	for (size_t c = 0; c < CHUNKS; c++)
+		memset(p + c * CHUNK, 'a', 2 * page_size());
+	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	size_t alone = 0, most = 0;
+	for (size_t i = 0; i < CHUNKS / 2; i++) {
+		size_t c = i * 2 * 27 % CHUNKS; /* every other one */
+		p[c * CHUNK] = 'b';
+		size_t warm = stats_of(arena).warm_bytes / CHUNK;
+		alone += warm == i + 1;
+		if (mappings_of(arena) > most)
+			most = mappings_of(arena);
+	}
+	ck_assert_uint_gt(alone, 0);
+	ck_assert_uint_lt(alone, CHUNKS / 2);
+	ck_assert_uint_gt(stats_of(arena).warm_bytes / CHUNK, CHUNKS / 2);
+	ck_assert_uint_le(most, 40);
+	for (size_t c = 0; c < CHUNKS; c++) {
+		ck_assert_int_eq(p[c * CHUNK], c % 2 ? 'a' : 'b');
+		ck_assert_int_eq(past(s, p + c * CHUNK), 'a');
+		ck_assert_int_eq(past(s, p + c * CHUNK + page_size()), 'a');
+	}
+	ck_assert_int_eq(cowarena_rollback(arena, s), 0);
+	for (size_t c = 0; c < CHUNKS; c++)
+		ck_assert_int_eq(p[c * CHUNK], 'a');
+	cowarena_destroy(arena);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("hybrid-edges");
@@ -297,6 +335,7 @@ int main(void)
 	tcase_add_loop_test(tc, chunks_alternate, 0, STRIPES_CASES);
 	tcase_add_test(tc, no_chunk_is_warm_and_huge);
 	tcase_add_test(tc, sparse_chunks_stay_sparse);
+	tcase_add_test(tc, neighbours_become_warm);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }
