@@ -37,6 +37,11 @@ bool thread_sanitized(void)
 	return THREAD_SANITIZED;
 }
 
+unsigned forking_flags(void)
+{
+	return SANITIZED ? COWARENA_NO_HELPER : 0;
+}
+
 static bool huge; /* the arenas of this test are of CASE_HUGE; each test is a process */
 
 static const struct {

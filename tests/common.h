@@ -76,6 +76,10 @@ size_t scaled(size_t normal, size_t stress, size_t slow);
 bool sanitized(void);
 bool thread_sanitized(void);
 
+/* Flags of arenas in a process that forks: gcc's AddressSanitizer does not take its allocator's locks
+   around a fork, so under it no thread of ours may be allocating then. */
+unsigned forking_flags(void);
+
 /*
  * Run fn in a child process and return what waitpid() said. What the child wrote to standard error
  * is in *output if that is not NULL (the caller frees it).

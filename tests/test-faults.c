@@ -473,9 +473,12 @@ static void own_arena(void *arg)
 
 START_TEST(a_forked_child_has_arenas_of_its_own)
 {
-	cowarena *arena = arena_case(_i);
-	char *p = page_block(arena, 4);
+	struct cowarena_options o = case_options(_i);
 
+	o.flags |= forking_flags();
+	cowarena *arena = cowarena_create(&o);
+	ck_assert_ptr_nonnull(arena);
+	char *p = page_block(arena, 4);
 	cowarena_snapshot_take(arena, 0);
 	int status = in_child(own_arena, arena, NULL);
 	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %#x",

@@ -39,7 +39,7 @@ static void make(struct scene *scene, int i, unsigned flags)
 	struct cowarena_options o = case_options(i);
 	char text[32];
 
-	o.flags |= flags;
+	o.flags |= flags | forking_flags();
 	scene->arena = cowarena_create(&o);
 	ck_assert_msg(scene->arena != NULL, "%s", cowarena_errmsg());
 	scene->big = chunk_block(scene->arena, BIG_CHUNKS);
@@ -284,7 +284,7 @@ START_TEST(one_cut)
 		printf("SKIP: ThreadSanitizer does not let threads start in a child of threads\n");
 		return;
 	}
-	o.flags |= COWARENA_FORK_COPY;
+	o.flags |= COWARENA_FORK_COPY | forking_flags();
 	cowarena *arena = cowarena_create(&o);
 	char *block = chunk_block(arena, 2 * WRITERS);
 	for (size_t i = 0; i < WRITERS; i++) {
