@@ -60,6 +60,12 @@ static void make(struct scene *scene, int i, unsigned flags)
 	memcpy(scene->expected, scene->big, BIG_CHUNKS * CHUNK);
 }
 
+static void unmake(struct scene *scene)
+{
+	cowarena_destroy(scene->arena);
+	free(scene->expected);
+}
+
 #define DEMAND(condition)                                                                          \
 	do {                                                                                       \
 		if (!(condition)) {                                                                \
@@ -178,7 +184,7 @@ START_TEST(a_copy_of_each)
 		live_on(&scene);
 	}
 	ck_assert_uint_eq(descriptors_now(), descriptors);
-	cowarena_destroy(scene.arena);
+	unmake(&scene);
 }
 END_TEST
 
@@ -209,7 +215,7 @@ START_TEST(asked_for)
 	run_child(in_asking_child, &scene);
 	check_heap(&scene);
 	live_on(&scene);
-	cowarena_destroy(scene.arena);
+	unmake(&scene);
 }
 END_TEST
 
@@ -237,7 +243,7 @@ START_TEST(occupied)
 
 	make(&scene, _i, 0);
 	run_child(in_occupied_child, &scene);
-	cowarena_destroy(scene.arena);
+	unmake(&scene);
 }
 END_TEST
 
@@ -370,7 +376,7 @@ START_TEST(no_descriptor_left)
 	ck_assert_uint_lt(failed, 6);
 	live_on(&scene);
 	run_child(touch_in_child, &scene);
-	cowarena_destroy(scene.arena);
+	unmake(&scene);
 }
 END_TEST
 
@@ -409,7 +415,7 @@ START_TEST(other_programs)
 	ck_assert_int_eq(WEXITSTATUS(status), 9);
 	check_heap(&scene);
 	live_on(&scene);
-	cowarena_destroy(scene.arena);
+	unmake(&scene);
 }
 END_TEST
 
