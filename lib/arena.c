@@ -187,10 +187,10 @@ void cowarena_destroy(cowarena *arena)
 		return;
 	}
 	helper_stop(arena);
-	arena->debug = false; /* from here on nothing is armed */
 	/* A thread that resolves faults may have one left, of a write that is done long since. */
 	if (arena->engine->close)
 		arena->engine->close(arena);
+	arena->debug = false; /* from here on nothing is armed */
 	snapshot_destroy_all(arena);
 	heap_destroy(arena);
 	trap_remove(arena->trap);

@@ -175,6 +175,7 @@ static void after_fork_in_child(void)
 		a->is_frozen = false;
 		if (!(a->flags & COWARENA_FORK_COPY) || !frozen)
 			continue;
+		heap_unlock(a); /* it was this thread that took it */
 		/* Without the pipe the parent has not waited. */
 		if (forking.done[1] < 0 || attach(a))
 			error_log("a child of fork() has no copy of an arena: no memory, address "
