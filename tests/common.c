@@ -70,6 +70,14 @@ struct cowarena_options case_options(int i)
 	return o;
 }
 
+bool children_have_threads(int i)
+{
+	if (!THREAD_SANITIZED || i != CASE_EVENTS)
+		return true;
+	printf("SKIP: ThreadSanitizer does not let threads start in a child of threads\n");
+	return false;
+}
+
 const char *case_name(int i)
 {
 	static const char *const names[CASES] = {

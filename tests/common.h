@@ -80,6 +80,10 @@ bool thread_sanitized(void);
    around a fork, so under it no thread of ours may be allocating then. */
 unsigned forking_flags(void);
 
+/* Whether a child of fork() can start threads where the parent has some; it says so if not. (gcc's
+   ThreadSanitizer: "dup thread with used id".) */
+bool children_have_threads(int i);
+
 /*
  * Run fn in a child process and return what waitpid() said. What the child wrote to standard error
  * is in *output if that is not NULL (the caller frees it).

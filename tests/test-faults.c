@@ -475,6 +475,8 @@ START_TEST(a_forked_child_has_arenas_of_its_own)
 {
 	struct cowarena_options o = case_options(_i);
 
+	if (!children_have_threads(_i))
+		return;
 	o.flags |= forking_flags();
 	cowarena *arena = cowarena_create(&o);
 	ck_assert_ptr_nonnull(arena);

@@ -172,6 +172,8 @@ START_TEST(a_copy_of_each)
 	struct scene scene;
 	char byte;
 
+	if (!children_have_threads(_i))
+		return;
 	make(&scene, _i, COWARENA_FORK_COPY);
 	size_t descriptors = descriptors_now();
 	for (int round = 0; round < 2; round++) {
@@ -210,6 +212,8 @@ START_TEST(asked_for)
 {
 	struct scene scene;
 
+	if (!children_have_threads(_i))
+		return;
 	ck_assert_int_eq(cowarena_after_fork_in_child(), 0); /* nobody's child */
 	make(&scene, _i, 0);
 	run_child(in_asking_child, &scene);
