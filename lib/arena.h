@@ -48,7 +48,9 @@ struct cowarena {
 	size_t committed;     /* in pages */
 
 	struct cowarena *fork_next; /* fork.c's list */
-	bool is_frozen;             /* between the two sides of a fork */
+	/* Between the two sides of a fork: whether the child wants a copy, and of what. */
+	bool is_copied;
+	struct cowarena_snapshot *fork_snapshot;
 
 	int uffd;                  /* the userfaultfd of the engines that have one, or -1 */
 	struct resolver *resolver; /* engine-uffd-thread.c's */

@@ -138,8 +138,8 @@ enum cowarena_limit_policy {
 };
 
 /*
- * Told when a snapshot is given up at held_limit, by its id. It runs in the thread whose write met the
- * limit, in a signal handler perhaps, with locks of the library held: so it must be async-signal-safe,
+ * Told when a snapshot is given up at held_limit, by its id. It runs in the thread that met the limit, in
+ * a signal handler perhaps, with locks of the library held: so it must be async-signal-safe,
  * and must neither call the library nor touch an arena's memory. To set a flag, or to write to
  * a pipe, is what it is for.
  */
@@ -166,11 +166,10 @@ typedef void cowarena_spoiled_fn(void *ctx, uint64_t id);
  * that have been quiet for some snapshots into huge pages (cowarena_compact). Its signals are blocked.
  *
  * COWARENA_FORK_COPY: a child of fork() gets a private copy of the arena, at the same address, as it was
- * at the fork for all threads; without snapshots. The parent's fork() returns when the child has made it,
- * which takes the time of copying all of the arena that has memory; threads that write to it wait until
- * then. Handlers that were given to pthread_atfork(3) before the first arena was created must not write to
- * it. posix_spawn(3), system(3) and vfork(2) copy nothing. Where the copy could not be made the log tells,
- * and the child has none.
+ * at the fork for all threads; without snapshots. The fork takes a snapshot; it returns, in the parent and in
+ * the child, when the copy is made, which takes the time of copying all of the arena that has memory. Other
+ * threads go on. Do not fork in a signal handler then, nor in a cowarena_spoiled_fn. posix_spawn(3), system(3)
+ * and vfork(2) copy nothing. Where the copy could not be made the log tells, and the child has none.
  *
  * COWARENA_VERIFY, for finding mistakes: every page is hashed at a snapshot; reading it, rolling back to it,
  * closing a read-only view of it and releasing it compare. What has changed is told in one line of the log,

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NAPS_MAX 100000 /* some seconds */
+
 bool debug_wanted(void)
 {
 	const char *value = getenv("COWARENA_DEBUG");
@@ -51,6 +53,12 @@ static void check_page(struct cowarena *arena, size_t page)
 {
 	struct page *entry = &arena->table.pages[page];
 	uint64_t state = atomic_load(&entry->state), stamp = page_stamp(state);
+
+	/* A reader locks it without the gate (snapshot.c), for a moment. */
+	for (unsigned naps = 0; state & PAGE_LOCKED && naps < NAPS_MAX; naps++) {
+		os_nap();
+		state = atomic_load(&entry->state);
+	}
 	uint64_t epoch = atomic_load(&arena->timeline.epoch), newest = stamp;
 	bool dirty = bitmap_test(&arena->table.dirty, page);
 

@@ -110,7 +110,8 @@ static int walk(struct candidates *c, cowarena_snapshot *older, cowarena_snapsho
 				(pages - older->pages) << arena->page_shift);
 	if (!result)
 		result = flush(run);
-	if (!result && (snapshot_usable(older) || (newer && snapshot_usable(newer))))
+	/* Whatever fn said: it may have been told wrong. */
+	if (snapshot_usable(older) || (newer && snapshot_usable(newer)))
 		result = -1;
 	return result;
 }

@@ -89,8 +89,10 @@ static int open_engine(struct cowarena *arena)
 
 static void abandon(struct cowarena *arena)
 {
-	os_close(arena->resolver->stop);
+	if (arena->resolver)
+		os_close(arena->resolver->stop);
 	free(arena->resolver);
+	arena->resolver = NULL;
 	os_close(arena->uffd);
 }
 

@@ -11,18 +11,32 @@
 #include "trap.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Protects the list, and is held across a fork. Before any lock of an arena. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct cowarena *arenas;
 
-/* Between the handlers of one fork. */
+/*
+ * With COWARENA_FORK_COPY the parent takes a snapshot before the fork, and nobody has to stand still: the child
+ * copies the file, in which other threads of the parent are writing, says so, and then the parent sends
+ * the pages that have changed since the snapshot, as the snapshot has them. A page that changed before the
+ * child had copied it was preserved before that, and so is among them.
+ *
+ * (Writers must not be held up over a fork: its other handlers, and the C library in it, take locks that a
+ * writer may hold.)
+ */
 static struct {
 	sigset_t signals;
-	int done[2]; /* the child closes it when it has its copies, or dies */
-	bool any;    /* arenas stand still */
+	int cancel; /* reading and writing are points of cancellation, which fork(2) is not */
+	int parent, child; /* the two ends of a channel, -1 when it could not be had */
+	bool any;
 } forking;
+
+#define CHANGES_END UINT64_MAX
+enum { CHILD_FAILED, CHILD_COPIED };
+enum { SNAPSHOT_LOST, SNAPSHOT_SENT };
 
 /* ---- the child's own copy ---- */
 
@@ -49,9 +63,10 @@ static void shed(struct cowarena *arena)
 }
 
 /* Memory of its own, with the bytes of the file that was inherited. -1 with errno and message. */
-static int copy_memory(struct cowarena *arena, const struct engine *wanted, int inherited)
+static int copy_memory(struct cowarena *arena, const struct engine *wanted, int inherited,
+		       size_t pages)
 {
-	size_t bytes = arena->committed << arena->page_shift;
+	size_t committed = arena->committed << arena->page_shift;
 
 	if (range_map(arena, arena->reserved, arena->base))
 		return error_set(errno,
@@ -59,18 +74,55 @@ static int copy_memory(struct cowarena *arena, const struct engine *wanted, int 
 				 strerror(errno));
 	if (!wanted->open || wanted->open(arena) == 0)
 		arena->engine = wanted;
+	else if (arena->flags & COWARENA_STRICT_ENGINE)
+		return -1;
 	if (frames_renew(&arena->frames) || pagetable_commit(&arena->table, arena->committed) ||
-	    os_dump(arena->base, bytes, true) ||
+	    os_dump(arena->base, committed, true) ||
 	    arena->engine->commit(arena, 0, arena->committed, false) ||
-	    os_read_all(inherited, arena->base, bytes))
+	    os_read_all(inherited, arena->base, pages << arena->page_shift))
 		return error_set(ENOMEM, "no memory for the child's copy of an arena (%s)",
 				 strerror(errno));
-	size_t pages = atomic_load(&arena->pages);
+	atomic_store(&arena->pages, pages);
 	pagetable_enter(&arena->table, 0, pages, atomic_load(&arena->timeline.epoch), false);
 	return 0;
 }
 
-static int attach(struct cowarena *arena)
+/* Make of the file's bytes those of the snapshot. -1 with errno and message. */
+static int receive_changes(struct cowarena *arena)
+{
+	uint64_t page;
+	unsigned char verdict;
+
+	for (;;) {
+		if (os_receive(forking.child, &page, sizeof page))
+			break;
+		if (page == CHANGES_END) {
+			if (os_receive(forking.child, &verdict, 1) || verdict != SNAPSHOT_SENT)
+				break;
+			return 0;
+		}
+		if (os_receive(forking.child, arena_address(arena, page), arena_page_size(arena)))
+			break;
+	}
+	return error_set(ENOMEM, "the parent of the fork() could not keep what the arena was");
+}
+
+/* snapshot: the parent's, of the instant that is wanted; or NULL, and the copy is as the file is. */
+static int copy(struct cowarena *arena, const struct engine *wanted, int inherited,
+		const struct cowarena_snapshot *snapshot)
+{
+	size_t pages = snapshot ? snapshot->pages : atomic_load(&arena->pages);
+	int result = copy_memory(arena, wanted, inherited, pages);
+	unsigned char answer = result ? CHILD_FAILED : CHILD_COPIED;
+
+	if (!snapshot)
+		return result;
+	if (os_send(forking.child, &answer, 1) && !result)
+		return error_set(ENOMEM, "the parent of the fork() has gone");
+	return result ? result : receive_changes(arena);
+}
+
+static int attach(struct cowarena *arena, const struct cowarena_snapshot *snapshot)
 {
 	const struct engine *wanted = arena->engine;
 	int inherited = arena->fd;
@@ -79,7 +131,7 @@ static int attach(struct cowarena *arena)
 	shed(arena);
 	arena->fd = -1;
 	struct trap_span *span = NULL;
-	if (copy_memory(arena, wanted, inherited) == 0)
+	if (copy(arena, wanted, inherited, snapshot) == 0)
 		span = trap_add(base, arena->reserved, arena->engine->bus, fault_handle, arena);
 	if (span) {
 		trap_remove(arena->trap);
@@ -87,12 +139,13 @@ static int attach(struct cowarena *arena)
 		os_close(inherited);
 		return 0;
 	}
-	/* As before, but that there is no engine to abandon. */
+	/* As before. (What was open is shed: an engine that has nothing open may be abandoned again.) */
 	int e = errno;
 	if (arena->engine->close)
 		arena->engine->close(arena);
 	range_unmap(arena);
-	arena->engine = wanted->abandon ? &engine_mprotect : wanted;
+	arena->uffd = -1;
+	arena->engine = wanted;
 	arena->base = base;
 	arena->fd = inherited;
 	errno = e;
@@ -101,93 +154,156 @@ static int attach(struct cowarena *arena)
 
 int cowarena_after_fork_in_child(void)
 {
-	int result = 0;
+	int result = 0, cancel;
 
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_mutex_lock(&mutex);
 	for (struct cowarena *a = arenas; a && !result; a = a->fork_next)
 		if (trap_inherited(a->trap))
-			result = attach(a);
+			result = attach(a, NULL);
 	pthread_mutex_unlock(&mutex);
+	pthread_setcancelstate(cancel, NULL);
 	return result;
 }
 
 /* ---- around a fork ---- */
 
-static bool is_copied(const struct cowarena *arena)
-{
-	return arena->flags & COWARENA_FORK_COPY && !trap_inherited(arena->trap);
-}
-
-/* Let every writer wait, and the heap be whole, until thaw(). */
-static void freeze(struct cowarena *arena)
-{
-	heap_lock(arena);
-	lock_acquire(&arena->snapshots);
-	arena->is_frozen = snapshot_freeze(arena) == 0;
-}
-
-static void thaw(struct cowarena *arena)
-{
-	if (arena->is_frozen)
-		gate_open(&arena->gate);
-	arena->is_frozen = false;
-	lock_release(&arena->snapshots);
-	heap_unlock(arena);
-}
-
 static void before_fork(void)
 {
+	int e = errno;
+
 	pthread_mutex_lock(&mutex);
 	forking.any = false;
-	for (struct cowarena *a = arenas; a; a = a->fork_next)
-		forking.any |= is_copied(a);
+	for (struct cowarena *a = arenas; a; a = a->fork_next) {
+		a->is_copied = a->flags & COWARENA_FORK_COPY && !trap_inherited(a->trap);
+		forking.any |= a->is_copied;
+	}
 	if (!forking.any)
 		return;
-	if (os_pipe(forking.done))
-		forking.done[0] = forking.done[1] = -1;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &forking.cancel);
 	os_block_signals(&forking.signals);
+	if (os_channel(&forking.parent, &forking.child))
+		forking.parent = forking.child = -1;
 	for (struct cowarena *a = arenas; a; a = a->fork_next)
-		if (is_copied(a))
-			freeze(a);
+		if (a->is_copied && forking.child >= 0)
+			a->fork_snapshot = cowarena_snapshot_take(a, 0);
+	errno = e;
+}
+
+static void after_fork(void)
+{
+	if (forking.any) {
+		os_restore_signals(&forking.signals);
+		pthread_setcancelstate(forking.cancel, NULL);
+	}
+	pthread_mutex_unlock(&mutex);
+}
+
+struct changes {
+	uint64_t *pages;
+	size_t n, room;
+};
+
+static void add_change(void *ctx, size_t page, uint32_t frame)
+{
+	struct changes *c = ctx;
+
+	(void)frame;
+	if (c->n < c->room)
+		c->pages[c->n] = page;
+	c->n++;
+}
+
+/* The pages that have changed since the snapshot. False when there is no memory for the list. */
+static bool list_changes(struct cowarena *arena, struct cowarena_snapshot *s, struct changes *c)
+{
+	sigset_t signals;
+
+	/* Twice, as the list is not made with the lock held; until it has not grown meanwhile. */
+	do {
+		c->room = c->n + c->n / 8 + 64;
+		c->n = 0;
+		free(c->pages);
+		c->pages = malloc(c->room * sizeof *c->pages);
+		if (!c->pages)
+			return false;
+		arena_lock_snapshots(arena, &signals);
+		if (!atomic_load(&s->spoiled))
+			timeline_each(arena, s, add_change, c);
+		arena_unlock_snapshots(arena, &signals);
+	} while (c->n > c->room);
+	return true;
+}
+
+/* What the child has to put back. -1 when it has gone. */
+static int send_changes(struct cowarena *arena, struct cowarena_snapshot *s)
+{
+	size_t size = arena_page_size(arena);
+	struct changes c = {0};
+	uint64_t end = CHANGES_END;
+	char *content = malloc(size);
+	bool whole = content && list_changes(arena, s, &c);
+	int gone = 0;
+
+	for (size_t i = 0; whole && i < c.n && !gone; i++) {
+		snapshot_copy(s, content, (size_t)c.pages[i] << arena->page_shift, size);
+		gone = os_send(forking.parent, &c.pages[i], sizeof c.pages[i]) ||
+		       os_send(forking.parent, content, size);
+	}
+	free(c.pages);
+	free(content);
+	unsigned char verdict = whole && snapshot_usable(s) == 0 ? SNAPSHOT_SENT : SNAPSHOT_LOST;
+	return gone || os_send(forking.parent, &end, sizeof end) ||
+		       os_send(forking.parent, &verdict, 1)
+		   ? -1
+		   : 0;
 }
 
 static void after_fork_in_parent(void)
 {
-	if (forking.any) {
-		os_close(forking.done[1]);
-		os_wait_closed(forking.done[0]);
-		os_close(forking.done[0]);
-		for (struct cowarena *a = arenas; a; a = a->fork_next)
-			if (is_copied(a))
-				thaw(a);
-		os_restore_signals(&forking.signals);
+	unsigned char answer;
+	int e = errno;
+
+	if (forking.any)
+		os_close(forking.child);
+	for (struct cowarena *a = arenas; a; a = a->fork_next) {
+		struct cowarena_snapshot *s = a->fork_snapshot;
+		if (!s)
+			continue;
+		a->fork_snapshot = NULL;
+		/* A child that has gone, or a fork() that failed, says nothing. */
+		if (os_receive(forking.parent, &answer, 1) == 0 && answer == CHILD_COPIED)
+			send_changes(a, s);
+		cowarena_snapshot_release(s);
 	}
-	pthread_mutex_unlock(&mutex);
+	if (forking.any)
+		os_close(forking.parent);
+	errno = e;
+	after_fork();
 }
 
-/* Arenas that stood still are marked as inherited by now (trap.c, whose handler comes first). */
+/* Arenas are marked as inherited by now (trap.c, whose handler comes first). */
 static void after_fork_in_child(void)
 {
 	int e = errno;
 
-	for (struct cowarena *a = arenas; a && forking.any; a = a->fork_next) {
-		bool frozen = a->is_frozen;
-		a->is_frozen = false;
-		if (!(a->flags & COWARENA_FORK_COPY) || !frozen)
+	if (forking.any)
+		os_close(forking.parent);
+	for (struct cowarena *a = arenas; a; a = a->fork_next) {
+		struct cowarena_snapshot *s = a->fork_snapshot;
+		if (!a->is_copied)
 			continue;
-		heap_unlock(a); /* it was this thread that took it */
-		/* Without the pipe the parent has not waited. */
-		if (forking.done[1] < 0 || attach(a))
+		a->fork_snapshot = NULL;
+		if (!s || attach(a, s))
 			error_log("a child of fork() has no copy of an arena: no memory, address "
-				  "space or descriptor for it");
+				  "space or descriptor for it, there or in the parent");
+		else
+			cowarena_snapshot_release(s);
 	}
-	if (forking.any) {
-		os_close(forking.done[0]);
-		os_close(forking.done[1]);
-		os_restore_signals(&forking.signals);
-	}
+	if (forking.any)
+		os_close(forking.child);
 	errno = e;
-	pthread_mutex_unlock(&mutex);
+	after_fork();
 }
 
 int fork_watch(struct cowarena *arena)

@@ -4,9 +4,8 @@
  *
  * Nothing of an arena is inherited (its memory is a shared file mapping, which the child would share and
  * not own): a child that touches it is told so and dies (trap.c). A child that wants it all the same gets a
- * copy of its own at the same address: of an arena with COWARENA_FORK_COPY as it was at the fork, for
- * which the parent's writers wait; of any other as it is at the time when the child asks for it. The copy
- * has the live heap and no snapshots.
+ * copy of its own at the same address: of an arena with COWARENA_FORK_COPY as it was at the fork; of any
+ * other as it is at the time when the child asks for it. The copy has the live heap and no snapshots.
  */
 #ifndef COWARENA_FORK_H
 #define COWARENA_FORK_H

@@ -59,6 +59,8 @@ int frames_renew(struct frames *f)
 	if (f->segments)
 		os_unmap(f->segments, f->segments_max * sizeof *f->segments);
 	memset(f, 0, sizeof *f);
+	f->held_max = held_max; /* for another try, should this one fail */
+	f->most = zeros ? SIZE_MAX : held_max;
 	return frames_init(f, held_max, zeros);
 }
 

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <ucontext.h>
@@ -111,6 +112,10 @@ void *os_map_anonymous(size_t n)
 
 int os_memory_file(size_t n)
 {
+	if (n > os_file_limit()) { /* ftruncate would raise SIGXFSZ */
+		errno = EFBIG;
+		return -1;
+	}
 	int fd = memfd_create("cowarena", MFD_CLOEXEC);
 
 	if (fd >= 0 && ftruncate(fd, (off_t)n)) {
@@ -282,19 +287,43 @@ int os_read_all(int fd, void *p, size_t n)
 	return at < 0 && errno != ENXIO ? -1 : 0; /* ENXIO: no more data */
 }
 
-int os_pipe(int fd[2])
+int os_channel(int *one, int *other)
 {
-	return pipe2(fd, O_CLOEXEC);
+	int fd[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd))
+		return -1;
+	*one = fd[0];
+	*other = fd[1];
+	return 0;
 }
 
-void os_wait_closed(int fd)
+int os_send(int fd, const void *p, size_t n)
 {
-	char byte;
-	int e = errno;
+	while (n) {
+		ssize_t done = send(fd, p, n, MSG_NOSIGNAL);
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0)
+			return -1;
+		p = (const char *)p + done;
+		n -= (size_t)done;
+	}
+	return 0;
+}
 
-	while (fd >= 0 && read(fd, &byte, 1) < 0 && errno == EINTR)
-		;
-	errno = e;
+int os_receive(int fd, void *p, size_t n)
+{
+	while (n) {
+		ssize_t done = recv(fd, p, n, 0);
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0)
+			return -1;
+		p = (char *)p + done;
+		n -= (size_t)done;
+	}
+	return 0;
 }
 
 /* ---- signals ---- */

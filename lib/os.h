@@ -106,9 +106,11 @@ void os_close(int fd);
    errno. The descriptor's position is not kept. */
 int os_read_all(int fd, void *p, size_t n);
 
-/* A pipe, to wait for another process: until nobody has fd[1] open any more. Neither survives exec. */
-int os_pipe(int fd[2]);
-void os_wait_closed(int fd);
+/* A channel between two processes; exec closes its ends. Sending and receiving wait until all n bytes have
+   gone; -1 when the other end is not open any more (no signal is raised), or on an error. */
+int os_channel(int *one, int *other);
+int os_send(int fd, const void *p, size_t n);
+int os_receive(int fd, void *p, size_t n);
 
 /* ---- userfaultfd, write-protect mode (os-linux-uffd.c) ---- */
 

@@ -112,30 +112,19 @@ out:
 	return result;
 }
 
-int snapshot_freeze(struct cowarena *arena)
-{
-	struct timeline *t = &arena->timeline;
-
-	gate_close(&arena->gate);
-	if (arm_dirty(arena)) {
-		gate_open(&arena->gate);
-		return -1;
-	}
-	/* A new epoch: what is armed has an older stamp than that. */
-	atomic_store_explicit(&t->epoch, atomic_load(&t->epoch) + 1, memory_order_relaxed);
-	return 0;
-}
-
 /*
  * An engine that copies at the cut knows what it will need; with the others it turns out later, and who
  * writes gives up a snapshot by the same policy (fault.c). Nobody else takes frames here: the engine has
  * no faults but those that wait for the cut. -1 with message.
  */
-static int make_room(struct cowarena *arena, size_t pages)
+static int make_room(struct cowarena *arena)
 {
 	const struct frames *f = &arena->frames;
+	size_t pages = atomic_load(&arena->pages);
 	size_t views = 0; /* what they hold stays, whatever is given up */
 
+	for (size_t i = atomic_load(&arena->pages); i-- > 0;) /* zeros are not held */
+		pages -= (page_peek(&arena->table.pages[i]) & PAGE_FRESH) != 0;
 	for (struct cowarena_view *v = arena->timeline.views; v; v = v->next)
 		views += atomic_load(&v->touched);
 	while (pages > f->held_max - atomic_load(&f->held))
@@ -168,11 +157,11 @@ cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags)
 	bool shadow = flags & COWARENA_QUIESCENT && !(arena->flags & COWARENA_FAITHFUL) &&
 		      !arena->engine->copies_at_cut;
 	size_t pages = atomic_load(&arena->pages);
-	int result = arena->engine->copies_at_cut ? make_room(arena, pages) : 0;
-	if (!result)
-		result = reserve(arena, pages, shadow);
+	int result = reserve(arena, pages, shadow);
 	if (!result && verify_prepare(s, pages))
 		result = error_set(ENOMEM, "no memory for the hashes of COWARENA_VERIFY");
+	if (!result && arena->engine->copies_at_cut)
+		result = make_room(arena);
 	if (!result) {
 		helper_before_take(arena);
 		result = cut(arena, s, shadow);

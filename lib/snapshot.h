@@ -12,10 +12,6 @@ int snapshot_usable(const struct cowarena_snapshot *snapshot);
    snapshot. No lock held. */
 void snapshot_copy(struct cowarena_snapshot *snapshot, void *dst, size_t offset, size_t n);
 
-/* Arm the whole heap and close the gate, as for a cut, but for no snapshot: then nothing is written until
-   the gate is opened. Heap lock and snapshot lock held. -1 when it could not be, and the gate is open. */
-int snapshot_freeze(struct cowarena *arena);
-
 /* In a child of fork(): snapshots and views have gone with their frames, only the handles are left. */
 void snapshot_lose_all(struct cowarena *arena);
 

@@ -110,8 +110,12 @@ static void *lookup(uintptr_t address, int which, bool inherited)
 static void give_up(int signo, siginfo_t *info, bool sent)
 {
 	sigaction(signo, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
-	if (sent)
+	if (sent) {
+		/* With a code that it does not know the kernel wants nothing there. */
+		memset((char *)info + sizeof *info - MARKS * sizeof(struct mark), 0,
+		       MARKS * sizeof(struct mark));
 		os_resend_signal(signo, info);
+	}
 }
 
 static void call(const struct sigaction *action, int signo, siginfo_t *info, void *context)
@@ -291,6 +295,10 @@ static int install(int which)
 		levels = 0;
 	else if (levels && chain->level[levels - 1].action.sa_handler == now.sa_handler)
 		levels--;
+	else if (!users[which]) /* nor is one further down, where there was no arena meanwhile */
+		for (int i = 0; i < levels; i++)
+			if (chain->level[i].action.sa_handler == now.sa_handler)
+				levels = i;
 	if (levels == LEVELS)
 		return error_set(
 		    EAGAIN,
@@ -313,10 +321,10 @@ static void uninstall(int which)
 	struct sigaction last = p->action;
 	if (atomic_load(&p->spent))
 		last.sa_handler = SIG_DFL;
-	/* The others may be called yet: by this one, by way of us. */
-	atomic_store(&chain->levels, levels - 1);
-	if (sigaction(signo, &last, NULL))
-		atomic_store(&chain->levels, levels);
+	/* The others may be called yet: by this one, by way of us. (A fault in between reaches it twice:
+	   the other way round it would not reach it at all.) */
+	if (sigaction(signo, &last, NULL) == 0)
+		atomic_store(&chain->levels, levels - 1);
 }
 
 /* Count a span out, or in: the last one to go removes the handlers, the first one installs them. */
@@ -438,8 +446,7 @@ static int check_signal(int which)
 {
 	struct sigaction now;
 
-	sigaction(ours[which].signo, NULL, &now);
-	if (!users[which] || is_ours(&now))
+	if (!users[which] || (sigaction(ours[which].signo, NULL, &now) == 0 && is_ours(&now)))
 		return 0;
 	return error_set(EBUSY,
 			 "signal %d has another handler now, installed over the library's: writes "

@@ -56,12 +56,14 @@ void verify_forget(struct cowarena_snapshot *s)
 	s->hashes = NULL;
 }
 
-static void expect(struct cowarena_snapshot *s, size_t page, const void *content, const char *what)
+/* view: where the content was read, or NULL. */
+static void expect(struct cowarena_snapshot *s, size_t page, const struct cowarena_view *view,
+		   const void *content, const char *what)
 {
 	if (hash(content, arena_page_size(s->arena)) == s->hashes[page])
 		return;
 	/* What was given up meanwhile says so itself. */
-	if (snapshot_usable(s) == 0)
+	if (snapshot_usable(s) == 0 && !(view && atomic_load(&view->broken)))
 		error_fatal(what, arena_address(s->arena, page));
 }
 
@@ -74,7 +76,7 @@ void verify_read(struct cowarena_snapshot *s, size_t offset, size_t n)
 	/* Without memory for it there is one look less. */
 	for (size_t i = first; copy && i << s->arena->page_shift < offset + n; i++) {
 		snapshot_copy(s, copy, i << s->arena->page_shift, size);
-		expect(s, i, copy, "a page of a snapshot has changed since it was taken");
+		expect(s, i, NULL, copy, "a page of a snapshot has changed since it was taken");
 	}
 	free(copy);
 	errno = e;
@@ -88,7 +90,7 @@ void verify_all(struct cowarena_snapshot *s)
 void verify_live(struct cowarena_snapshot *s)
 {
 	for (size_t i = 0; s->hashes && i < s->hashed; i++)
-		expect(s, i, arena_address(s->arena, i),
+		expect(s, i, NULL, arena_address(s->arena, i),
 		       "a page is not what it was after a rollback");
 }
 
@@ -98,7 +100,8 @@ void verify_view(const struct cowarena_view *view)
 
 	if (!s->hashes || !view->sealed || atomic_load(&view->broken))
 		return;
+	/* One that breaks meanwhile says so itself. */
 	for (size_t i = 0; i < view->pages; i++)
-		expect(s, i, view->base + (i << s->arena->page_shift),
+		expect(s, i, view, view->base + (i << s->arena->page_shift),
 		       "a page of a read-only view is not what it was at the snapshot");
 }

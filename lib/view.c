@@ -152,6 +152,10 @@ void *cowarena_view_at(const cowarena_view *view, const void *live)
 		return error_null(EINVAL, "view is NULL");
 	if (!live)
 		return NULL;
+	if (view->snapshot->lost) {
+		snapshot_usable(view->snapshot);
+		return NULL;
+	}
 	struct cowarena *arena = view->snapshot->arena;
 	size_t offset = (size_t)((const char *)live - arena->base);
 	if (offset >= view->pages << arena->page_shift)

@@ -318,6 +318,69 @@ START_TEST(one_cut)
 }
 END_TEST
 
+/* ---- locks of others ---- */
+
+/* The C library takes stdio's locks in a fork. Who holds one may be writing to an arena. */
+struct reading {
+	FILE *file;
+	char *buffer;
+	_Atomic bool stop;
+};
+
+static void *read_into(void *arg)
+{
+	struct reading *r = arg;
+
+	while (!atomic_load(&r->stop)) {
+		rewind(r->file);
+		/* By way of stdio's own buffer: no system call writes into the arena. */
+		if (fread(r->buffer, 1, 100, r->file) != 100)
+			ck_abort_msg("fread");
+	}
+	return NULL;
+}
+
+static void *flush_all(void *arg)
+{
+	struct reading *r = arg;
+
+	while (!atomic_load(&r->stop))
+		fflush(NULL);
+	return NULL;
+}
+
+static void nothing(void *arg)
+{
+	(void)arg;
+}
+
+START_TEST(locks_of_others)
+{
+	struct cowarena_options o = case_options(_i);
+	struct reading r = {.file = tmpfile()};
+	pthread_t reader, flusher;
+
+	if (sanitized()) {
+		printf("SKIP: sanitizers lose their own locks in a child of several threads\n");
+		return;
+	}
+	o.flags |= COWARENA_FORK_COPY;
+	cowarena *arena = cowarena_create(&o);
+	r.buffer = page_block(arena, 1);
+	memset(r.buffer, 1, page_size());
+	ck_assert_uint_eq(fwrite(r.buffer, 1, page_size(), r.file), page_size());
+	ck_assert_int_eq(pthread_create(&reader, NULL, read_into, &r), 0);
+	ck_assert_int_eq(pthread_create(&flusher, NULL, flush_all, &r), 0);
+	for (size_t i = 0; i < scaled(50, 2000, 5); i++)
+		run_child(nothing, NULL);
+	atomic_store(&r.stop, true);
+	pthread_join(reader, NULL);
+	pthread_join(flusher, NULL);
+	cowarena_destroy(arena);
+	fclose(r.file);
+}
+END_TEST
+
 /* ---- no copy to be had ---- */
 
 static void touch_in_child(void *arg)
@@ -432,6 +495,7 @@ int main(void)
 	tcase_add_loop_test(copies, asked_for, 0, CASES);
 	tcase_add_loop_test(copies, occupied, 0, CASES);
 	tcase_add_loop_test(copies, one_cut, 0, CASES);
+	tcase_add_loop_test(copies, locks_of_others, 0, CASES);
 	tcase_add_loop_test(copies, no_descriptor_left, 0, CASES);
 	suite_add_tcase(suite, copies);
 	tcase_add_loop_test(programs, other_programs, 0, CASES);
