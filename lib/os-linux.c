@@ -347,6 +347,15 @@ void os_restore_signals(const sigset_t *old)
 	pthread_sigmask(SIG_SETMASK, old, NULL);
 }
 
+void os_block_every_signal(sigset_t *old)
+{
+	sigset_t all;
+
+	memset(&all, 0xff, sizeof all);
+	sigemptyset(old); /* the kernel's is shorter */
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, old, _NSIG / 8);
+}
+
 bool os_fault_was_write(const void *ucontext)
 {
 #if defined __x86_64__

@@ -157,6 +157,9 @@ int os_uffd_protect(int fd, void *p, size_t n, bool protect);
 void os_block_signals(sigset_t *old);
 void os_restore_signals(const sigset_t *old);
 
+/* Block those too, and the C library's own: what a handler of ours has while it runs. [fault path] */
+void os_block_every_signal(sigset_t *old);
+
 /* Whether the context of a fault says that the access was a write; true if it cannot tell.
    [fault path] */
 bool os_fault_was_write(const void *ucontext);

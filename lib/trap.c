@@ -187,7 +187,7 @@ static bool deliver(int which, void *address, bool by_kernel)
 		return false;
 	/* Another handler's mask is not ours (install). */
 	if (!by_kernel)
-		os_block_signals(&signals);
+		os_block_every_signal(&signals);
 	bool mended = trap_backend_deliver(backend, address);
 	if (!by_kernel)
 		os_restore_signals(&signals);

@@ -5,6 +5,7 @@
 #include "arena.h"
 #include "error.h"
 #include "snapshot.h"
+#include "track.h"
 #include "verify.h"
 
 #include <errno.h>
@@ -12,8 +13,9 @@
 #include <string.h>
 
 /* Four lanes of multiply and rotate, as xxHash has them (Collet, "xxHash fast digest algorithm", 2016). It is
-   written and read by one process, and nobody attacks it. n: a multiple of 32. */
-static uint64_t hash(const void *p, size_t n)
+   written and read by one process, and nobody attacks it. n: a multiple of 32. (What other threads wrote
+   before the cut looks like a race to ThreadSanitizer.) */
+TRACK_UNSEEN static uint64_t hash(const void *p, size_t n)
 {
 	const uint64_t prime = 0x9e3779b185ebca87u;
 	uint64_t lane[4] = {1, 2, 3, 4}, h = 0, word;

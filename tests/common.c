@@ -42,7 +42,7 @@ unsigned forking_flags(void)
 	return SANITIZED ? COWARENA_NO_HELPER : 0;
 }
 
-static bool huge; /* the arenas of this test are of CASE_HUGE; each test is a process */
+static _Atomic bool huge; /* the arenas of this test are of CASE_HUGE; each test is a process */
 
 static const struct {
 	enum cowarena_engine engine;
