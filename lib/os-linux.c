@@ -427,7 +427,7 @@ void os_write_stderr(const char *text, size_t n)
 int os_thread(pthread_t *thread, const char *name, void *(*main)(void *), void *arg)
 {
 	pthread_attr_t attr;
-	sigset_t signals;
+	sigset_t all, signals;
 
 	int failed = pthread_attr_init(&attr);
 	if (failed)
@@ -435,7 +435,10 @@ int os_thread(pthread_t *thread, const char *name, void *(*main)(void *), void *
 	/* Thread-local storage of the program is in there too; where that is large, this fails, and the
 	   default stays. */
 	pthread_attr_setstacksize(&attr, THREAD_STACK);
-	os_block_signals(&signals); /* the thread's for ever */
+	/* The thread's for ever. Those of wrong instructions too: sent to the process, they are for the
+	   application's threads. (The C library keeps its own out of this.) */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &signals);
 	failed = pthread_create(thread, &attr, main, arg);
 	if (failed == EINVAL)
 		failed = pthread_create(thread, NULL, main, arg);
