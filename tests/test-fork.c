@@ -466,14 +466,14 @@ START_TEST(other_programs)
 	char line[400];
 	ck_assert_ptr_nonnull(pipe);
 	while (fgets(line, sizeof line, pipe))
-		ck_assert_msg(!strstr(line, "cowarena") && !strstr(line, "userfault") &&
-				  !strstr(line, "/mem") && !strstr(line, "eventfd"),
+		ck_assert_msg(!strstr(line, "memfd:") && !strstr(line, "userfault") &&
+				  !strstr(line, "/mem\n") && !strstr(line, "eventfd"),
 			      "%s", line);
 	pclose(pipe);
 	pid = fork();
 	if (pid == 0) {
 		execl("/bin/sh", "sh", "-c",
-		      "ls -l /proc/self/fd | grep -e cowarena -e userfault -e eventfd && exit 1; "
+		      "ls -l /proc/self/fd | grep -e memfd: -e userfault -e eventfd && exit 1; "
 		      "exit 9",
 		      (char *)NULL);
 		_exit(1);
