@@ -235,8 +235,8 @@ static bool list_changes(struct cowarena *arena, struct cowarena_snapshot *s, st
 	return true;
 }
 
-/* What the child has to put back. -1 when it has gone. */
-static int send_changes(struct cowarena *arena, struct cowarena_snapshot *s)
+/* What the child has to put back, unless it has gone. */
+static void send_changes(struct cowarena *arena, struct cowarena_snapshot *s)
 {
 	size_t size = arena_page_size(arena);
 	struct changes c = {0};
@@ -253,10 +253,8 @@ static int send_changes(struct cowarena *arena, struct cowarena_snapshot *s)
 	free(c.pages);
 	free(content);
 	unsigned char verdict = whole && snapshot_usable(s) == 0 ? SNAPSHOT_SENT : SNAPSHOT_LOST;
-	return gone || os_send(forking.parent, &end, sizeof end) ||
-		       os_send(forking.parent, &verdict, 1)
-		   ? -1
-		   : 0;
+	if (!gone && os_send(forking.parent, &end, sizeof end) == 0)
+		os_send(forking.parent, &verdict, 1);
 }
 
 static void after_fork_in_parent(void)

@@ -27,6 +27,8 @@ static size_t segment_size(const struct frames *f)
 
 int frames_init(struct frames *f, size_t held_max, bool zeros)
 {
+	f->held_max = held_max; /* first: they outlast a failure, for another try (frames_renew) */
+	f->most = zeros ? SIZE_MAX : held_max;
 	f->page_size = os_page_size();
 	f->segment_shift = (unsigned)__builtin_ctzll(SEGMENT_BYTES / f->page_size);
 	f->segments_max = SEGMENTS_MAX;
@@ -36,8 +38,6 @@ int frames_init(struct frames *f, size_t held_max, bool zeros)
 	atomic_store(&f->total, 1); /* 0 is FRAME_NONE; its place in segment 0 stays empty */
 	atomic_store(&f->unused, 1);
 	atomic_store(&f->populated, 1);
-	f->held_max = held_max;
-	f->most = zeros ? SIZE_MAX : held_max;
 	return 0;
 }
 
@@ -59,8 +59,6 @@ int frames_renew(struct frames *f)
 	if (f->segments)
 		os_unmap(f->segments, f->segments_max * sizeof *f->segments);
 	memset(f, 0, sizeof *f);
-	f->held_max = held_max; /* for another try, should this one fail */
-	f->most = zeros ? SIZE_MAX : held_max;
 	return frames_init(f, held_max, zeros);
 }
 

@@ -178,7 +178,8 @@ void os_write_stderr(const char *text, size_t n);
 
 /* ---- threads ---- */
 
-/* Start a small thread with all signals blocked, so that none that is sent to the process arrives there. name: 15 characters at most. Returns 0 or an errno. */
+/* Start a small thread with all signals blocked, so that none that is sent to the process arrives there.
+   name: 15 characters at most. Returns 0 or an errno. */
 int os_thread(pthread_t *thread, const char *name, void *(*main)(void *), void *arg);
 
 /* ---- waiting and time ---- */

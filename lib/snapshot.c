@@ -269,8 +269,7 @@ int snapshot_usable(const struct cowarena_snapshot *s)
 	if (s->lost)
 		return error_set(ESTALE,
 				 "snapshot %llu was taken before fork(): a child has a copy of the "
-				 "heap at most, "
-				 "and takes snapshots of its own",
+				 "heap at most, and takes snapshots of its own",
 				 (unsigned long long)s->id);
 	if (atomic_load(&s->spoiled))
 		return error_set(ESTALE,
