@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NAPS_MAX 100000 /* some seconds */
+#define NAPS_MAX 10000 /* about a second */
 
 bool debug_wanted(void)
 {
