@@ -333,13 +333,14 @@ void os_block_signals(sigset_t *old)
 	sigset_t all;
 
 	sigfillset(&all);
-	/* Blocking these would not delay them but kill the process. */
+	/* Blocking these would not delay them but kill the process. Nor may they be let in where the
+	   thread has them blocked: the helper would take what was sent to the process. */
 	sigdelset(&all, SIGSEGV);
 	sigdelset(&all, SIGBUS);
 	sigdelset(&all, SIGILL);
 	sigdelset(&all, SIGFPE);
 	sigdelset(&all, SIGTRAP);
-	pthread_sigmask(SIG_SETMASK, &all, old);
+	pthread_sigmask(SIG_BLOCK, &all, old);
 }
 
 void os_restore_signals(const sigset_t *old)

@@ -38,6 +38,11 @@ static void foreign(int self, int signo, siginfo_t *info, void *context)
 		siglongjmp(out, 1);
 }
 
+static void nothing(int signo, siginfo_t *info, void *context)
+{
+	(void)signo, (void)info, (void)context;
+}
+
 static void first(int signo, siginfo_t *info, void *context)
 {
 	foreign(FIRST, signo, info, context);
@@ -224,6 +229,45 @@ START_TEST(a_reset)
 }
 END_TEST
 
+#define PAGES 64 /* written in each round */
+
+/* A signal that the process blocks waits, whatever the library and its thread do meanwhile. */
+START_TEST(blocked_signals)
+{
+	static const int sent[] = {SIGILL, SIGFPE, SIGTRAP, SIGUSR1};
+	struct sigaction sa = {.sa_sigaction = first, .sa_flags = SA_SIGINFO};
+	cowarena *arena = arena_case(_i);
+	char *p = page_block(arena, PAGES);
+	sigset_t set;
+
+	sigemptyset(&set);
+	found[FIRST] = (struct sigaction){.sa_flags = SA_SIGINFO, .sa_sigaction = nothing};
+	chains[FIRST] = true;
+	for (size_t i = 0; i < sizeof sent / sizeof *sent; i++) {
+		sigaddset(&set, sent[i]);
+		ck_assert_int_eq(sigaction(sent[i], &sa, NULL), 0);
+	}
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	calls[FIRST] = 0;
+	for (size_t i = 0; i < sizeof sent / sizeof *sent; i++)
+		kill(getpid(), sent[i]);
+	for (int i = 0; i < 100; i++) {
+		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		ck_assert_ptr_nonnull(s);
+		memset(p, i, PAGES * page_size());
+		ck_assert_int_eq(cowarena_prepare_write(arena, p, PAGES * page_size()), 0);
+		if (i % 16 == 0)
+			ck_assert_int_eq(cowarena_rollback(arena, s), 0);
+		cowarena_snapshot_release(s);
+	}
+	ck_assert_int_eq(cowarena_compact(arena), 0);
+	cowarena_destroy(arena);
+	ck_assert_int_eq(calls[FIRST], 0);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	ck_assert_int_eq(calls[FIRST], sizeof sent / sizeof *sent);
+}
+END_TEST
+
 /* ---- copies of the library ---- */
 
 struct copy {
@@ -392,6 +436,7 @@ int main(void)
 	tcase_add_loop_test(over, the_other_signal, 0, CASES);
 	tcase_add_loop_test(over, too_many, 0, CASES);
 	tcase_add_loop_test(over, a_reset, 0, CASES);
+	tcase_add_loop_test(over, blocked_signals, 0, CASES);
 	suite_add_tcase(suite, over);
 	tcase_add_loop_test(copies, copies_of_the_library, 0, CASES);
 	tcase_add_loop_test(copies, loaded_and_unloaded, 0, CASES);
