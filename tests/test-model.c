@@ -510,7 +510,7 @@ static void one_life(int kind, uint64_t seed, size_t pages, size_t count)
 /* Arenas of 1 to 2,000 pages; 200,000 operations over all kinds, 10 million under stress. */
 START_TEST(random_schedules)
 {
-	size_t left = scaled(70000, 3400000, 3000), length = 2500;
+	size_t left = scaled(25000, 3400000, 3000), length = 2500;
 	uint64_t seed = seed_of_run((uint64_t)_i + 1);
 	uint64_t sizes = seed;
 
