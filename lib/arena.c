@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "arena.h"
+#include "arenas.h"
 #include "debug.h"
 #include "error.h"
 #include "fault.h"
@@ -145,12 +146,13 @@ cowarena *cowarena_create(const struct cowarena_options *options)
 		goto no_trap;
 	if (heap_init(arena))
 		goto no_heap;
-	if (fork_watch(arena))
-		goto no_watch;
+	if (fork_prepare())
+		goto no_fork;
+	arenas_add(arena);
 	errno = before; /* a second choice, taken, is no failure */
 	return arena;
 
-no_watch:
+no_fork:
 	heap_destroy(arena);
 no_heap:
 	trap_remove(arena->trap);
@@ -173,7 +175,7 @@ void cowarena_destroy(cowarena *arena)
 	if (!arena)
 		return;
 	int e = errno;
-	fork_forget(arena);
+	arenas_forget(arena);
 	if (trap_inherited(arena->trap)) {
 		/* In a child of fork(): none of the mappings is there, others may be in their
 		   place, and locks may be held by threads that are not. */

@@ -47,7 +47,7 @@ struct cowarena {
 	_Atomic size_t pages; /* in use: the high-water mark */
 	size_t committed;     /* in pages */
 
-	struct cowarena *fork_next; /* fork.c's list */
+	struct cowarena *arenas_next; /* in the list of arenas.h */
 	/* Between the two sides of a fork: whether the child wants a copy, and of what. */
 	bool is_copied;
 	struct cowarena_snapshot *fork_snapshot;

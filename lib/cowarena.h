@@ -309,6 +309,14 @@ void cowarena_free(cowarena *arena, void *p);
 /* The bytes that may be used in a block, at least what was asked for. p: NULL gives 0. */
 size_t cowarena_usable_size(cowarena *arena, const void *p);
 
+/*
+ * An allocator as Lua and others take it (lua_Alloc): to nsize 0 it frees and returns NULL, else it allocates or
+ * resizes. To make a block smaller never fails.
+ *
+ * ud: the arena. ptr: a block of it, or NULL. osize: not looked at. Returns: as cowarena_realloc(). Since: 0.1
+ */
+void *cowarena_realloc_cb(void *ud, void *ptr, size_t osize, size_t nsize);
+
 /* Copy a string into a block of its own. Returns: as cowarena_alloc(); EINVAL when s is NULL. */
 char *cowarena_strdup(cowarena *arena, const char *s);
 
@@ -351,6 +359,45 @@ int cowarena_prepare_write(cowarena *arena, void *p, size_t n);
  * the copy of one chunk (doc/performance.md).
  */
 int cowarena_compact(cowarena *arena);
+
+/*
+ * Give memory that is in no block back to the system, as far as no snapshot needs what it holds. (The memory of
+ * a block of 2 MiB and more goes at once when it is freed, under the same condition.)
+ *
+ * Returns: how many bytes went back. arena: NULL gives 0. errno is left as it was.
+ * Threads: safe; others that need the heap's lock wait. Cost: a few microseconds for each run of free memory, and the
+ * next write to such a page takes a fault of the kernel's. Since: 0.1
+ */
+size_t cowarena_trim(cowarena *arena);
+
+/*
+ * Called for a live block. p: its address; size: what cowarena_usable_size() says. Returns: 0 to go on; anything
+ * else ends the walk and is what cowarena_heap_walk() returns. It may use the heap.
+ */
+typedef int cowarena_heap_walk_fn(void *ctx, void *p, size_t size);
+
+/*
+ * List all live blocks, in ascending order: of a snapshot, or of the heap as it is at the beginning of the call.
+ *
+ * snapshot: of this arena; NULL for the live heap. The addresses are live ones: read what a block of a snapshot
+ * held by cowarena_snapshot_read(). Returns: 0, what fn returned, or -1 with errno:
+ *	EINVAL   arena or fn is NULL, or the snapshot is of another arena
+ *	ESTALE   the snapshot was given up
+ *	EUCLEAN  the bookkeeping is damaged
+ *	ENOMEM   no memory for a copy of the bookkeeping
+ * Threads: safe; allocation elsewhere waits while the bookkeeping of a live heap is copied. Cost: memory of 1.2 % of
+ * the heap during the call, and a millisecond for each 100 MiB. Since: 0.1
+ */
+int cowarena_heap_walk(cowarena *arena, cowarena_snapshot *snapshot, cowarena_heap_walk_fn *fn,
+		       void *ctx);
+
+/*
+ * Check the heap's bookkeeping: of a snapshot, or of the live heap (NULL). For tests and debugging.
+ *
+ * Returns: 0 when it is sound; else as cowarena_heap_walk(): the message says what is damaged, and where.
+ * Threads and cost: as cowarena_heap_walk(). Since: 0.1
+ */
+int cowarena_heap_check(cowarena *arena, cowarena_snapshot *snapshot);
 
 /* ============================================================================================
  * Snapshots

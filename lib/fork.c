@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "arena.h"
+#include "arenas.h"
 #include "error.h"
 #include "fault.h"
 #include "fork.h"
@@ -13,10 +14,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Protects the list, and is held across a fork. Before any lock of an arena. */
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct cowarena *arenas;
 
 /*
  * With COWARENA_FORK_COPY the parent takes a snapshot before the fork, and nobody has to stand still: the child
@@ -58,7 +55,7 @@ static void shed(struct cowarena *arena)
 	memset(&arena->streams, 0, sizeof arena->streams);
 	atomic_store(&arena->borders, 0);
 	atomic_store(&arena->half_armed, false);
-	pthread_mutex_init(&arena->heap.lock, NULL);
+	heap_inherit(arena);
 	snapshot_lose_all(arena);
 }
 
@@ -157,11 +154,11 @@ int cowarena_after_fork_in_child(void)
 	int result = 0, cancel;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	pthread_mutex_lock(&mutex);
-	for (struct cowarena *a = arenas; a && !result; a = a->fork_next)
+	arenas_lock();
+	for (struct cowarena *a = arenas_first(); a && !result; a = a->arenas_next)
 		if (trap_inherited(a->trap))
 			result = attach(a, NULL);
-	pthread_mutex_unlock(&mutex);
+	arenas_unlock();
 	pthread_setcancelstate(cancel, NULL);
 	return result;
 }
@@ -172,9 +169,9 @@ static void before_fork(void)
 {
 	int e = errno;
 
-	pthread_mutex_lock(&mutex);
+	arenas_lock();
 	forking.any = false;
-	for (struct cowarena *a = arenas; a; a = a->fork_next) {
+	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next) {
 		a->is_copied = a->flags & COWARENA_FORK_COPY && !trap_inherited(a->trap);
 		forking.any |= a->is_copied;
 	}
@@ -184,7 +181,7 @@ static void before_fork(void)
 	os_block_signals(&forking.signals);
 	if (os_channel(&forking.parent, &forking.child))
 		forking.parent = forking.child = -1;
-	for (struct cowarena *a = arenas; a; a = a->fork_next)
+	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next)
 		if (a->is_copied && forking.child >= 0)
 			a->fork_snapshot = cowarena_snapshot_take(a, 0);
 	errno = e;
@@ -196,7 +193,7 @@ static void after_fork(void)
 		os_restore_signals(&forking.signals);
 		pthread_setcancelstate(forking.cancel, NULL);
 	}
-	pthread_mutex_unlock(&mutex);
+	arenas_unlock();
 }
 
 struct changes {
@@ -264,7 +261,7 @@ static void after_fork_in_parent(void)
 
 	if (forking.any)
 		os_close(forking.child);
-	for (struct cowarena *a = arenas; a; a = a->fork_next) {
+	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next) {
 		struct cowarena_snapshot *s = a->fork_snapshot;
 		if (!s)
 			continue;
@@ -287,7 +284,7 @@ static void after_fork_in_child(void)
 
 	if (forking.any)
 		os_close(forking.parent);
-	for (struct cowarena *a = arenas; a; a = a->fork_next) {
+	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next) {
 		struct cowarena_snapshot *s = a->fork_snapshot;
 		if (!a->is_copied)
 			continue;
@@ -304,30 +301,16 @@ static void after_fork_in_child(void)
 	after_fork();
 }
 
-int fork_watch(struct cowarena *arena)
+int fork_prepare(void)
 {
 	static bool prepared;
 	int result = 0;
 
-	pthread_mutex_lock(&mutex);
+	arenas_lock();
 	if (!prepared && pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child))
 		result = error_set(ENOMEM, "no memory for the fork handlers");
-	if (!result) {
+	else
 		prepared = true;
-		arena->fork_next = arenas;
-		arenas = arena;
-	}
-	pthread_mutex_unlock(&mutex);
+	arenas_unlock();
 	return result;
-}
-
-void fork_forget(struct cowarena *arena)
-{
-	struct cowarena **at = &arenas;
-
-	pthread_mutex_lock(&mutex);
-	while (*at != arena)
-		at = &(*at)->fork_next;
-	*at = arena->fork_next;
-	pthread_mutex_unlock(&mutex);
 }

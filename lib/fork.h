@@ -10,11 +10,7 @@
 #ifndef COWARENA_FORK_H
 #define COWARENA_FORK_H
 
-struct cowarena;
-
-/* From now on, until it is forgotten, the arena is looked after. trap_add() comes first. -1 with errno and
-   message. */
-int fork_watch(struct cowarena *arena);
-void fork_forget(struct cowarena *arena);
+/* From now on those in arenas.h are looked after. An arena's trap_add() comes first. -1 with errno and message. */
+int fork_prepare(void);
 
 #endif

@@ -12,6 +12,7 @@
 
 #include "arena.h"
 #include "error.h"
+#include "heap-units.h"
 #include "range.h"
 
 #include <errno.h>
@@ -25,13 +26,18 @@ static unsigned bin_of(uint32_t n)
 	return n < EXACT_BINS ? n : EXACT_BINS + 25 - (unsigned)__builtin_clz(n);
 }
 
+static void set_top(struct cowarena *arena, uint32_t top)
+{
+	atomic_store_explicit(&heap_header(arena)->top, top, memory_order_relaxed);
+}
+
 static void link_run(struct cowarena *arena, uint32_t unit, uint32_t n)
 {
 	struct heap_header *h = heap_header(arena);
 	struct unit *d = heap_unit(arena, unit);
 	unsigned bin = bin_of(n);
 
-	d->kind = UNIT_FREE;
+	unit_set_kind(d, UNIT_FREE);
 	d->length = n;
 	d->prev = UNIT_NONE;
 	d->next = h->bins[bin];
@@ -41,7 +47,7 @@ static void link_run(struct cowarena *arena, uint32_t unit, uint32_t n)
 	h->bin_map[bin / 64] |= (uint64_t)1 << (bin % 64);
 	if (n > 1) {
 		struct unit *last = heap_unit(arena, unit + n - 1);
-		last->kind = UNIT_FREE_END;
+		unit_set_kind(last, UNIT_FREE_END);
 		last->length = n;
 	}
 }
@@ -59,8 +65,8 @@ static void unlink_run(struct cowarena *arena, uint32_t unit)
 		h->bin_map[bin / 64] &= ~((uint64_t)1 << (bin % 64));
 	if (d->next)
 		heap_unit(arena, d->next)->prev = d->prev;
-	d->kind = UNIT_BODY;
-	heap_unit(arena, unit + d->length - 1)->kind = UNIT_BODY;
+	unit_set_kind(d, UNIT_BODY);
+	unit_set_kind(heap_unit(arena, unit + d->length - 1), UNIT_BODY);
 }
 
 /* How many units to skip from `unit` to reach a multiple of align. */
@@ -104,7 +110,7 @@ static uint32_t find_run(struct cowarena *arena, size_t n, size_t align)
 static uint32_t raise_top(struct cowarena *arena, size_t n, size_t align, uint32_t *length)
 {
 	struct heap_header *h = heap_header(arena);
-	size_t first = h->top, fresh = 0, data, end;
+	size_t first = heap_top(arena), fresh = 0, data, end;
 
 	for (;;) {
 		data = first + fresh * DESCRIPTOR_UNITS;
@@ -125,7 +131,7 @@ static uint32_t raise_top(struct cowarena *arena, size_t n, size_t align, uint32
 	size_t used = atomic_load(&arena->pages) << arena->page_shift; /* above are zeros */
 	if (range_grow(arena, end << UNIT_SHIFT))
 		return UNIT_NONE;
-	h->top = (uint32_t)end;
+	set_top(arena, (uint32_t)end);
 	/* Descriptors start as UNIT_BODY. A top that was higher once, or rolled back, left
 	   other things there. */
 	size_t from = first << UNIT_SHIFT, to = data << UNIT_SHIFT;
@@ -140,12 +146,12 @@ static uint32_t raise_top(struct cowarena *arena, size_t n, size_t align, uint32
 		}
 		if (h->blocks * (size_t)DESCRIPTORS >= end)
 			break;
-		h->directory[h->blocks++] = h->spare;
+		atomic_store_explicit(&h->directory[h->blocks++], h->spare, memory_order_relaxed);
 		h->spare += DESCRIPTOR_UNITS;
 		h->spares--;
 	}
 	if (data > first)
-		heap_unit(arena, (uint32_t)first)->kind = UNIT_META;
+		unit_set_kind(heap_unit(arena, (uint32_t)first), UNIT_META);
 	*length = (uint32_t)(end - data);
 	return (uint32_t)data;
 }
@@ -176,24 +182,22 @@ uint32_t runs_take(struct cowarena *arena, size_t n, size_t align)
 
 void runs_give(struct cowarena *arena, uint32_t unit, uint32_t n)
 {
-	struct heap_header *h = heap_header(arena);
-
-	heap_unit(arena, unit)->kind = UNIT_BODY;
-	if (unit + n < h->top && heap_unit(arena, unit + n)->kind == UNIT_FREE) {
+	unit_set_kind(heap_unit(arena, unit), UNIT_BODY);
+	if (unit + n < heap_top(arena) && unit_kind(heap_unit(arena, unit + n)) == UNIT_FREE) {
 		uint32_t more = heap_unit(arena, unit + n)->length;
 		unlink_run(arena, unit + n);
 		n += more;
 	}
 	const struct unit *before =
 	    heap_unit(arena, unit - 1); /* unit 0 is the header: there is one */
-	if (before->kind == UNIT_FREE || before->kind == UNIT_FREE_END) {
+	if (unit_kind(before) == UNIT_FREE || unit_kind(before) == UNIT_FREE_END) {
 		uint32_t more = before->length;
 		unit -= more;
 		unlink_run(arena, unit);
 		n += more;
 	}
-	if (unit + n == h->top)
-		h->top = unit;
+	if (unit + n == heap_top(arena))
+		set_top(arena, unit);
 	else
 		link_run(arena, unit, n);
 }
@@ -206,15 +210,15 @@ bool runs_resize(struct cowarena *arena, uint32_t unit, uint32_t from, uint32_t 
 		runs_give(arena, unit + to, from - to);
 	} else if (to > from) {
 		uint32_t more = to - from, next = unit + from;
-		if (next == h->top) {
+		if (next == heap_top(arena)) {
 			/* In place only if no descriptors have to come in between. */
 			if ((size_t)unit + to > h->blocks * (size_t)DESCRIPTORS ||
 			    range_grow(arena, ((size_t)unit + to) << UNIT_SHIFT))
 				return false;
-			h->top = unit + to;
+			set_top(arena, unit + to);
 		} else {
 			struct unit *d = heap_unit(arena, next);
-			if (d->kind != UNIT_FREE || d->length < more)
+			if (unit_kind(d) != UNIT_FREE || d->length < more)
 				return false;
 			uint32_t rest = d->length - more;
 			unlink_run(arena, next);

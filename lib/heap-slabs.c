@@ -1,149 +1,217 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * heap-slabs.c - small blocks: slots of one size in a run of units.
- *
- * Sizes are multiples of 16 up to 128, then four to each doubling (as in jemalloc), so at
- * most a fifth of a block is lost to rounding. Which slots are in use is a bitmap in the
- * descriptor of the slab's first unit: the slots hold nothing but the user's data.
- */
+/* heap-slabs.c - see heap-slabs.h. */
 #include "config.h"
 
-#include "arena.h"
+#include "heap-slabs.h"
 
-#define LINEAR_CLASSES 8 /* 16, 32, ... 128 */
-#define LINEAR_LOG 7
-#define SLOTS_WANTED 8 /* at least, in a slab */
+#include "heap-locals.h"
+
+#define SLOTS_WANTED 32 /* in a slab of up to SLAB_WANTED units: a new one takes the heap lock */
+#define SLAB_WANTED 4
+#define SLOTS_MIN 8
 #define SLAB_UNITS_MAX 32
+#define LOOKED_AT 16 /* slabs, to find an empty one among them */
 
-unsigned slabs_class(size_t size)
-{
-	if (size <= (size_t)1 << LINEAR_LOG)
-		return size ? (unsigned)(size - 1) / 16 : 0;
-	unsigned log = 63 - (unsigned)__builtin_clzll(size - 1);
-	return LINEAR_CLASSES + (log - LINEAR_LOG) * 4 + (unsigned)((size - 1) >> (log - 2) & 3);
-}
-
-size_t slabs_class_size(unsigned class)
+static uint32_t class_size(unsigned class)
 {
 	if (class < LINEAR_CLASSES)
-		return (class + 1) * (size_t)16;
-	unsigned log = LINEAR_LOG + (class - LINEAR_CLASSES) / 4;
-	size_t step = (size_t)1 << (log - 2);
-	return ((size_t)1 << log) + ((class - LINEAR_CLASSES) % 4 + 1) * step;
+		return (class + 1) * 16;
+	unsigned log = LINEAR_LOG + ((class - LINEAR_CLASSES) >> STEPS_LOG);
+	uint32_t step = (uint32_t)1 << (log - STEPS_LOG);
+	return ((uint32_t)1 << log) + ((class - LINEAR_CLASSES) % (1u << STEPS_LOG) + 1) * step;
 }
 
-/* The shortest slab with enough slots and at most a sixteenth lost at its end. */
+/* Whether a slab of n units has enough slots, and loses at most a sixteenth at its end. */
+static bool suits(size_t n, size_t size)
+{
+	size_t slots = n * UNIT_SIZE / size;
+
+	return (slots >= SLOTS_WANTED || (slots >= SLOTS_MIN && n >= SLAB_WANTED)) &&
+	       n * UNIT_SIZE % size <= n * UNIT_SIZE / 16;
+}
+
+/* The shortest slab that suits. */
 void slabs_init(struct heap *heap)
 {
-	for (unsigned c = 0; c < CLASSES; c++) {
-		size_t size = slabs_class_size(c), n = 1;
-		while (n < SLAB_UNITS_MAX && (n * UNIT_SIZE / size < SLOTS_WANTED ||
-					      n * UNIT_SIZE % size > n * UNIT_SIZE / 16))
+	for (unsigned i = 0; i < CLASSES; i++) {
+		struct class *c = &heap->classes[i];
+		size_t size = class_size(i), n = 1;
+		while (n < SLAB_UNITS_MAX && !suits(n, size))
 			n++;
-		heap->slab_units[c] = (uint8_t)n;
+		c->size = (uint32_t)size;
+		c->reciprocal = (uint32_t)((((uint64_t)1 << 32) + size - 1) / size);
+		c->units = (uint16_t)n;
+		c->slots = (uint16_t)(n * UNIT_SIZE / size);
 	}
 }
 
-static size_t slots_of(const struct cowarena *arena, unsigned class)
-{
-	return arena->heap.slab_units[class] * UNIT_SIZE / slabs_class_size(class);
-}
+/* ---- the list of a shelf ---- */
 
-static void link_slab(struct cowarena *arena, uint32_t slab)
+void slabs_list(struct cowarena *arena, struct shelf *shelf, uint32_t slab)
 {
 	struct unit *d = heap_unit(arena, slab);
-	uint32_t *head = &heap_header(arena)->slabs[d->class];
 
-	d->prev = UNIT_NONE;
-	d->next = *head;
-	if (*head)
-		heap_unit(arena, *head)->prev = slab;
-	*head = slab;
+	d->next = UNIT_NONE;
+	d->prev = shelf->last;
+	if (shelf->last)
+		heap_unit(arena, shelf->last)->next = slab;
+	else
+		shelf->first = slab;
+	shelf->last = slab;
 }
 
-static void unlink_slab(struct cowarena *arena, uint32_t slab)
+static void take_out(struct cowarena *arena, struct shelf *shelf, uint32_t slab)
 {
 	struct unit *d = heap_unit(arena, slab);
 
 	if (d->prev)
 		heap_unit(arena, d->prev)->next = d->next;
 	else
-		heap_header(arena)->slabs[d->class] = d->next;
+		shelf->first = d->next;
 	if (d->next)
 		heap_unit(arena, d->next)->prev = d->prev;
+	else
+		shelf->last = d->prev;
 }
 
-static uint32_t new_slab(struct cowarena *arena, unsigned class)
+static void make_current(struct cowarena *arena, struct shelf *shelf, uint32_t slab)
 {
-	uint32_t n = arena->heap.slab_units[class];
-	uint32_t slab = runs_take(arena, n, UNIT_SIZE);
+	heap_unit(arena, slab)->epoch = arena->heap.epoch;
+	shelf->current = slab;
+}
+
+/* What is taken from no more is listed, unless it is full: then it is listed when something in it is freed. */
+static void put_aside(struct cowarena *arena, struct shelf *shelf)
+{
+	uint32_t slab = shelf->current;
+
+	shelf->current = UNIT_NONE;
+	if (slab && heap_unit(arena, slab)->vacant)
+		slabs_list(arena, shelf, slab);
+}
+
+/* While there is a snapshot: the first slab of this epoch, else the emptiest, of some. */
+static uint32_t choose(struct cowarena *arena, const struct shelf *shelf)
+{
+	uint32_t best = UNIT_NONE;
+	unsigned most = 0, n = 0;
+
+	for (uint32_t slab = shelf->first; slab && n < LOOKED_AT; n++) {
+		const struct unit *d = heap_unit(arena, slab);
+		if (d->epoch == arena->heap.epoch)
+			return slab;
+		if (d->vacant > most) {
+			most = d->vacant;
+			best = slab;
+		}
+		slab = d->next;
+	}
+	return best;
+}
+
+bool slabs_refill(struct cowarena *arena, struct local_heap *heap, unsigned class, bool any)
+{
+	struct shelf *shelf = &heap->shelf[class];
+	bool snapshots = atomic_load_explicit(&arena->timeline.live, memory_order_relaxed);
+
+	put_aside(arena, shelf);
+	uint32_t slab = snapshots ? choose(arena, shelf) : shelf->first;
+	if (!slab)
+		return false;
+	if (snapshots && !any && heap_unit(arena, slab)->epoch != arena->heap.epoch &&
+	    shelf->vacant <= shelf->slots / 2)
+		return false;
+	take_out(arena, shelf, slab);
+	make_current(arena, shelf, slab);
+	return true;
+}
+
+/* ---- heap lock held ---- */
+
+static void set_owner(struct unit *d, struct local *l)
+{
+	atomic_store_explicit(&d->owner, l->index, memory_order_relaxed);
+}
+
+/* A slab with room of a local heap that is nobody's own. */
+static uint32_t left_behind(struct cowarena *arena, const struct local *l, unsigned class)
+{
+	for (size_t i = 0; i < LOCALS; i++) {
+		struct local *from = arena->heap.locals[i];
+		if (!from || from == l || from->owner || !from->heap)
+			continue;
+		local_empty_box(arena, from); /* what is in there must be of its own slabs */
+		struct shelf *shelf = &from->heap->shelf[class];
+		put_aside(arena, shelf);
+		uint32_t slab = shelf->first;
+		if (!slab)
+			continue;
+		take_out(arena, shelf, slab);
+		shelf->vacant -= heap_unit(arena, slab)->vacant;
+		shelf->slots -= slabs_info(arena, class)->slots;
+		return slab;
+	}
+	return UNIT_NONE;
+}
+
+static uint32_t make_slab(struct cowarena *arena, unsigned class)
+{
+	const struct class *c = slabs_info(arena, class);
+	uint32_t slab = runs_take(arena, c->units, UNIT_SIZE);
 
 	if (!slab)
 		return UNIT_NONE;
 	struct unit *d = heap_unit(arena, slab);
-	size_t slots = slots_of(arena, class);
-	d->kind = UNIT_SLAB;
-	d->class = (uint8_t) class;
-	d->vacant = (uint16_t)slots;
-	d->length = n;
-	for (size_t i = 0; i < SLAB_SLOTS_MAX / 64; i++) {
-		size_t below = slots > i * 64 ? slots - i * 64 : 0; /* slots in this word */
-		d->used[i] = below >= 64 ? 0 : ~(uint64_t)0 << below;
+	unit_set_kind(d, UNIT_SLAB + class);
+	d->vacant = c->slots;
+	for (size_t i = 0; i < SLAB_WORDS; i++) {
+		size_t below = c->slots > i * 64 ? c->slots - i * 64 : 0; /* slots in this word */
+		atomic_store_explicit(&d->used[i], below >= 64 ? 0 : ~(uint64_t)0 << below,
+				      memory_order_relaxed);
 	}
-	for (uint32_t i = 1; i < n; i++) {
+	for (uint32_t i = 1; i < c->units; i++) {
 		struct unit *body = heap_unit(arena, slab + i);
-		body->kind = UNIT_SLAB_BODY;
+		unit_set_kind(body, UNIT_SLAB_BODY);
 		body->length = i;
 	}
-	link_slab(arena, slab);
 	return slab;
 }
 
-void *slabs_take(struct cowarena *arena, unsigned class)
+bool slabs_new(struct cowarena *arena, struct local *l, unsigned class)
 {
-	uint32_t slab = heap_header(arena)->slabs[class];
+	struct shelf *shelf = &l->heap->shelf[class];
+	uint32_t slab = left_behind(arena, l, class);
 
 	if (!slab)
-		slab = new_slab(arena, class);
+		slab = make_slab(arena, class);
 	if (!slab)
-		return NULL;
+		return false;
 	struct unit *d = heap_unit(arena, slab);
-	size_t word = 0;
-	while (!~d->used[word])
-		word++;
-	unsigned bit = (unsigned)__builtin_ctzll(~d->used[word]);
-	d->used[word] |= (uint64_t)1 << bit;
-	if (--d->vacant == 0)
-		unlink_slab(arena, slab);
-	return (char *)heap_address(arena, slab) + (word * 64 + bit) * slabs_class_size(class);
+	set_owner(d, l);
+	shelf->vacant += d->vacant;
+	shelf->slots += slabs_info(arena, class)->slots;
+	put_aside(arena, shelf);
+	make_current(arena, shelf, slab);
+	return true;
 }
 
-int slabs_slot(struct cowarena *arena, uint32_t slab, const void *p)
+void slabs_give_back(struct cowarena *arena, struct local *l, uint32_t slab)
 {
-	const struct unit *d = heap_unit(arena, slab);
-	uint32_t size = (uint32_t)slabs_class_size(d->class);
-	uint32_t offset = (uint32_t)((const char *)p - (const char *)heap_address(arena, slab));
-	uint32_t slot = offset / size;
-
-	if (offset % size || slot >= slots_of(arena, d->class) ||
-	    !(d->used[slot / 64] >> (slot % 64) & 1))
-		return -1;
-	return (int)slot;
-}
-
-void slabs_give(struct cowarena *arena, uint32_t slab, int slot)
-{
+	/* It was found empty before the lock was taken. */
+	if (slab >= heap_top(arena))
+		return;
 	struct unit *d = heap_unit(arena, slab);
-
-	d->used[slot / 64] &= ~((uint64_t)1 << (slot % 64));
-	if (d->vacant++ == 0)
-		link_slab(arena, slab);
-	/* An empty slab goes back, unless it is the last one with room: the next block would
-	   want it. */
-	if (d->vacant == slots_of(arena, d->class) && (d->next || d->prev)) {
-		unlink_slab(arena, slab);
-		for (uint32_t i = 1; i < d->length; i++)
-			heap_unit(arena, slab + i)->kind = UNIT_BODY;
-		runs_give(arena, slab, d->length);
-	}
+	unsigned kind = unit_kind(d);
+	if (kind < UNIT_SLAB || unit_owner(d) != l->index)
+		return;
+	struct shelf *shelf = &l->heap->shelf[kind - UNIT_SLAB];
+	const struct class *c = slabs_info(arena, kind - UNIT_SLAB);
+	if (d->vacant != c->slots || slab == shelf->current || shelf->first == shelf->last)
+		return;
+	take_out(arena, shelf, slab);
+	shelf->slots -= c->slots;
+	shelf->vacant -= c->slots;
+	for (uint32_t i = 1; i < c->units; i++)
+		unit_set_kind(heap_unit(arena, slab + i), UNIT_BODY);
+	runs_give(arena, slab, c->units);
 }

@@ -4,27 +4,12 @@
 
 #include "arena.h"
 #include "error.h"
+#include "heap-locals.h"
+#include "heap-slabs.h"
 #include "range.h"
 
 #include <errno.h>
 #include <string.h>
-
-struct heap_header *heap_header(const struct cowarena *arena)
-{
-	return (struct heap_header *)arena->base;
-}
-
-void *heap_address(const struct cowarena *arena, uint32_t unit)
-{
-	return arena->base + ((size_t)unit << UNIT_SHIFT);
-}
-
-struct unit *heap_unit(const struct cowarena *arena, uint32_t unit)
-{
-	uint32_t block = heap_header(arena)->directory[unit / DESCRIPTORS];
-
-	return (struct unit *)heap_address(arena, block) + unit % DESCRIPTORS;
-}
 
 static size_t header_size(size_t range)
 {
@@ -53,16 +38,21 @@ int heap_init(struct cowarena *arena)
 	pthread_mutex_init(&arena->heap.lock, NULL);
 	slabs_init(&arena->heap);
 	struct heap_header *h = heap_header(arena);
-	h->top = units + blocks * DESCRIPTOR_UNITS;
+	atomic_store(&h->top, units + blocks * DESCRIPTOR_UNITS);
 	for (h->blocks = 0; h->blocks < blocks; h->blocks++)
-		h->directory[h->blocks] = units + h->blocks * DESCRIPTOR_UNITS;
-	heap_unit(arena, 0)->kind = UNIT_META;
-	heap_unit(arena, units)->kind = UNIT_META;
-	return 0;
+		atomic_store(&h->directory[h->blocks], units + h->blocks * DESCRIPTOR_UNITS);
+	unit_set_kind(heap_unit(arena, 0), UNIT_META);
+	unit_set_kind(heap_unit(arena, units), UNIT_META);
+	heap_cut(arena);
+	if (locals_init(arena) == 0)
+		return 0;
+	heap_destroy(arena);
+	return error_set(ENOMEM, "no memory for the heap's own records: " ERROR_NO_ROOM);
 }
 
 void heap_destroy(struct cowarena *arena)
 {
+	locals_destroy(arena);
 	pthread_mutex_destroy(&arena->heap.lock);
 }
 
@@ -78,18 +68,25 @@ void heap_unlock(struct cowarena *arena)
 
 uint64_t heap_live_bytes(struct cowarena *arena)
 {
-	heap_lock(arena);
-	uint64_t n = heap_header(arena)->live_bytes;
-	heap_unlock(arena);
+	heap_stop(arena);
+	uint64_t n = heap_header(arena)->big_bytes;
+	for (size_t i = 0; i < LOCALS; i++) {
+		const struct local *l = arena->heap.locals[i];
+		for (unsigned c = 0; l && l->heap && c < CLASSES; c++)
+			n += (uint64_t)(l->heap->shelf[c].slots - l->heap->shelf[c].vacant) *
+			     slabs_info(arena, c)->size;
+	}
+	heap_go(arena);
 	return n;
 }
 
-/* ---- finding the block of a pointer ---- */
+/* ---- finding the block of a pointer: any thread, for a live block of its own ---- */
 
 struct block {
 	uint32_t unit; /* first of its run */
 	int slot;      /* in a slab; -1 for a big block */
 	size_t size;
+	uint8_t owner; /* of the slab */
 };
 
 /* Why is p not the start of a live block? Cost does not matter here. */
@@ -101,23 +98,24 @@ _Noreturn static void complain(struct cowarena *arena, const void *p, const char
 
 	if (!arena_holds(arena, p, 1, atomic_load(&arena->pages))) {
 		why = "does not belong to this arena";
-	} else if (offset >> UNIT_SHIFT >= heap_header(arena)->top) {
+	} else if (offset >> UNIT_SHIFT >= heap_top(arena)) {
 		why = "was freed already, or never allocated";
 	} else {
 		uint32_t unit = (uint32_t)(offset >> UNIT_SHIFT);
 		const struct unit *d = heap_unit(arena, unit);
-		while (d->kind == UNIT_BODY)
+		while (unit_kind(d) == UNIT_BODY)
 			d = heap_unit(arena, --unit);
-		if (d->kind == UNIT_SLAB_BODY)
+		if (unit_kind(d) == UNIT_SLAB_BODY)
 			d = heap_unit(arena, unit -= d->length);
-		if (d->kind == UNIT_FREE || d->kind == UNIT_FREE_END)
+		unsigned kind = unit_kind(d);
+		if (kind == UNIT_FREE || kind == UNIT_FREE_END)
 			why = "was freed already, or never allocated";
-		else if (d->kind == UNIT_META)
+		else if (kind == UNIT_META)
 			why = "points into the heap's own bookkeeping";
-		else if (d->kind == UNIT_SLAB) {
+		else if (kind >= UNIT_SLAB) {
 			size_t within =
 			    (size_t)((const char *)p - (char *)heap_address(arena, unit));
-			if (within % slabs_class_size(d->class) == 0)
+			if (within % slabs_info(arena, kind - UNIT_SLAB)->size == 0)
 				why = "was freed already, or never allocated";
 		}
 	}
@@ -125,48 +123,69 @@ _Noreturn static void complain(struct cowarena *arena, const void *p, const char
 	error_fatal(line, p);
 }
 
-static struct block find(struct cowarena *arena, const void *p, const char *function)
+static inline __attribute__((always_inline)) struct block find(struct cowarena *arena,
+							       const void *p, const char *function)
 {
-	struct heap_header *h = heap_header(arena);
 	size_t offset = (size_t)((const char *)p - arena->base); /* huge when p lies below */
 
-	if (offset >> UNIT_SHIFT >= h->top)
+	if (offset >> UNIT_SHIFT >= heap_top(arena))
 		complain(arena, p, function);
 	uint32_t unit = (uint32_t)(offset >> UNIT_SHIFT);
 	const struct unit *d = heap_unit(arena, unit);
-	if (d->kind == UNIT_SLAB_BODY) {
+	if (unit_kind(d) == UNIT_SLAB_BODY) {
 		unit -= d->length;
 		d = heap_unit(arena, unit);
 	}
-	if (d->kind == UNIT_SLAB) {
-		int slot = slabs_slot(arena, unit, p);
+	unsigned kind = unit_kind(d);
+	if (kind >= UNIT_SLAB) {
+		int slot = slabs_slot(arena, unit, d, p);
 		if (slot >= 0)
-			return (struct block){unit, slot, slabs_class_size(d->class)};
-	} else if (d->kind == UNIT_BIG && offset % UNIT_SIZE == 0) {
-		return (struct block){unit, -1, (size_t)d->length << UNIT_SHIFT};
+			return (struct block){unit, slot, slabs_info(arena, kind - UNIT_SLAB)->size,
+					      unit_owner(d)};
+	} else if (kind == UNIT_BIG && offset % UNIT_SIZE == 0) {
+		return (struct block){unit, -1, (size_t)d->length << UNIT_SHIFT, 0};
 	}
 	complain(arena, p, function);
 }
 
-/* ---- allocating, heap lock held ---- */
+/* ---- allocating ---- */
 
-static void *take(struct cowarena *arena, size_t size, size_t align)
+#define NO_CLASS CLASSES
+
+/* The class for a block, or NO_CLASS. A slot is aligned as its size is, up to a unit. */
+static inline unsigned class_for(const struct cowarena *arena, size_t size, size_t align)
 {
-	struct heap_header *h = heap_header(arena);
-	void *p;
+	if (align == 16)
+		return size <= SMALL_MAX ? slabs_class(size) : NO_CLASS;
+	if (align > UNIT_SIZE || size > SMALL_MAX)
+		return NO_CLASS;
+	unsigned class = slabs_class(size > align ? size : align);
+	while (class < CLASSES && slabs_info(arena, class)->size % align)
+		class ++;
+	return class;
+}
 
-	/* A slot is aligned as its size is, up to a unit: look for a class that suits. */
-	if (align <= UNIT_SIZE && size <= SMALL_MAX && align <= SMALL_MAX) {
-		unsigned class = slabs_class(size > align ? size : align);
-		while (class < CLASSES && slabs_class_size(class) % align)
-			class ++;
-		if (class < CLASSES) {
-			p = slabs_take(arena, class);
-			if (p)
-				h->live_bytes += slabs_class_size(class);
-			return p;
-		}
+/* Heap lock held. */
+static void *take_small(struct cowarena *arena, unsigned class)
+{
+	struct local *l = local_mine(arena);
+	void *p = slabs_take(arena, l->heap, class);
+
+	if (p)
+		return p;
+	local_empty_box(arena, l);
+	if (!slabs_refill(arena, l->heap, class, false) && !slabs_new(arena, l, class)) {
+		int e = errno;
+		if (!slabs_refill(arena, l->heap, class, true))
+			return NULL;
+		errno = e;
 	}
+	return slabs_take(arena, l->heap, class);
+}
+
+/* Heap lock held. */
+static void *take_big(struct cowarena *arena, size_t size, size_t align)
+{
 	if (size > arena->reserved)
 		return error_null(
 		    ENOMEM,
@@ -178,41 +197,61 @@ static void *take(struct cowarena *arena, size_t size, size_t align)
 	if (!unit)
 		return NULL;
 	struct unit *d = heap_unit(arena, unit);
-	d->kind = UNIT_BIG;
+	unit_set_kind(d, UNIT_BIG);
 	d->length = (uint32_t)n;
-	h->live_bytes += n << UNIT_SHIFT;
+	heap_header(arena)->big_bytes += n << UNIT_SHIFT;
 	return heap_address(arena, unit);
 }
 
-static void give(struct cowarena *arena, struct block b)
+/* With the heap lock. fresh, if not NULL: where what has never been in use began before, and is zero. */
+__attribute__((noinline)) static void *allocate_locked(struct cowarena *arena, size_t size,
+						       size_t align, char **fresh)
 {
-	heap_header(arena)->live_bytes -= b.size;
-	if (b.slot >= 0)
-		slabs_give(arena, b.unit, b.slot);
-	else
-		runs_give(arena, b.unit, (uint32_t)(b.size >> UNIT_SHIFT));
-}
-
-static void *allocate(struct cowarena *arena, size_t size, size_t align)
-{
-	if (!arena)
-		return error_null(EINVAL, "arena is NULL");
+	unsigned class = class_for(arena, size, align);
 	int e = errno;
+
 	heap_lock(arena);
-	void *p = take(arena, size, align);
+	if (fresh)
+		*fresh = arena_address(arena, atomic_load(&arena->pages));
+	void *p = class < CLASSES ? take_small(arena, class) : take_big(arena, size, align);
 	heap_unlock(arena);
 	if (p)
 		errno = e;
 	return p;
 }
 
+/* Without a lock, from the thread's own slabs; NULL if that does not do. */
+static inline void *allocate_here(struct cowarena *arena, unsigned class)
+{
+	struct local *l = class < CLASSES ? local_enter(arena) : NULL;
+
+	if (!l)
+		return NULL;
+	void *p = slabs_take(arena, l->heap, class);
+	if (!p && slabs_refill(arena, l->heap, class, false))
+		p = slabs_take(arena, l->heap, class);
+	local_leave(l);
+	return p;
+}
+
+static inline void *allocate(struct cowarena *arena, size_t size, size_t align)
+{
+	void *p = allocate_here(arena, class_for(arena, size, align));
+
+	return p ? p : allocate_locked(arena, size, align, NULL);
+}
+
 void *cowarena_alloc(cowarena *arena, size_t size)
 {
+	if (!arena)
+		return error_null(EINVAL, "arena is NULL");
 	return allocate(arena, size, 16);
 }
 
 void *cowarena_aligned_alloc(cowarena *arena, size_t alignment, size_t size)
 {
+	if (!arena)
+		return error_null(EINVAL, "arena is NULL");
 	if (!alignment || alignment & (alignment - 1))
 		return error_null(EINVAL, "alignment %zu is not a power of two", alignment);
 	return allocate(arena, size, alignment < 16 ? 16 : alignment);
@@ -226,34 +265,118 @@ void *cowarena_calloc(cowarena *arena, size_t n, size_t size)
 		return error_null(EINVAL, "arena is NULL");
 	if (__builtin_mul_overflow(n, size, &bytes))
 		return error_null(ENOMEM, "%zu times %zu bytes overflow", n, size);
+	char *p = allocate_here(arena, class_for(arena, bytes, 16));
+	if (p)
+		return memset(p, 0, bytes);
+	char *fresh;
 	int e = errno;
-	heap_lock(arena);
-	/* What has never been in use is zero, and must not be touched only to say so. */
-	char *fresh = arena_address(arena, atomic_load(&arena->pages));
-	char *p = take(arena, bytes, 16);
-	heap_unlock(arena);
-	if (!p)
-		return NULL;
-	if (p < fresh)
+	p = allocate_locked(arena, bytes, 16, &fresh);
+	/* What has never been in use must not be touched only to say that it is zero. */
+	if (p && p < fresh)
 		memset(p, 0, (size_t)(fresh - p) < bytes ? (size_t)(fresh - p) : bytes);
-	errno = e;
+	if (p)
+		errno = e;
 	return p;
 }
 
-/* Whether the block can be made to fit in place, heap lock held; block->size is the new size
-   then. */
-static bool resize(struct cowarena *arena, struct block *b, size_t size)
+/* ---- freeing ---- */
+
+#define HUGE ((size_t)2 << 20) /* the memory of such a block goes back at once */
+
+/* Heap lock held. */
+static void free_small(struct cowarena *arena, struct block b)
 {
-	if (b->slot >= 0)
-		return size <= SMALL_MAX && slabs_class_size(slabs_class(size)) == b->size;
+	struct local *mine = local_mine(arena), *l = arena->heap.locals[b.owner];
+
+	if (l != mine)
+		local_stop(arena, l);
+	if (slabs_give(arena, l->heap, b.unit, (unsigned)b.slot))
+		slabs_give_back(arena, l, b.unit);
+	if (l != mine)
+		local_go(l);
+}
+
+void local_free(struct cowarena *arena, struct local *l, void *p)
+{
+	struct block b = find(arena, p, "cowarena_free");
+
+	if (slabs_give(arena, l->heap, b.unit, (unsigned)b.slot))
+		slabs_give_back(arena, l, b.unit);
+}
+
+__attribute__((noinline)) static void free_locked(struct cowarena *arena, void *p)
+{
+	int e = errno;
+
+	heap_lock(arena);
+	/* Again: its slab may have another owner by now. */
+	struct block b = find(arena, p, "cowarena_free");
+	if (b.slot >= 0) {
+		free_small(arena, b);
+	} else {
+		uint32_t n = (uint32_t)(b.size >> UNIT_SHIFT);
+		heap_header(arena)->big_bytes -= b.size;
+		runs_give(arena, b.unit, n);
+		if (b.size >= HUGE && !(arena->flags & COWARENA_FAITHFUL))
+			heap_trim_units(arena, b.unit, n);
+	}
+	heap_unlock(arena);
+	errno = e;
+}
+
+__attribute__((noinline)) static void give_back(struct cowarena *arena, uint32_t slab)
+{
+	int e = errno;
+
+	heap_lock(arena);
+	slabs_give_back(arena, local_mine(arena), slab);
+	heap_unlock(arena);
+	errno = e;
+}
+
+void cowarena_free(cowarena *arena, void *p)
+{
+	if (!arena || !p)
+		return;
+	struct block b = find(arena, p, "cowarena_free");
+	if (b.slot < 0) {
+		free_locked(arena, p);
+		return;
+	}
+	struct local *l = local_enter(arena);
+	if (l && b.owner == l->index) {
+		bool empty = slabs_give(arena, l->heap, b.unit, (unsigned)b.slot);
+		local_leave(l);
+		if (empty)
+			give_back(arena, b.unit);
+		return;
+	}
+	if (l)
+		local_leave(l);
+	if (!local_send(arena, b.owner, p))
+		free_locked(arena, p);
+}
+
+/* ---- resizing ---- */
+
+/* Whether the big block can be made to fit in place. */
+static bool resize_big(struct cowarena *arena, struct block b, size_t size)
+{
+	uint32_t from = (uint32_t)(b.size >> UNIT_SHIFT);
+
 	if (size <= SMALL_MAX || size > arena->reserved)
 		return false;
-	uint32_t from = (uint32_t)(b->size >> UNIT_SHIFT);
 	uint32_t to = (uint32_t)((size + UNIT_SIZE - 1) >> UNIT_SHIFT);
-	if (!runs_resize(arena, b->unit, from, to))
-		return false;
-	heap_header(arena)->live_bytes += ((uint64_t)to << UNIT_SHIFT) - b->size;
-	return true;
+	if (to == from)
+		return true;
+	int e = errno;
+	heap_lock(arena);
+	bool done = runs_resize(arena, b.unit, from, to);
+	if (done)
+		heap_header(arena)->big_bytes += ((uint64_t)to << UNIT_SHIFT) - b.size;
+	heap_unlock(arena);
+	errno = e;
+	return done;
 }
 
 void *cowarena_realloc(cowarena *arena, void *p, size_t size)
@@ -266,46 +389,34 @@ void *cowarena_realloc(cowarena *arena, void *p, size_t size)
 		cowarena_free(arena, p);
 		return NULL;
 	}
-	int e = errno;
-	heap_lock(arena);
 	struct block b = find(arena, p, "cowarena_realloc");
-	size_t old = b.size;
-	if (resize(arena, &b, size)) {
-		heap_unlock(arena);
-		errno = e;
+	if (b.slot >= 0 ? size <= SMALL_MAX && slabs_info(arena, slabs_class(size))->size == b.size
+			: resize_big(arena, b, size))
 		return p;
-	}
-	void *q = take(arena, size, 16);
-	heap_unlock(arena);
+	/* The copy may take many faults. The old block is still the caller's. */
+	void *q = allocate(arena, size, 16);
 	if (!q)
 		return NULL;
-	/* Without the lock: the copy may take many faults. The old block is still the caller's. */
-	memcpy(q, p, old < size ? old : size);
+	memcpy(q, p, b.size < size ? b.size : size);
 	cowarena_free(arena, p);
-	errno = e;
 	return q;
 }
 
-void cowarena_free(cowarena *arena, void *p)
+void *cowarena_realloc_cb(void *ud, void *ptr, size_t osize, size_t nsize)
 {
-	int e = errno;
-
-	if (!arena || !p)
-		return;
-	heap_lock(arena);
-	give(arena, find(arena, p, "cowarena_free"));
-	heap_unlock(arena);
-	errno = e;
+	(void)osize;
+	if (!nsize) {
+		cowarena_free(ud, ptr);
+		return NULL;
+	}
+	void *p = cowarena_realloc(ud, ptr, nsize);
+	/* To shrink must not fail. */
+	return !p && ptr && nsize <= cowarena_usable_size(ud, ptr) ? ptr : p;
 }
 
 size_t cowarena_usable_size(cowarena *arena, const void *p)
 {
-	if (!arena || !p)
-		return 0;
-	heap_lock(arena);
-	struct block b = find(arena, p, "cowarena_usable_size");
-	heap_unlock(arena);
-	return b.size;
+	return arena && p ? find(arena, p, "cowarena_usable_size").size : 0;
 }
 
 char *cowarena_strdup(cowarena *arena, const char *s)

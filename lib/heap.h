@@ -17,19 +17,22 @@
  * a page of user data, and descriptors of 170 MiB of heap fit in... 2 MiB. Numbers, not pointers:
  * 32-bit unit numbers.
  *
- * Protected by the heap lock, a plain mutex: the fault handler never takes it, so that this code
- * may fault like any other. cowarena_snapshot_take() holds it, so a snapshot never has a half-
- * changed heap.
+ * Each thread has a local heap: slabs of its own, in which it allocates and frees without a lock (heap-
+ * locals.h tells how the others are kept out). All the rest is protected by the heap lock, a plain mutex: the
+ * fault handler never takes it, so that this code may fault like any other. cowarena_snapshot_take() stops
+ * the local heaps and holds the lock, so a snapshot never has a half-changed heap.
  */
 #ifndef COWARENA_HEAP_H
 #define COWARENA_HEAP_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct cowarena;
+struct local;
 
 #define UNIT_SHIFT 12
 #define UNIT_SIZE ((size_t)1 << UNIT_SHIFT)
@@ -38,54 +41,89 @@ struct cowarena;
 #define DESCRIPTORS 512 /* in a block */
 #define DESCRIPTOR_UNITS 6
 
-#define CLASSES 36
+#define CLASSES 64
 #define SMALL_MAX ((size_t)16384) /* the largest size class */
 #define SLAB_SLOTS_MAX 256
+#define SLAB_WORDS (SLAB_SLOTS_MAX / 64)
 
 #define BINS 96 /* of free runs: one for each length below 64, then one for each doubling */
+
+#define LOCALS 64 /* local heaps; the first one is nobody's own */
 
 enum unit_kind {
 	UNIT_BODY = 0,  /* inside a run, or never used */
 	UNIT_FREE,      /* first of a free run */
 	UNIT_FREE_END,  /* last of a free run of two or more */
 	UNIT_BIG,       /* first of a big block */
-	UNIT_SLAB,      /* first of a slab */
+	UNIT_META,      /* first of the heap's own */
 	UNIT_SLAB_BODY, /* not first in a slab; `length` is how far back the first one is */
-	UNIT_META       /* first of the heap's own */
+	UNIT_SLAB       /* first of a slab; the class is added to it */
 };
 
-/* One for each unit. What matters is said in the first descriptor of a run, and in the last of
-   a free one. */
+/*
+ * One for each unit. What matters is said in the first descriptor of a run, and in the last of
+ * a free one. A thread may look at the kind, owner and bits of a slab with a block of its own, while the slab's
+ * owner is at work on the rest.
+ */
 struct unit {
-	uint8_t kind;
-	uint8_t class;       /* slabs */
-	uint16_t vacant;     /* slabs: free slots */
-	uint32_t length;     /* of the run */
+	_Atomic uint8_t kind;
+	_Atomic uint8_t owner; /* slabs: whose local heap it belongs to */
+	uint16_t vacant;       /* slabs: free slots */
+	union {
+		uint32_t length; /* of the run */
+		uint32_t epoch;  /* slabs: in which a slot was last handed out */
+	};
 	uint32_t next, prev; /* free runs of a bin; slabs of a class with a vacant slot */
-	uint64_t
-	    used[SLAB_SLOTS_MAX / 64]; /* slabs: a bit a slot; bits beyond the last slot are set */
+	/* slabs: a bit a slot; bits beyond the last slot are set */
+	_Atomic uint64_t used[SLAB_WORDS];
 };
 
 _Static_assert(sizeof(struct unit) * DESCRIPTORS == DESCRIPTOR_UNITS * UNIT_SIZE,
 	       "blocks are dense");
 
+/* A thread's slabs of one size class. */
+struct shelf {
+	uint32_t current;     /* where slots are taken from; in no list */
+	uint32_t first, last; /* the others that have a vacant slot; what is freed comes last */
+	uint32_t slots;       /* of all its slabs, full ones too */
+	uint32_t vacant;      /* of these */
+};
+
+/* In a unit of its own. */
+struct local_heap {
+	struct shelf shelf[CLASSES];
+};
+
+_Static_assert(sizeof(struct local_heap) <= UNIT_SIZE, "a local heap fits");
+
 /* At the arena's base. */
 struct heap_header {
 	void *root;
-	uint64_t live_bytes;
-	uint32_t top;           /* units */
+	uint64_t big_bytes;     /* live */
+	_Atomic uint32_t top;   /* units */
 	uint32_t blocks;        /* descriptor blocks in the directory */
 	uint32_t spare, spares; /* descriptor blocks set apart: first unit of the next, how many */
-	uint32_t slabs[CLASSES];
+	uint32_t locals[LOCALS];
 	uint64_t bin_map[(BINS + 63) / 64];
 	uint32_t bins[BINS];
-	uint32_t directory[]; /* first unit of each descriptor block */
+	_Atomic uint32_t directory[]; /* first unit of each descriptor block */
+};
+
+/* What there is to know of a size class. */
+struct class
+{
+	uint32_t size;         /* bytes */
+	uint32_t reciprocal;   /* 2^32 / size, rounded up: to divide offsets in a slab */
+	uint16_t slots, units; /* of a slab */
 };
 
 /* The part that is not in the arena: nothing here changes what the heap holds. */
 struct heap {
 	pthread_mutex_t lock;
-	uint8_t slab_units[CLASSES];
+	uint64_t key;   /* no other heap has had it */
+	uint32_t epoch; /* as in the slabs */
+	struct class classes[CLASSES];
+	struct local *locals[LOCALS]; /* as in the header; NULL for none yet */
 };
 
 /* Bytes of address space for a heap with blocks of `capacity` bytes; a multiple of ARENA_CHUNK. */
@@ -95,19 +133,26 @@ size_t heap_range(size_t capacity);
 int heap_init(struct cowarena *arena);
 void heap_destroy(struct cowarena *arena);
 
-void heap_lock(struct cowarena *arena);
-void heap_unlock(struct cowarena *arena);
+/* Take the heap lock and bring the heap to rest: no thread is in it, no block is on its way. */
+void heap_stop(struct cowarena *arena);
+void heap_go(struct cowarena *arena);
+
+/* Between the two: the arena's memory is another than the threads have known (a rollback); a snapshot was taken. */
+void heap_replaced(struct cowarena *arena);
+void heap_cut(struct cowarena *arena);
+
+/* In a child of fork(), in which only this thread is left. */
+void heap_inherit(struct cowarena *arena);
 
 uint64_t heap_live_bytes(struct cowarena *arena);
 
 /* Where the root is kept. */
 void *const *heap_root_address(const struct cowarena *arena);
 
-/* ---- between the heap's files; heap lock held ---- */
+/* ---- between the heap's files; heap lock held, unless said otherwise ---- */
 
-struct heap_header *heap_header(const struct cowarena *arena);
-struct unit *heap_unit(const struct cowarena *arena, uint32_t unit);
-void *heap_address(const struct cowarena *arena, uint32_t unit);
+void heap_lock(struct cowarena *arena);
+void heap_unlock(struct cowarena *arena);
 
 /* heap-runs.c. A run of n units, the first at a multiple of `align` bytes (a power of two,
    UNIT_SIZE at least) in the address space. UNIT_NONE with errno and message. The caller sets the
@@ -117,13 +162,7 @@ void runs_give(struct cowarena *arena, uint32_t unit, uint32_t n);
 /* Make a run of `from` units one of `to` units, in place. False when its neighbour is in use. */
 bool runs_resize(struct cowarena *arena, uint32_t unit, uint32_t from, uint32_t to);
 
-/* heap-slabs.c. */
-unsigned slabs_class(size_t size);
-size_t slabs_class_size(unsigned class);
-void slabs_init(struct heap *heap);
-void *slabs_take(struct cowarena *arena, unsigned class);
-/* The slot's number in the slab, -1 when p is not the start of a slot that is in use. */
-int slabs_slot(struct cowarena *arena, uint32_t slab, const void *p);
-void slabs_give(struct cowarena *arena, uint32_t slab, int slot);
+/* heap-trim.c. Give the memory of a run that is free, or above the top, back as far as no snapshot needs it. */
+void heap_trim_units(struct cowarena *arena, uint32_t unit, uint32_t n);
 
 #endif

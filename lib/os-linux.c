@@ -9,11 +9,13 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <ucontext.h>
@@ -125,6 +127,26 @@ int os_memory_file(size_t n)
 		return -1;
 	}
 	return fd;
+}
+
+void os_punch(int fd, size_t offset, size_t n)
+{
+	int e = errno;
+
+	while (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)n) &&
+	       errno == EINTR)
+		;
+	errno = e;
+}
+
+size_t os_memory_used(int fd)
+{
+	int e = errno;
+	struct stat status;
+	size_t used = fstat(fd, &status) ? 0 : (size_t)status.st_blocks * 512;
+
+	errno = e;
+	return used;
 }
 
 int os_map_shared(void *over, size_t n, int fd)
@@ -448,6 +470,21 @@ int os_thread(pthread_t *thread, const char *name, void *(*main)(void *), void *
 	if (!failed)
 		pthread_setname_np(*thread, name);
 	return failed;
+}
+
+/* ---- barriers ---- */
+
+bool os_barrier(void)
+{
+	int e = errno;
+
+	/* Once in the life of a process it has to be announced. */
+	bool done =
+	    syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0 ||
+	    (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0 &&
+	     syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0);
+	errno = e;
+	return done;
 }
 
 /* ---- waiting and time ---- */

@@ -51,6 +51,12 @@ void *os_map_anonymous(size_t n);
 /* A file of n bytes without a name, all holes. Returns a descriptor that exec closes. */
 int os_memory_file(size_t n);
 
+/* Give the memory of a range of the file back: it is a hole then, zeros. Best effort. */
+void os_punch(int fd, size_t offset, size_t n);
+
+/* How many bytes of memory the file has; 0 if that cannot be told. */
+size_t os_memory_used(int fd);
+
 /* Map the file's first n bytes, shared and inaccessible, over a reservation. */
 int os_map_shared(void *over, size_t n, int fd);
 
@@ -181,6 +187,14 @@ void os_write_stderr(const char *text, size_t n);
 /* Start a small thread with all signals blocked, so that none that is sent to the process arrives there.
    name: 15 characters at most. Returns 0 or an errno. */
 int os_thread(pthread_t *thread, const char *name, void *(*main)(void *), void *arg);
+
+/* ---- barriers ---- */
+
+/*
+ * Make every thread of the process execute a full memory barrier at once, if it runs; one that does not has executed
+ * one when it runs again. False when the kernel does not: Linux 4.14, membarrier(2).
+ */
+bool os_barrier(void);
 
 /* ---- waiting and time ---- */
 

@@ -109,14 +109,16 @@ int cowarena_rollback(cowarena *arena, cowarena_snapshot *s)
 	if (s->arena != arena)
 		return error_set(EINVAL, "the snapshot is of another arena");
 	int e = errno;
-	heap_lock(arena);
+	heap_stop(arena);
 	arena_lock_snapshots(arena, &signals);
 	int failed = roll_back(arena, s);
 	debug_check(arena);
 	if (!failed)
 		verify_live(s);
 	arena_unlock_snapshots(arena, &signals);
-	heap_unlock(arena);
+	if (!failed)
+		heap_replaced(arena);
+	heap_go(arena);
 	if (failed == ESTALE)
 		return snapshot_usable(s);
 	if (failed)

@@ -152,7 +152,7 @@ cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags)
 		return error_null(ENOMEM, "no memory for the snapshot's record: " ERROR_NO_ROOM);
 	s->arena = arena;
 
-	heap_lock(arena);
+	heap_stop(arena);
 	arena_lock_snapshots(arena, &signals);
 	bool shadow = flags & COWARENA_QUIESCENT && !(arena->flags & COWARENA_FAITHFUL) &&
 		      !arena->engine->copies_at_cut;
@@ -172,7 +172,8 @@ cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags)
 		stats_max(&arena->counters.pause_ns_max, pause);
 	}
 	arena_unlock_snapshots(arena, &signals);
-	heap_unlock(arena);
+	heap_cut(arena);
+	heap_go(arena);
 	if (!result) {
 		helper_after_take(arena, s->epoch);
 		return s;

@@ -9,10 +9,11 @@ srcdir=${srcdir:-.}
 layers='
 	arena
 	fork
+	heap-walk
 	snapshot view rollback diff stats verify
 	helper
-	heap heap-runs heap-slabs options
-	shadow
+	heap heap-locals heap-slabs heap-trim options
+	heap-runs heap-units shadow arenas
 	engine-uffd-thread
 	fault
 	timeline debug range engine-eager engine-hybrid engine-mprotect engine-uffd

@@ -4,6 +4,7 @@
 
 #include "arena.h"
 #include "common.h"
+#include "heap-units.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -434,8 +435,8 @@ static void *inside_where_slabs_were(cowarena *arena)
 		p[i] = cowarena_alloc(arena, 12288);
 	for (int i = 0; i < 64; i++)
 		cowarena_free(arena, p[i]);
-	big = cowarena_alloc(arena, (size_t)64 * 12288);
-	return p[50] > big && p[50] < big + 64 * 12288 ? p[50] + UNIT_SIZE : NULL;
+	big = cowarena_alloc(arena, (size_t)32 * 12288); /* the last slab has stayed */
+	return p[20] > big && p[20] < big + 32 * 12288 ? p[20] + UNIT_SIZE : NULL;
 }
 
 static void *off_by_one(cowarena *arena)

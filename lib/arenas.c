@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* arenas.c - see arenas.h. */
+#include "config.h"
+
+#include "arena.h"
+#include "arenas.h"
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct cowarena *first;
+
+void arenas_lock(void)
+{
+	pthread_mutex_lock(&mutex);
+}
+
+void arenas_unlock(void)
+{
+	pthread_mutex_unlock(&mutex);
+}
+
+struct cowarena *arenas_first(void)
+{
+	return first;
+}
+
+void arenas_add(struct cowarena *arena)
+{
+	arenas_lock();
+	arena->arenas_next = first;
+	first = arena;
+	arenas_unlock();
+}
+
+void arenas_forget(struct cowarena *arena)
+{
+	struct cowarena **at = &first;
+
+	arenas_lock();
+	while (*at != arena)
+		at = &(*at)->arenas_next;
+	*at = arena->arenas_next;
+	arenas_unlock();
+}

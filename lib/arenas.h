@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * arenas.h - all arenas of the process, for what concerns each of them: a fork(), a thread that ends.
+ *
+ * Their list has a mutex, which comes before any lock of an arena. It is held across a fork().
+ */
+#ifndef COWARENA_ARENAS_H
+#define COWARENA_ARENAS_H
+
+struct cowarena;
+
+void arenas_lock(void);
+void arenas_unlock(void);
+
+/* Locked: the first one; the others follow in `arenas_next`. */
+struct cowarena *arenas_first(void);
+
+/* Not locked. The arena must be forgotten before it goes. */
+void arenas_add(struct cowarena *arena);
+void arenas_forget(struct cowarena *arena);
+
+#endif

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* heap-locals.c - see heap-locals.h. */
+#include "config.h"
+
+#include "heap-locals.h"
+
+#include "arenas.h"
+#include "heap-slabs.h"
+#include "heap-units.h"
+#include "trap.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SETTLE_NS 1000000
+#define SPINS 100
+
+_Thread_local struct seat heap_seats[SEATS];
+
+/* Holds a thread's number (not by heap_seats: what libraries that are loaded later have of that kind of storage is
+   scarce), and tells when the thread ends. */
+static pthread_key_t numbered;
+static pthread_once_t prepared = PTHREAD_ONCE_INIT;
+static bool can_number; /* whether there is a key */
+
+/* ---- threads ---- */
+
+static void leave_behind(struct cowarena *arena, uint64_t number)
+{
+	/* Of an inherited one the memory is not there, and the lock may be held by nobody. */
+	if (trap_inherited(arena->trap))
+		return;
+	heap_lock(arena);
+	for (size_t i = 1; i < LOCALS; i++) {
+		struct local *l = arena->heap.locals[i];
+		if (!l || l->owner != number)
+			continue;
+		lock_acquire(&l->lock);
+		l->owner = 0;
+		lock_release(&l->lock);
+	}
+	heap_unlock(arena);
+}
+
+/* A destructor that comes later and uses an arena makes a new thread of it. */
+static void thread_ends(void *number)
+{
+	memset(heap_seats, 0, sizeof heap_seats);
+	arenas_lock();
+	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next)
+		leave_behind(a, (uintptr_t)number);
+	arenas_unlock();
+}
+
+static void prepare(void)
+{
+	can_number = pthread_key_create(&numbered, thread_ends) == 0;
+}
+
+/* The calling thread's number, which no other thread of this process has had. 0 when it cannot have one: we
+   would not hear of its end. */
+static uint64_t my_number(void)
+{
+	static _Atomic uintptr_t numbers;
+
+	pthread_once(&prepared, prepare);
+	if (!can_number)
+		return 0;
+	uintptr_t number = (uintptr_t)pthread_getspecific(numbered);
+	if (!number) {
+		number = atomic_fetch_add(&numbers, 1) + 1;
+		if (pthread_setspecific(numbered, (void *)number))
+			return 0;
+	}
+	return number;
+}
+
+/* ---- making and finding ---- */
+
+/* The part in the arena, which a rollback may have taken away. False when there is no memory. */
+static bool furnish(struct cowarena *arena, struct local *l)
+{
+	uint32_t *at = &heap_header(arena)->locals[l->index];
+
+	if (!*at) {
+		uint32_t unit = runs_take(arena, 1, UNIT_SIZE);
+		if (!unit)
+			return false;
+		unit_set_kind(heap_unit(arena, unit), UNIT_META);
+		memset(heap_address(arena, unit), 0, UNIT_SIZE);
+		*at = unit;
+	}
+	l->heap = heap_address(arena, *at);
+	return true;
+}
+
+static struct local *make(struct cowarena *arena, uint8_t index)
+{
+	struct local *l = aligned_alloc(_Alignof(struct local), sizeof *l);
+
+	if (!l)
+		return NULL;
+	memset(l, 0, sizeof *l);
+	l->index = index;
+	atomic_store(&l->fenced, !os_barrier());
+	arena->heap.locals[index] = l;
+	return l;
+}
+
+/* The thread's own, or one without an owner, or a new one. NULL when all are taken. */
+static struct local *find(struct cowarena *arena, uint64_t number)
+{
+	struct local *free = NULL;
+	uint8_t unused = 0;
+
+	for (uint8_t i = LOCALS - 1; i > 0; i--) {
+		struct local *l = arena->heap.locals[i];
+		if (l && l->owner == number)
+			return l;
+		if (l && !l->owner)
+			free = l;
+		if (!l)
+			unused = i;
+	}
+	return free ? free : unused ? make(arena, unused) : NULL;
+}
+
+struct local *local_mine(struct cowarena *arena)
+{
+	const struct seat *seat = local_seat(arena);
+	if (seat->key == arena->heap.key && seat->local->heap)
+		return seat->local;
+	uint64_t number = my_number();
+	struct local *l = number ? find(arena, number) : NULL;
+
+	if (l && !l->heap && !furnish(arena, l))
+		l = NULL;
+	if (!l)
+		return arena->heap.locals[0];
+	lock_acquire(&l->lock);
+	l->owner = number;
+	lock_release(&l->lock);
+	*local_seat(arena) = (struct seat){arena->heap.key, l};
+	return l;
+}
+
+int locals_init(struct cowarena *arena)
+{
+	static _Atomic uint64_t keys;
+
+	arena->heap.key = atomic_fetch_add(&keys, 1) + 1;
+	struct local *l = make(arena, 0);
+
+	return l && furnish(arena, l) ? 0 : -1;
+}
+
+void locals_destroy(struct cowarena *arena)
+{
+	for (size_t i = 0; i < LOCALS; i++)
+		free(arena->heap.locals[i]);
+}
+
+/* ---- what others free ---- */
+
+bool local_send(struct cowarena *arena, uint8_t owner, void *p)
+{
+	struct local *l = arena->heap.locals[owner];
+	bool sent = false;
+
+	if (local_seat(arena)->key == arena->heap.key && local_seat(arena)->local == l)
+		return false;
+	lock_acquire(&l->lock);
+	if (l->owner && l->boxed < BOX) {
+		l->box[l->boxed++] = p;
+		sent = true;
+	}
+	lock_release(&l->lock);
+	return sent;
+}
+
+void local_empty_box(struct cowarena *arena, struct local *l)
+{
+	void *box[BOX];
+	uint32_t n;
+
+	lock_acquire(&l->lock);
+	n = l->boxed;
+	memcpy(box, l->box, n * sizeof *box);
+	l->boxed = 0;
+	lock_release(&l->lock);
+	for (uint32_t i = 0; i < n; i++)
+		local_free(arena, l, box[i]);
+}
+
+/* ---- bringing to rest ---- */
+
+static void ask(struct local *l)
+{
+	atomic_store(&l->stop, 1);
+}
+
+/*
+ * The middle of Dekker's: after this, who is inside is seen to be, and nobody else comes in.
+ *
+ * The kernel did it when the local heap was made, and refuses now, if it lacks memory or if a seccomp filter came in
+ * between. Then the owners are told to have a barrier of their own from now on, and this once we wait: for what no
+ * manual promises, but no processor fails to do in a thousandth of that time, namely to let the others see a store.
+ */
+static void barrier(struct cowarena *arena)
+{
+	_Atomic uint32_t nothing = 0;
+
+	if (os_barrier())
+		return;
+	for (size_t i = 0; i < LOCALS; i++)
+		if (arena->heap.locals[i] && !atomic_exchange(&arena->heap.locals[i]->fenced, true))
+			os_wait_at_most(&nothing, 0, SETTLE_NS);
+}
+
+static void wait_outside(struct local *l)
+{
+	for (unsigned i = 0; atomic_load(&l->busy); i++)
+		if (i > SPINS)
+			os_nap();
+}
+
+static bool is_others(const struct local *l, uint64_t me)
+{
+	return l && l->owner && l->owner != me;
+}
+
+void local_stop(struct cowarena *arena, struct local *l)
+{
+	if (!is_others(l, my_number()))
+		return;
+	ask(l);
+	barrier(arena);
+	wait_outside(l);
+	local_empty_box(arena, l);
+}
+
+void local_go(struct local *l)
+{
+	/* Release: what we did is seen by the owner, once it is let in. */
+	atomic_store_explicit(&l->stop, 0, memory_order_release);
+}
+
+void heap_stop(struct cowarena *arena)
+{
+	uint64_t me = my_number();
+	bool others = false;
+
+	heap_lock(arena);
+	for (size_t i = 0; i < LOCALS; i++)
+		if (is_others(arena->heap.locals[i], me)) {
+			ask(arena->heap.locals[i]);
+			others = true;
+		}
+	if (others)
+		barrier(arena);
+	for (size_t i = 0; i < LOCALS; i++)
+		if (arena->heap.locals[i])
+			wait_outside(arena->heap.locals[i]);
+	for (size_t i = 0; i < LOCALS; i++)
+		if (arena->heap.locals[i])
+			local_empty_box(arena, arena->heap.locals[i]);
+}
+
+void heap_go(struct cowarena *arena)
+{
+	for (size_t i = 0; i < LOCALS; i++)
+		if (arena->heap.locals[i])
+			local_go(arena->heap.locals[i]);
+	heap_unlock(arena);
+}
+
+void heap_replaced(struct cowarena *arena)
+{
+	const struct heap_header *h = heap_header(arena);
+
+	for (size_t i = 0; i < LOCALS; i++)
+		if (arena->heap.locals[i])
+			arena->heap.locals[i]->heap =
+			    h->locals[i] ? heap_address(arena, h->locals[i]) : NULL;
+}
+
+void heap_cut(struct cowarena *arena)
+{
+	arena->heap.epoch = (uint32_t)atomic_load(&arena->timeline.epoch);
+}
+
+void heap_inherit(struct cowarena *arena)
+{
+	uint64_t me = my_number();
+
+	pthread_mutex_init(&arena->heap.lock, NULL);
+	for (size_t i = 0; i < LOCALS; i++) {
+		struct local *l = arena->heap.locals[i];
+		if (!l)
+			continue;
+		atomic_store(&l->busy, 0);
+		atomic_store(&l->stop, 0);
+		atomic_store(&l->lock.word, 0);
+		l->boxed = 0;
+		if (l->owner != me)
+			l->owner = 0;
+	}
+}

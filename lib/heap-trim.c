@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * heap-trim.c - memory that is in no block goes back to the system.
+ *
+ * A page may go when no snapshot needs what it holds (pagetable.h). If it is armed all the same, it is disarmed
+ * first, as by a write: what the kernel does with the protection of a page that it takes away is not relied upon.
+ */
+#include "config.h"
+
+#include "arena.h"
+#include "fault.h"
+#include "heap-units.h"
+
+#include <errno.h>
+
+/* Snapshot lock held. Whether no snapshot that is alive has the page's content for its own. */
+static bool is_spare(struct cowarena *arena, size_t page)
+{
+	uint64_t state = page_peek(&arena->table.pages[page]);
+
+	return page_stamp(state) > timeline_newest(&arena->timeline) && !(state & PAGE_FRESH);
+}
+
+static void give_pages(struct cowarena *arena, size_t first, size_t end)
+{
+	sigset_t signals;
+
+	arena_lock_snapshots(arena, &signals);
+	for (size_t n; first < end; first += n) {
+		bool spare = is_spare(arena, first);
+		for (n = 1; first + n < end && is_spare(arena, first + n) == spare;)
+			n++;
+		if (!spare)
+			continue;
+		fault_prepare(arena, first, n, FAULT_SPOIL_LOCKED);
+		os_punch(arena->fd, first << arena->page_shift, n << arena->page_shift);
+	}
+	arena_unlock_snapshots(arena, &signals);
+}
+
+void heap_trim_units(struct cowarena *arena, uint32_t unit, uint32_t n)
+{
+	size_t page = arena_page_size(arena);
+	size_t first = os_round_up((size_t)unit << UNIT_SHIFT, page) >> arena->page_shift;
+	size_t end = (((size_t)unit + n) << UNIT_SHIFT) >> arena->page_shift;
+
+	if (first < end)
+		give_pages(arena, first, end);
+}
+
+size_t cowarena_trim(cowarena *arena)
+{
+	int e = errno;
+
+	if (!arena)
+		return 0;
+	heap_lock(arena);
+	size_t before = os_memory_used(arena->fd);
+	const struct heap_header *h = heap_header(arena);
+	for (size_t bin = 0; bin < BINS; bin++)
+		for (uint32_t unit = h->bins[bin]; unit; unit = heap_unit(arena, unit)->next)
+			heap_trim_units(arena, unit, heap_unit(arena, unit)->length);
+	size_t end = atomic_load(&arena->pages) << arena->page_shift >> UNIT_SHIFT;
+	heap_trim_units(arena, heap_top(arena), (uint32_t)end - heap_top(arena));
+	size_t after = os_memory_used(arena->fd);
+	heap_unlock(arena);
+	errno = e;
+	return before > after ? before - after : 0;
+}

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* test-heap-walk.c - the heap seen from outside: walk, check, trim, and the callback for libraries. */
+#include "config.h"
+
+#include "common.h"
+#include "heap-slabs.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+/* ---- walking ---- */
+
+#define BLOCKS 300
+
+struct tally {
+	cowarena *arena;
+	void *last;
+	size_t n, bytes, stop_at;
+	bool allocates;
+};
+
+static int count(void *ctx, void *p, size_t size)
+{
+	struct tally *t = ctx;
+
+	ck_assert(p > t->last);
+	t->last = p;
+	t->bytes += size;
+	if (t->allocates)
+		ck_assert_ptr_nonnull(cowarena_alloc(t->arena, 100));
+	return ++t->n == t->stop_at ? 42 : 0;
+}
+
+static size_t size_of(size_t i)
+{
+	return i % 10 ? 1 + i * 37 % 3000 : i * 1000;
+}
+
+START_TEST(walks)
+{
+	cowarena *arena = arena_case(_i);
+	struct tally t = {.arena = arena};
+	void *p[BLOCKS];
+
+	ck_assert_int_eq(cowarena_heap_walk(arena, NULL, count, &t), 0);
+	ck_assert_uint_eq(t.n, 0);
+	for (size_t i = 0; i < BLOCKS; i++)
+		p[i] = cowarena_alloc(arena, size_of(i));
+	uint64_t bytes = stats_of(arena).live_bytes;
+	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	for (size_t i = 0; i < BLOCKS; i += 2)
+		cowarena_free(arena, p[i]);
+
+	t = (struct tally){.arena = arena};
+	errno = 4711;
+	ck_assert_int_eq(cowarena_heap_walk(arena, s, count, &t), 0);
+	ck_assert_int_eq(errno, 4711);
+	ck_assert_uint_eq(t.n, BLOCKS);
+	ck_assert_uint_eq(t.bytes, bytes);
+	t = (struct tally){.arena = arena};
+	ck_assert_int_eq(cowarena_heap_walk(arena, NULL, count, &t), 0);
+	ck_assert_uint_eq(t.n, BLOCKS / 2);
+	ck_assert_uint_eq(t.bytes, stats_of(arena).live_bytes);
+	/* It may end, and it may use the heap. */
+	t = (struct tally){.arena = arena, .stop_at = 7};
+	ck_assert_int_eq(cowarena_heap_walk(arena, s, count, &t), 42);
+	ck_assert_uint_eq(t.n, 7);
+	t = (struct tally){.arena = arena, .allocates = true};
+	ck_assert_int_eq(cowarena_heap_walk(arena, NULL, count, &t), 0);
+	ck_assert_uint_eq(t.n, BLOCKS / 2);
+	ck_assert_int_eq(cowarena_heap_check(arena, NULL), 0);
+	ck_assert_int_eq(cowarena_heap_check(arena, s), 0);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+START_TEST(refusals)
+{
+	cowarena *arena = arena_case(_i), *other = arena_case(_i);
+	cowarena_snapshot *s = cowarena_snapshot_take(other, 0);
+
+	ck_assert_int_eq(cowarena_heap_walk(NULL, NULL, count, NULL), -1);
+	ck_assert_int_eq(errno, EINVAL);
+	ck_assert_int_eq(cowarena_heap_walk(arena, NULL, NULL, NULL), -1);
+	ck_assert_int_eq(errno, EINVAL);
+	ck_assert_int_eq(cowarena_heap_walk(arena, s, count, NULL), -1);
+	ck_assert_int_eq(errno, EINVAL);
+	ck_assert_int_eq(cowarena_heap_check(NULL, NULL), -1);
+	ck_assert_int_eq(errno, EINVAL);
+	ck_assert_int_eq(cowarena_heap_check(arena, s), -1);
+	ck_assert_int_eq(errno, EINVAL);
+	ck_assert_ptr_nonnull(strstr(cowarena_errmsg(), "another arena"));
+	ck_assert_uint_eq(cowarena_trim(NULL), 0);
+	cowarena_destroy(arena);
+	cowarena_destroy(other);
+}
+END_TEST
+
+/* ---- damage ---- */
+
+struct place {
+	cowarena *arena;
+	struct heap_header *header;
+	char *slot, *big;
+	struct unit *slab, *run; /* descriptors of theirs */
+	struct unit *free;       /* of a free run */
+	struct shelf *shelf;
+};
+
+static void damage_vacant(struct place *p)
+{
+	p->slab->vacant++;
+}
+
+static void damage_bit(struct place *p)
+{
+	p->slab->used[0] ^= 4;
+}
+
+static void damage_owner(struct place *p)
+{
+	p->slab->owner = 9;
+}
+
+static void damage_kind(struct place *p)
+{
+	p->slab->kind = 250;
+}
+
+static void damage_length(struct place *p)
+{
+	p->run->length += 3;
+}
+
+static void damage_far(struct place *p)
+{
+	p->run->length = UINT32_MAX;
+}
+
+static void damage_list(struct place *p)
+{
+	p->free->next = 0x7fffffff;
+}
+
+static void damage_back(struct place *p)
+{
+	p->free->prev = 5;
+}
+
+static void damage_map(struct place *p)
+{
+	p->header->bin_map[1] ^= 1;
+}
+
+static void damage_top(struct place *p)
+{
+	p->header->top -= 1;
+}
+
+static void damage_top_far(struct place *p)
+{
+	p->header->top = UINT32_MAX;
+}
+
+static void damage_blocks(struct place *p)
+{
+	p->header->blocks = UINT32_MAX / 2;
+}
+
+static void damage_directory(struct place *p)
+{
+	p->header->directory[0] = UINT32_MAX;
+}
+
+static void damage_bytes(struct place *p)
+{
+	p->header->big_bytes -= 4096;
+}
+
+static void damage_locals(struct place *p)
+{
+	p->header->locals[3] = UINT32_MAX;
+}
+
+static void damage_slots(struct place *p)
+{
+	p->shelf->slots++;
+}
+
+static void damage_current(struct place *p)
+{
+	p->shelf->current = 0x7fffffff;
+}
+
+static void damage_shelf(struct place *p)
+{
+	p->shelf->first = p->shelf->last = p->shelf->current;
+}
+
+static void (*const damages[])(struct place *) = {
+    damage_vacant,    damage_bit,   damage_owner,  damage_kind,  damage_length,  damage_far,
+    damage_list,      damage_back,  damage_map,    damage_top,   damage_top_far, damage_blocks,
+    damage_directory, damage_bytes, damage_locals, damage_slots, damage_current, damage_shelf,
+};
+#define DAMAGES (int)(sizeof damages / sizeof *damages)
+
+static struct unit *descriptor(cowarena *arena, const char *p)
+{
+	return heap_unit(arena, (uint32_t)((size_t)(p - arena->base) >> UNIT_SHIFT));
+}
+
+START_TEST(damage_is_found)
+{
+	struct place p = {.arena = arena_case(CASE_DEFAULT)};
+	static char *hole;
+
+	p.slot = cowarena_alloc(p.arena, 40);
+	p.big = cowarena_alloc(p.arena, 100000);
+	hole = cowarena_alloc(p.arena, 200000);
+	ck_assert_ptr_nonnull(cowarena_alloc(p.arena, 300000));
+	cowarena_free(p.arena, hole);
+	p.header = heap_header(p.arena);
+	p.slab = descriptor(p.arena, p.slot);
+	p.run = descriptor(p.arena, p.big);
+	p.free = descriptor(p.arena, hole);
+	struct local_heap *local = heap_address(p.arena, p.header->locals[p.slab->owner]);
+	p.shelf = &local->shelf[slabs_class(40)];
+	cowarena_snapshot *good = cowarena_snapshot_take(p.arena, 0);
+	ck_assert_msg(!cowarena_heap_check(p.arena, NULL), "%s", cowarena_errmsg());
+	damages[_i](&p);
+	for (int past = 0; past < 2; past++) {
+		cowarena_snapshot *s = past ? cowarena_snapshot_take(p.arena, 0) : NULL;
+		ck_assert_int_eq(cowarena_heap_check(p.arena, s), -1);
+		ck_assert_int_eq(errno, EUCLEAN);
+		ck_assert_ptr_nonnull(strstr(cowarena_errmsg(), "damaged at 0x"));
+		cowarena_snapshot_release(s);
+	}
+	ck_assert_int_eq(cowarena_heap_check(p.arena, good), 0);
+	ck_assert_int_eq(cowarena_rollback(p.arena, good), 0);
+	ck_assert_msg(!cowarena_heap_check(p.arena, NULL), "%s", cowarena_errmsg());
+	cowarena_destroy(p.arena);
+}
+END_TEST
+
+/* ---- trimming ---- */
+
+#define MIB ((size_t)1 << 20)
+
+static size_t memory_of(const cowarena *arena)
+{
+	struct stat s;
+
+	ck_assert_int_eq(fstat(arena->fd, &s), 0);
+	return (size_t)s.st_blocks * 512;
+}
+
+START_TEST(trims)
+{
+	cowarena *arena = arena_case(_i);
+	char *a = cowarena_alloc(arena, 3 * MIB / 2), *b = cowarena_alloc(arena, 3 * MIB / 2),
+	     *c = cowarena_alloc(arena, 3 * MIB / 2);
+
+	memset(a, 1, 3 * MIB / 2);
+	memset(b, 2, 3 * MIB / 2);
+	memset(c, 3, 3 * MIB / 2);
+	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_free(arena, b);
+	size_t before = memory_of(arena);
+	/* The snapshot needs what was there, unless it has a copy. */
+	errno = 4711;
+	size_t trimmed = cowarena_trim(arena);
+	ck_assert_int_eq(errno, 4711);
+	ck_assert_int_eq(trimmed >= MIB, _i == CASE_EAGER);
+	char seen[100];
+	ck_assert_int_eq(cowarena_snapshot_read(s, seen, b + MIB, sizeof seen), 0);
+	for (size_t i = 0; i < sizeof seen; i++)
+		ck_assert_int_eq(seen[i], 2);
+	ck_assert_int_eq(cowarena_rollback(arena, s), 0);
+	ck_assert_int_eq(b[MIB], 2);
+	cowarena_free(arena, b);
+	ck_assert_int_eq(cowarena_snapshot_release(s), 0);
+	trimmed = cowarena_trim(arena);
+	ck_assert_uint_ge(trimmed, MIB);
+	ck_assert_uint_le(memory_of(arena), before - MIB);
+	/* The neighbours are not touched, and the space is as good as new. */
+	ck_assert_int_eq(a[3 * MIB / 2 - 1], 1);
+	ck_assert_int_eq(c[0], 3);
+	s = cowarena_snapshot_take(arena, 0);
+	char *again = cowarena_calloc(arena, 1, 3 * MIB / 2);
+	ck_assert_ptr_eq(again, b);
+	memset(again, 4, 3 * MIB / 2);
+	ck_assert_int_eq(cowarena_snapshot_read(s, seen, b + MIB, sizeof seen), 0);
+	for (size_t i = 0; i < sizeof seen; i++)
+		ck_assert_int_eq(seen[i], 0);
+	ck_assert_int_eq(cowarena_rollback(arena, s), 0);
+	ck_assert_int_eq(cowarena_heap_check(arena, NULL), 0);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* Blocks of 2 MiB and more go when they are freed, but for faithful mode, in which nothing is done unasked. */
+START_TEST(huge_blocks)
+{
+	cowarena *arena = arena_case(_i);
+	char *p = cowarena_alloc(arena, 8 * MIB);
+	bool at_once = !(case_options(_i).flags & COWARENA_FAITHFUL);
+
+	memset(p, 1, 8 * MIB);
+	ck_assert_ptr_nonnull(cowarena_alloc(arena, 20000));
+	size_t before = memory_of(arena);
+	cowarena_free(arena, p);
+	ck_assert_int_eq(memory_of(arena) <= before - 7 * MIB, at_once);
+	/* With a snapshot: what is newer than that. */
+	p = cowarena_alloc(arena, 8 * MIB);
+	memset(p, 1, 8 * MIB);
+	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	memset(p, 2, 4 * MIB);
+	before = memory_of(arena);
+	cowarena_free(arena, p);
+	if (at_once && _i != CASE_EAGER) {
+		ck_assert_uint_le(memory_of(arena), before - 3 * MIB);
+		ck_assert_uint_ge(memory_of(arena) + 5 * MIB, before);
+	}
+	ck_assert_int_eq(cowarena_rollback(arena, s), 0);
+	for (size_t i = 0; i < 8 * MIB; i += 1000)
+		ck_assert_int_eq(p[i], 1);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* ---- the callback ---- */
+
+START_TEST(callback)
+{
+	cowarena *arena = arena_case(_i);
+
+	ck_assert_ptr_null(cowarena_realloc_cb(arena, NULL, 0, 0));
+	char *p = cowarena_realloc_cb(arena, NULL, 7, 100); /* 7: a kind of Lua's */
+	ck_assert_ptr_nonnull(p);
+	memset(p, 1, 100);
+	p = cowarena_realloc_cb(arena, p, 100, 5000);
+	ck_assert_int_eq(p[99], 1);
+	p = cowarena_realloc_cb(arena, p, 5000, 10);
+	ck_assert_int_eq(p[9], 1);
+	ck_assert_ptr_null(cowarena_realloc_cb(arena, p, 10, (size_t)1 << 60));
+	ck_assert_int_eq(errno, ENOMEM);
+	ck_assert_ptr_null(cowarena_realloc_cb(arena, p, 10, 0));
+	ck_assert_uint_eq(stats_of(arena).live_bytes, 0);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* To make a block smaller does not fail where there is no room for a smaller one. */
+START_TEST(shrinking)
+{
+	struct cowarena_options o = case_options(_i);
+	char *p, *last = NULL;
+
+	o.capacity = 4 * MIB;
+	cowarena *arena = cowarena_create(&o);
+	ck_assert_ptr_nonnull(arena);
+	while ((p = cowarena_alloc(arena, 10000)))
+		last = p;
+	while (cowarena_alloc(arena, 16))
+		;
+	memset(last, 7, 16);
+	ck_assert_ptr_null(cowarena_realloc(arena, last, 16));
+	p = cowarena_realloc_cb(arena, last, 10000, 16);
+	ck_assert_ptr_eq(p, last);
+	ck_assert_int_eq(p[15], 7);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("heap from outside");
+	TCase *walk = tcase_create("walk"), *trim = tcase_create("trim"),
+	      *cb = tcase_create("callback");
+
+	tcase_add_loop_test(walk, walks, 0, CASES);
+	tcase_add_loop_test(walk, refusals, 0, CASES);
+	tcase_add_loop_test(walk, damage_is_found, 0, DAMAGES);
+	suite_add_tcase(suite, walk);
+	tcase_add_loop_test(trim, trims, 0, CASES);
+	tcase_add_loop_test(trim, huge_blocks, 0, CASES);
+	suite_add_tcase(suite, trim);
+	tcase_add_loop_test(cb, callback, 0, CASES);
+	tcase_add_loop_test(cb, shrinking, 0, CASES);
+	suite_add_tcase(suite, cb);
+	return run_suite(suite);
+}
