@@ -393,7 +393,7 @@ static double space(void)
 
 	if (!arena)
 		return 0;
-	for (size_t i = 0; i < 200000; i++) {
+	for (size_t i = 0; i < DIRTY_BLOCKS; i++) {
 		size_t n = mixed_size(&random);
 		get(n);
 		bytes += n;

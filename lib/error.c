@@ -7,25 +7,90 @@
 #include "os.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define MESSAGE_MAX 320
+#define POOL 16
 
-/* Never touched by the fault handler: dynamic TLS is not async-signal-safe. */
-static _Thread_local char message[MESSAGE_MAX];
+/*
+ * Where a thread's message is: in the pool, so that it needs no memory when there is none, or in memory of its own
+ * when that many threads have failed. A pointer, and not the text, since thread-local storage is scarce for a library
+ * that is loaded later (heap-locals.c has the rest). Never touched by the fault handler.
+ */
+static _Thread_local char *message;
+
+static struct {
+	_Atomic bool taken;
+	char text[MESSAGE_MAX];
+} pool[POOL];
+
+static char last_resort[MESSAGE_MAX]; /* of threads for which there is no other: they may mix */
+
+static pthread_key_t ending;
+static pthread_once_t prepared = PTHREAD_ONCE_INIT;
+static bool has_key;
 
 /* Changed together only in cowarena_set_log(); a reader that meets a change between the two sees
    the old function with the new context for one message, so the function is cleared first. */
 static void (*_Atomic log_fn)(void *, const char *);
 static void *_Atomic log_ctx;
 
+/* The thread ends. */
+static void give_back(void *text)
+{
+	message = NULL;
+	for (size_t i = 0; i < POOL; i++)
+		if (text == pool[i].text) {
+			atomic_store(&pool[i].taken, false);
+			return;
+		}
+	free(text);
+}
+
+static void prepare(void)
+{
+	has_key = pthread_key_create(&ending, give_back) == 0;
+}
+
+static char *new_buffer(void)
+{
+	for (size_t i = 0; i < POOL; i++)
+		if (!atomic_exchange(&pool[i].taken, true))
+			return pool[i].text;
+	return malloc(MESSAGE_MAX);
+}
+
+/* The thread's buffer, from the first failure to the thread's end. */
+static char *buffer(void)
+{
+	if (message)
+		return message;
+	pthread_once(&prepared, prepare);
+	if (!has_key)
+		return last_resort;
+	char *text = new_buffer();
+	if (!text)
+		return last_resort;
+	if (pthread_setspecific(ending, text)) {
+		give_back(text);
+		return last_resort;
+	}
+	message = text;
+	return text;
+}
+
 static void format_message(int errnum, const char *format, va_list ap)
 {
-	vsnprintf(message, sizeof message, format, ap);
+	char *text = buffer();
+
+	vsnprintf(text, MESSAGE_MAX, format, ap);
+	message = text;
 	errno = errnum;
 }
 
@@ -51,7 +116,7 @@ void *error_null(int errnum, const char *format, ...)
 
 const char *cowarena_errmsg(void)
 {
-	return message;
+	return message ? message : "";
 }
 
 void cowarena_set_log(void (*fn)(void *ctx, const char *message), void *ctx)

@@ -16,7 +16,7 @@
 #define SETTLE_NS 1000000
 #define SPINS 100
 
-_Thread_local struct seat heap_seats[SEATS];
+_Thread_local struct seat heap_seats[SEATS] __attribute__((tls_model("initial-exec")));
 
 /* Holds a thread's number (not by heap_seats: what libraries that are loaded later have of that kind of storage is
    scarce), and tells when the thread ends. */
@@ -171,8 +171,10 @@ bool local_send(struct cowarena *arena, uint8_t owner, void *p)
 	if (local_seat(arena)->key == arena->heap.key && local_seat(arena)->local == l)
 		return false;
 	lock_acquire(&l->lock);
-	if (l->owner && l->boxed < BOX) {
-		l->box[l->boxed++] = p;
+	uint32_t n = atomic_load_explicit(&l->boxed, memory_order_relaxed);
+	if (l->owner && n < BOX) {
+		l->box[n] = p;
+		atomic_store_explicit(&l->boxed, n + 1, memory_order_relaxed);
 		sent = true;
 	}
 	lock_release(&l->lock);
@@ -185,9 +187,9 @@ void local_empty_box(struct cowarena *arena, struct local *l)
 	uint32_t n;
 
 	lock_acquire(&l->lock);
-	n = l->boxed;
+	n = atomic_load_explicit(&l->boxed, memory_order_relaxed);
 	memcpy(box, l->box, n * sizeof *box);
-	l->boxed = 0;
+	atomic_store_explicit(&l->boxed, 0, memory_order_relaxed);
 	lock_release(&l->lock);
 	for (uint32_t i = 0; i < n; i++)
 		local_free(arena, l, box[i]);
@@ -302,7 +304,7 @@ void heap_inherit(struct cowarena *arena)
 		atomic_store(&l->busy, 0);
 		atomic_store(&l->stop, 0);
 		atomic_store(&l->lock.word, 0);
-		l->boxed = 0;
+		atomic_store(&l->boxed, 0);
 		if (l->owner != me)
 			l->owner = 0;
 	}

@@ -19,7 +19,7 @@
  * An owner that is stopped goes on under the heap lock, and so waits there. It does not hold that lock inside.
  *
  * What a thread frees of another's goes into a box there, which is emptied under the heap lock: by the
- * owner, when it is in need of a slab; by whoever finds it full; and before a snapshot or a rollback, so that all
+ * owner, when it is in need of a slab or the box is half full; by whoever finds it full; and before a snapshot or a rollback, so that all
  * of the heap is in the arena then.
  *
  * A thread that ends leaves its local heap to the next one that comes. There are LOCALS of them; a thread too
@@ -45,7 +45,7 @@ struct local {
 
 	/* Anybody's. */
 	_Alignas(64) struct lock lock;
-	uint32_t boxed;
+	_Atomic uint32_t boxed;
 	void *box[BOX];
 };
 
@@ -55,7 +55,7 @@ struct seat {
 };
 
 /* Of static size and with the program's own threads' storage (initial-exec): to find one costs an instruction. */
-extern _Thread_local struct seat heap_seats[SEATS];
+extern _Thread_local struct seat heap_seats[SEATS] __attribute__((tls_model("initial-exec")));
 
 static inline struct seat *local_seat(const struct cowarena *arena)
 {
@@ -89,6 +89,12 @@ static inline void local_leave(struct local *l)
 {
 	TEST_POINT();
 	atomic_store_explicit(&l->busy, 0, memory_order_release);
+}
+
+/* Whether its box had better be emptied before others find it full, who would have to stop the owner. */
+static inline bool local_is_filling(const struct local *l)
+{
+	return atomic_load_explicit(&l->boxed, memory_order_relaxed) >= BOX / 2;
 }
 
 /* The one that is nobody's own. -1 without memory. */

@@ -8,8 +8,8 @@
 
 #define SLOTS_WANTED 32 /* in a slab of up to SLAB_WANTED units: a new one takes the heap lock */
 #define SLAB_WANTED 4
-#define SLOTS_MIN 8
-#define SLAB_UNITS_MAX 32
+#define SLOTS_MIN 4
+#define SCRAPS 8
 #define LOOKED_AT 16 /* slabs, to find an empty one among them */
 
 static uint32_t class_size(unsigned class)
@@ -21,13 +21,13 @@ static uint32_t class_size(unsigned class)
 	return ((uint32_t)1 << log) + ((class - LINEAR_CLASSES) % (1u << STEPS_LOG) + 1) * step;
 }
 
-/* Whether a slab of n units has enough slots, and loses at most a sixteenth at its end. */
+/* Whether a slab of n units has enough slots, and loses at most a 64th at its end. */
 static bool suits(size_t n, size_t size)
 {
 	size_t slots = n * UNIT_SIZE / size;
 
 	return (slots >= SLOTS_WANTED || (slots >= SLOTS_MIN && n >= SLAB_WANTED)) &&
-	       n * UNIT_SIZE % size <= n * UNIT_SIZE / 16;
+	       n * UNIT_SIZE % size <= n * UNIT_SIZE / 64;
 }
 
 /* The shortest slab that suits. */
@@ -74,10 +74,42 @@ static void take_out(struct cowarena *arena, struct shelf *shelf, uint32_t slab)
 		shelf->last = d->prev;
 }
 
+/* Set the slots of a word apart; the slab has a vacant one. */
+static void set_apart(struct cowarena *arena, struct shelf *shelf)
+{
+	struct unit *d = heap_unit(arena, shelf->current);
+	uint32_t word = 0;
+
+	while (!~unit_bits(d, word))
+		word++;
+	shelf->word = word;
+	shelf->epoch = arena->heap.epoch;
+	shelf->apart = ~unit_bits(d, word);
+	atomic_store_explicit(&d->used[word], ~(uint64_t)0, memory_order_relaxed);
+	uint32_t n = (uint32_t)__builtin_popcountll(shelf->apart);
+	d->vacant = (uint16_t)(d->vacant - n);
+	shelf->vacant -= n;
+}
+
 static void make_current(struct cowarena *arena, struct shelf *shelf, uint32_t slab)
 {
 	heap_unit(arena, slab)->epoch = arena->heap.epoch;
 	shelf->current = slab;
+	set_apart(arena, shelf);
+}
+
+/* What was set apart is vacant again. */
+static void put_back(struct cowarena *arena, struct shelf *shelf)
+{
+	if (!shelf->apart)
+		return;
+	struct unit *d = heap_unit(arena, shelf->current);
+	uint32_t n = (uint32_t)__builtin_popcountll(shelf->apart);
+	atomic_store_explicit(&d->used[shelf->word], unit_bits(d, shelf->word) & ~shelf->apart,
+			      memory_order_relaxed);
+	d->vacant = (uint16_t)(d->vacant + n);
+	shelf->vacant += n;
+	shelf->apart = 0;
 }
 
 /* What is taken from no more is listed, unless it is full: then it is listed when something in it is freed. */
@@ -85,6 +117,7 @@ static void put_aside(struct cowarena *arena, struct shelf *shelf)
 {
 	uint32_t slab = shelf->current;
 
+	put_back(arena, shelf);
 	shelf->current = UNIT_NONE;
 	if (slab && heap_unit(arena, slab)->vacant)
 		slabs_list(arena, shelf, slab);
@@ -114,12 +147,20 @@ bool slabs_refill(struct cowarena *arena, struct local_heap *heap, unsigned clas
 	struct shelf *shelf = &heap->shelf[class];
 	bool snapshots = atomic_load_explicit(&arena->timeline.live, memory_order_relaxed);
 
+	/* The same slab, as long as it is of this epoch. */
+	if (shelf->current && !shelf->apart) {
+		const struct unit *d = heap_unit(arena, shelf->current);
+		if (d->vacant && d->epoch == arena->heap.epoch) {
+			set_apart(arena, shelf);
+			return true;
+		}
+	}
 	put_aside(arena, shelf);
 	uint32_t slab = snapshots ? choose(arena, shelf) : shelf->first;
 	if (!slab)
 		return false;
-	if (snapshots && !any && heap_unit(arena, slab)->epoch != arena->heap.epoch &&
-	    shelf->vacant <= shelf->slots / 2)
+	bool armed = snapshots && heap_unit(arena, slab)->epoch != arena->heap.epoch;
+	if (!any && shelf->vacant < (armed ? shelf->slots / 2 + 1 : shelf->slots / SCRAPS))
 		return false;
 	take_out(arena, shelf, slab);
 	make_current(arena, shelf, slab);
@@ -169,11 +210,8 @@ static uint32_t make_slab(struct cowarena *arena, unsigned class)
 		atomic_store_explicit(&d->used[i], below >= 64 ? 0 : ~(uint64_t)0 << below,
 				      memory_order_relaxed);
 	}
-	for (uint32_t i = 1; i < c->units; i++) {
-		struct unit *body = heap_unit(arena, slab + i);
-		unit_set_kind(body, UNIT_SLAB_BODY);
-		body->length = i;
-	}
+	for (uint32_t i = 1; i < c->units; i++)
+		unit_set_kind(heap_unit(arena, slab + i), i);
 	return slab;
 }
 

@@ -10,6 +10,7 @@
  * that page is likely to be writable; in another it is armed, and costs a copy, however little of it is vacant. So
  * while there is a snapshot, slabs of this epoch come first, then new ones, and old ones with holes only when half
  * the slots of a class are vacant: a copy of a page takes as much memory as a new page, and time besides.
+ * And while less than a sixteenth of a class is vacant, a new slab is better than single slots of many.
  * The epoch is noted in the slab, in the arena, not looked up page by page: so that after a rollback the same calls
  * get the same addresses.
  */
@@ -44,26 +45,26 @@ static inline const struct class *slabs_info(const struct cowarena *arena, unsig
 static inline void *slabs_take(struct cowarena *arena, struct local_heap *heap, unsigned class)
 {
 	struct shelf *shelf = &heap->shelf[class];
-	uint32_t slab = shelf->current;
+	uint64_t apart = shelf->apart;
 
-	if (!slab)
+	if (!apart || shelf->epoch != arena->heap.epoch)
 		return NULL;
-	struct unit *d = heap_unit(arena, slab);
-	if (!d->vacant || d->epoch != arena->heap.epoch)
-		return NULL;
-	size_t word = 0;
-	uint64_t bits = unit_bits(d, 0);
-	while (!~bits)
-		bits = unit_bits(d, ++word);
-	unsigned bit = (unsigned)__builtin_ctzll(~bits);
-	atomic_store_explicit(&d->used[word], bits | (uint64_t)1 << bit, memory_order_relaxed);
-	d->vacant--;
-	shelf->vacant--;
-	return arena->base + ((size_t)slab << UNIT_SHIFT) +
-	       (word * 64 + bit) * slabs_info(arena, class)->size;
+	shelf->apart = apart & (apart - 1);
+	size_t slot = shelf->word * 64 + (unsigned)__builtin_ctzll(apart);
+	size_t size = slabs_info(arena, class)->size;
+	char *p = (char *)heap_address(arena, shelf->current) + slot * size;
+	__builtin_prefetch(p + size, 1); /* likely the next one, which will be written to */
+	return p;
 }
 
-/* Choose another slab of the local heap to take from. False when there is none, or, unless any will do, when a
+/* Whether a slot that counts as used has only been set apart. */
+static inline bool slabs_apart(const struct shelf *shelf, uint32_t slab, unsigned slot)
+{
+	return slab == shelf->current && slot / 64 == shelf->word &&
+	       shelf->apart >> (slot % 64) & 1;
+}
+
+/* Set other slots of the local heap apart to take from. False when there is none, or, unless any will do, when a
    new one is better. */
 bool slabs_refill(struct cowarena *arena, struct local_heap *heap, unsigned class, bool any);
 
@@ -72,11 +73,10 @@ void slabs_list(struct cowarena *arena, struct shelf *shelf, uint32_t slab);
 
 /* Slot `slot` is in use no more. Returns whether the slab has become empty and should be given back
    (slabs_give_back()). */
-static inline bool slabs_give(struct cowarena *arena, struct local_heap *heap, uint32_t slab,
-			      unsigned slot)
+static inline bool slabs_give(struct cowarena *arena, struct local_heap *heap, unsigned class,
+			      uint32_t slab, unsigned slot)
 {
 	struct unit *d = heap_unit(arena, slab);
-	unsigned class = unit_kind(d) - UNIT_SLAB;
 	struct shelf *shelf = &heap->shelf[class];
 	size_t word = slot / 64;
 

@@ -35,6 +35,15 @@ static inline uint8_t unit_kind(const struct unit *d)
 	return atomic_load_explicit(&d->kind, memory_order_relaxed);
 }
 
+/* How many units further down the slab begins in whose body this one is; 0 for any other. (No branch: it would be
+   taken at random.) */
+static inline uint32_t unit_back(const struct unit *d)
+{
+	uint32_t kind = unit_kind(d);
+
+	return kind & -(uint32_t)(kind < UNIT_FREE);
+}
+
 static inline void unit_set_kind(struct unit *d, unsigned kind)
 {
 	atomic_store_explicit(&d->kind, (uint8_t)kind, memory_order_relaxed);

@@ -165,6 +165,17 @@ static bool is_used(const struct unit *d, size_t slot)
 	return unit_bits(d, slot / 64) >> (slot % 64) & 1;
 }
 
+/* Whether it has been handed out, too. */
+static bool is_live(const struct image *image, uint32_t slab, unsigned slot)
+{
+	const struct unit *d = &image->units[slab];
+	uint8_t owner = unit_owner(d);
+	const struct local_heap *heap = owner < LOCALS ? image->locals[owner] : NULL;
+
+	return is_used(d, slot) &&
+	       !(heap && slabs_apart(&heap->shelf[unit_kind(d) - UNIT_SLAB], slab, slot));
+}
+
 int cowarena_heap_walk(cowarena *arena, cowarena_snapshot *s, cowarena_heap_walk_fn *fn, void *ctx)
 {
 	struct image image;
@@ -189,8 +200,8 @@ int cowarena_heap_walk(cowarena *arena, cowarena_snapshot *s, cowarena_heap_walk
 		if (kind < UNIT_SLAB)
 			continue;
 		const struct class *c = slabs_info(arena, kind - UNIT_SLAB);
-		for (size_t i = 0; i < c->slots && !result; i++)
-			if (is_used(d, i))
+		for (unsigned i = 0; i < c->slots && !result; i++)
+			if (is_live(&image, unit, i))
 				result = fn(ctx, (char *)heap_address(arena, unit) + i * c->size,
 					    c->size);
 	}
@@ -232,7 +243,7 @@ static const char *check_slab(struct audit *audit, uint32_t unit)
 	if (owner >= LOCALS || !audit->image.locals[owner])
 		return "a slab belongs to no local heap";
 	for (uint32_t i = 1; i < c->units; i++)
-		if (unit_kind(d + i) != UNIT_SLAB_BODY || d[i].length != i)
+		if (unit_kind(d + i) != i)
 			return "a slab is not whole";
 	struct sum *sum = &audit->sum[owner][class];
 	sum->slots += c->slots;
@@ -301,9 +312,14 @@ static const char *check_shelf(const struct audit *audit, size_t owner, unsigned
 
 	if (shelf->slots != sum->slots || shelf->vacant != sum->vacant)
 		return "a local heap's slots are miscounted";
+	if (shelf->apart && !shelf->current)
+		return "a local heap has slots set apart, and no slab";
 	if (shelf->current) {
 		if (!is_slab_of(image, shelf->current, owner, class))
 			return "a local heap takes from what is no slab of its own";
+		if (shelf->word >= SLAB_WORDS ||
+		    shelf->apart & ~unit_bits(&image->units[shelf->current], shelf->word))
+			return "a slot is both set apart and vacant";
 		listed += image->units[shelf->current].vacant > 0;
 	}
 	for (uint32_t unit = shelf->first; unit; unit = image->units[unit].next) {

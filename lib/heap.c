@@ -66,6 +66,11 @@ void heap_unlock(struct cowarena *arena)
 	pthread_mutex_unlock(&arena->heap.lock);
 }
 
+static uint64_t live_slots(const struct shelf *shelf)
+{
+	return shelf->slots - shelf->vacant - (uint64_t)__builtin_popcountll(shelf->apart);
+}
+
 uint64_t heap_live_bytes(struct cowarena *arena)
 {
 	heap_stop(arena);
@@ -73,8 +78,7 @@ uint64_t heap_live_bytes(struct cowarena *arena)
 	for (size_t i = 0; i < LOCALS; i++) {
 		const struct local *l = arena->heap.locals[i];
 		for (unsigned c = 0; l && l->heap && c < CLASSES; c++)
-			n += (uint64_t)(l->heap->shelf[c].slots - l->heap->shelf[c].vacant) *
-			     slabs_info(arena, c)->size;
+			n += live_slots(&l->heap->shelf[c]) * slabs_info(arena, c)->size;
 	}
 	heap_go(arena);
 	return n;
@@ -86,7 +90,7 @@ struct block {
 	uint32_t unit; /* first of its run */
 	int slot;      /* in a slab; -1 for a big block */
 	size_t size;
-	uint8_t owner; /* of the slab */
+	uint8_t owner, class; /* of the slab */
 };
 
 /* Why is p not the start of a live block? Cost does not matter here. */
@@ -105,8 +109,7 @@ _Noreturn static void complain(struct cowarena *arena, const void *p, const char
 		const struct unit *d = heap_unit(arena, unit);
 		while (unit_kind(d) == UNIT_BODY)
 			d = heap_unit(arena, --unit);
-		if (unit_kind(d) == UNIT_SLAB_BODY)
-			d = heap_unit(arena, unit -= d->length);
+		d = heap_unit(arena, unit -= unit_back(d));
 		unsigned kind = unit_kind(d);
 		if (kind == UNIT_FREE || kind == UNIT_FREE_END)
 			why = "was freed already, or never allocated";
@@ -131,21 +134,39 @@ static inline __attribute__((always_inline)) struct block find(struct cowarena *
 	if (offset >> UNIT_SHIFT >= heap_top(arena))
 		complain(arena, p, function);
 	uint32_t unit = (uint32_t)(offset >> UNIT_SHIFT);
+	unit -= unit_back(heap_unit(arena, unit));
 	const struct unit *d = heap_unit(arena, unit);
-	if (unit_kind(d) == UNIT_SLAB_BODY) {
-		unit -= d->length;
-		d = heap_unit(arena, unit);
-	}
 	unsigned kind = unit_kind(d);
 	if (kind >= UNIT_SLAB) {
 		int slot = slabs_slot(arena, unit, d, p);
 		if (slot >= 0)
 			return (struct block){unit, slot, slabs_info(arena, kind - UNIT_SLAB)->size,
-					      unit_owner(d)};
+					      unit_owner(d), (uint8_t)(kind - UNIT_SLAB)};
 	} else if (kind == UNIT_BIG && offset % UNIT_SIZE == 0) {
-		return (struct block){unit, -1, (size_t)d->length << UNIT_SHIFT, 0};
+		return (struct block){unit, -1, (size_t)d->length << UNIT_SHIFT, 0, 0};
 	}
 	complain(arena, p, function);
+}
+
+/* A slot that has only been set apart is no block. The local heap is the caller's to look into. */
+static inline bool is_apart(const struct local_heap *heap, struct block b)
+{
+	return slabs_apart(&heap->shelf[b.class], b.unit, (unsigned)b.slot);
+}
+
+/* find(), for a thread that goes on without a lock, and this too as far as it can tell. */
+static struct block find_here(struct cowarena *arena, const void *p, const char *function)
+{
+	struct block b = find(arena, p, function);
+	struct local *l = b.slot >= 0 ? local_enter(arena) : NULL;
+
+	if (l) {
+		bool apart = b.owner == l->index && is_apart(l->heap, b);
+		local_leave(l);
+		if (apart)
+			complain(arena, p, function);
+	}
+	return b;
 }
 
 /* ---- allocating ---- */
@@ -228,7 +249,7 @@ static inline void *allocate_here(struct cowarena *arena, unsigned class)
 	if (!l)
 		return NULL;
 	void *p = slabs_take(arena, l->heap, class);
-	if (!p && slabs_refill(arena, l->heap, class, false))
+	if (!p && !local_is_filling(l) && slabs_refill(arena, l->heap, class, false))
 		p = slabs_take(arena, l->heap, class);
 	local_leave(l);
 	return p;
@@ -283,25 +304,26 @@ void *cowarena_calloc(cowarena *arena, size_t n, size_t size)
 
 #define HUGE ((size_t)2 << 20) /* the memory of such a block goes back at once */
 
-/* Heap lock held. */
-static void free_small(struct cowarena *arena, struct block b)
-{
-	struct local *mine = local_mine(arena), *l = arena->heap.locals[b.owner];
-
-	if (l != mine)
-		local_stop(arena, l);
-	if (slabs_give(arena, l->heap, b.unit, (unsigned)b.slot))
-		slabs_give_back(arena, l, b.unit);
-	if (l != mine)
-		local_go(l);
-}
-
 void local_free(struct cowarena *arena, struct local *l, void *p)
 {
 	struct block b = find(arena, p, "cowarena_free");
 
-	if (slabs_give(arena, l->heap, b.unit, (unsigned)b.slot))
+	if (is_apart(l->heap, b))
+		complain(arena, p, "cowarena_free");
+	if (slabs_give(arena, l->heap, b.class, b.unit, (unsigned)b.slot))
 		slabs_give_back(arena, l, b.unit);
+}
+
+/* Heap lock held. */
+static void free_small(struct cowarena *arena, uint8_t owner, void *p)
+{
+	struct local *mine = local_mine(arena), *l = arena->heap.locals[owner];
+
+	if (l != mine)
+		local_stop(arena, l);
+	local_free(arena, l, p);
+	if (l != mine)
+		local_go(l);
 }
 
 __attribute__((noinline)) static void free_locked(struct cowarena *arena, void *p)
@@ -312,7 +334,7 @@ __attribute__((noinline)) static void free_locked(struct cowarena *arena, void *
 	/* Again: its slab may have another owner by now. */
 	struct block b = find(arena, p, "cowarena_free");
 	if (b.slot >= 0) {
-		free_small(arena, b);
+		free_small(arena, b.owner, p);
 	} else {
 		uint32_t n = (uint32_t)(b.size >> UNIT_SHIFT);
 		heap_header(arena)->big_bytes -= b.size;
@@ -345,7 +367,9 @@ void cowarena_free(cowarena *arena, void *p)
 	}
 	struct local *l = local_enter(arena);
 	if (l && b.owner == l->index) {
-		bool empty = slabs_give(arena, l->heap, b.unit, (unsigned)b.slot);
+		if (is_apart(l->heap, b))
+			complain(arena, p, "cowarena_free");
+		bool empty = slabs_give(arena, l->heap, b.class, b.unit, (unsigned)b.slot);
 		local_leave(l);
 		if (empty)
 			give_back(arena, b.unit);
@@ -389,7 +413,7 @@ void *cowarena_realloc(cowarena *arena, void *p, size_t size)
 		cowarena_free(arena, p);
 		return NULL;
 	}
-	struct block b = find(arena, p, "cowarena_realloc");
+	struct block b = find_here(arena, p, "cowarena_realloc");
 	if (b.slot >= 0 ? size <= SMALL_MAX && slabs_info(arena, slabs_class(size))->size == b.size
 			: resize_big(arena, b, size))
 		return p;
@@ -416,7 +440,7 @@ void *cowarena_realloc_cb(void *ud, void *ptr, size_t osize, size_t nsize)
 
 size_t cowarena_usable_size(cowarena *arena, const void *p)
 {
-	return arena && p ? find(arena, p, "cowarena_usable_size").size : 0;
+	return arena && p ? find_here(arena, p, "cowarena_usable_size").size : 0;
 }
 
 char *cowarena_strdup(cowarena *arena, const char *s)

@@ -44,6 +44,7 @@ struct local;
 #define CLASSES 64
 #define SMALL_MAX ((size_t)16384) /* the largest size class */
 #define SLAB_SLOTS_MAX 256
+#define SLAB_UNITS_MAX 32
 #define SLAB_WORDS (SLAB_SLOTS_MAX / 64)
 
 #define BINS 96 /* of free runs: one for each length below 64, then one for each doubling */
@@ -51,13 +52,13 @@ struct local;
 #define LOCALS 64 /* local heaps; the first one is nobody's own */
 
 enum unit_kind {
-	UNIT_BODY = 0,  /* inside a run, or never used */
-	UNIT_FREE,      /* first of a free run */
+	UNIT_BODY = 0, /* inside a run, or never used */
+	/* 1 to SLAB_UNITS_MAX - 1: not first in a slab, but so far behind the first one */
+	UNIT_FREE = 32, /* first of a free run */
 	UNIT_FREE_END,  /* last of a free run of two or more */
 	UNIT_BIG,       /* first of a big block */
 	UNIT_META,      /* first of the heap's own */
-	UNIT_SLAB_BODY, /* not first in a slab; `length` is how far back the first one is */
-	UNIT_SLAB       /* first of a slab; the class is added to it */
+	UNIT_SLAB = 64  /* first of a slab; the class is added to it */
 };
 
 /*
@@ -71,7 +72,7 @@ struct unit {
 	uint16_t vacant;       /* slabs: free slots */
 	union {
 		uint32_t length; /* of the run */
-		uint32_t epoch;  /* slabs: in which a slot was last handed out */
+		uint32_t epoch;  /* slabs: in which slots were last handed out */
 	};
 	uint32_t next, prev; /* free runs of a bin; slabs of a class with a vacant slot */
 	/* slabs: a bit a slot; bits beyond the last slot are set */
@@ -81,12 +82,18 @@ struct unit {
 _Static_assert(sizeof(struct unit) * DESCRIPTORS == DESCRIPTOR_UNITS * UNIT_SIZE,
 	       "blocks are dense");
 
-/* A thread's slabs of one size class. */
+/*
+ * A thread's slabs of one size class. Slots are set apart a word of the bitmap at a time: in the slab they count as
+ * used from then on, and here they are those that have not been handed out yet.
+ */
 struct shelf {
+	uint64_t apart; /* a bit a slot, of word `word` of the current slab */
+	uint32_t epoch; /* in which they were set apart */
+	uint32_t word;
 	uint32_t current;     /* where slots are taken from; in no list */
 	uint32_t first, last; /* the others that have a vacant slot; what is freed comes last */
 	uint32_t slots;       /* of all its slabs, full ones too */
-	uint32_t vacant;      /* of these */
+	uint32_t vacant;      /* of these, without what is set apart */
 };
 
 /* In a unit of its own. */

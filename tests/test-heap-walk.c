@@ -198,10 +198,23 @@ static void damage_shelf(struct place *p)
 	p->shelf->first = p->shelf->last = p->shelf->current;
 }
 
+static void damage_apart(struct place *p)
+{
+	p->slab->used[p->shelf->word] ^= p->shelf->apart & -p->shelf->apart;
+	p->slab->vacant++;
+	p->shelf->vacant++;
+}
+
+static void damage_word(struct place *p)
+{
+	p->shelf->word = 1000;
+}
+
 static void (*const damages[])(struct place *) = {
-    damage_vacant,    damage_bit,   damage_owner,  damage_kind,  damage_length,  damage_far,
-    damage_list,      damage_back,  damage_map,    damage_top,   damage_top_far, damage_blocks,
-    damage_directory, damage_bytes, damage_locals, damage_slots, damage_current, damage_shelf,
+    damage_vacant,  damage_bit,     damage_owner,     damage_kind,  damage_length,
+    damage_far,     damage_list,    damage_back,      damage_map,   damage_top,
+    damage_top_far, damage_blocks,  damage_directory, damage_bytes, damage_locals,
+    damage_slots,   damage_current, damage_shelf,     damage_apart, damage_word,
 };
 #define DAMAGES (int)(sizeof damages / sizeof *damages)
 
