@@ -12,6 +12,7 @@
 #include "options.h"
 #include "range.h"
 #include "snapshot.h"
+#include "track.h"
 #include "trap.h"
 
 #include <errno.h>
@@ -122,6 +123,7 @@ cowarena *cowarena_create(const struct cowarena_options *options)
 	arena->flags = o.flags;
 	arena->limit_policy = o.limit_policy;
 	arena->debug = debug_wanted();
+	track_init();
 	arena->copy_ahead = o.flags & COWARENA_FAITHFUL ? 1
 			    : o.copy_ahead              ? o.copy_ahead
 							: COPY_AHEAD_DEFAULT;

@@ -135,8 +135,10 @@ TRACK_UNSEEN static bool same(const uint64_t *a, const uint64_t *b, size_t n)
 {
 	size_t i = 0;
 
+	track_pause();
 	while (i < n / sizeof *a && a[i] == b[i])
 		i++;
+	track_resume();
 	return i == n / sizeof *a;
 }
 

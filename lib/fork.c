@@ -9,6 +9,7 @@
 #include "fork.h"
 #include "range.h"
 #include "snapshot.h"
+#include "track.h"
 #include "trap.h"
 
 #include <errno.h>
@@ -65,6 +66,8 @@ static int copy_memory(struct cowarena *arena, const struct engine *wanted, int 
 {
 	size_t committed = arena->committed << arena->page_shift;
 
+	if (arena->heap.tracked)
+		track_defined(arena->base, pages << arena->page_shift);
 	if (range_map(arena, arena->reserved, arena->base))
 		return error_set(errno,
 				 "no room in the child of the fork() for its copy of an arena (%s)",
@@ -131,6 +134,7 @@ static int attach(struct cowarena *arena, const struct cowarena_snapshot *snapsh
 	if (copy(arena, wanted, inherited, snapshot) == 0)
 		span = trap_add(base, arena->reserved, arena->engine->bus, fault_handle, arena);
 	if (span) {
+		heap_track(arena);
 		trap_remove(arena->trap);
 		arena->trap = span;
 		os_close(inherited);

@@ -7,6 +7,7 @@
 #include "arenas.h"
 #include "heap-slabs.h"
 #include "heap-units.h"
+#include "track.h"
 #include "trap.h"
 
 #include <stdint.h>
@@ -88,6 +89,8 @@ static bool furnish(struct cowarena *arena, struct local *l)
 		if (!unit)
 			return false;
 		unit_set_kind(heap_unit(arena, unit), UNIT_META);
+		if (arena->heap.tracked)
+			track_defined(heap_address(arena, unit), UNIT_SIZE);
 		memset(heap_address(arena, unit), 0, UNIT_SIZE);
 		*at = unit;
 	}
@@ -132,7 +135,7 @@ struct local *local_mine(struct cowarena *arena)
 	if (seat->key == arena->heap.key && seat->local->heap)
 		return seat->local;
 	uint64_t number = my_number();
-	struct local *l = number ? find(arena, number) : NULL;
+	struct local *l = number && !arena->heap.tracked ? find(arena, number) : NULL;
 
 	if (l && !l->heap && !furnish(arena, l))
 		l = NULL;
@@ -285,6 +288,7 @@ void heap_replaced(struct cowarena *arena)
 		if (arena->heap.locals[i])
 			arena->heap.locals[i]->heap =
 			    h->locals[i] ? heap_address(arena, h->locals[i]) : NULL;
+	heap_track(arena);
 }
 
 void heap_cut(struct cowarena *arena)

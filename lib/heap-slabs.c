@@ -5,6 +5,7 @@
 #include "heap-slabs.h"
 
 #include "heap-locals.h"
+#include "track.h"
 
 #define SLOTS_WANTED 32 /* in a slab of up to SLAB_WANTED units: a new one takes the heap lock */
 #define SLAB_WANTED 4
@@ -203,6 +204,8 @@ static uint32_t make_slab(struct cowarena *arena, unsigned class)
 	if (!slab)
 		return UNIT_NONE;
 	struct unit *d = heap_unit(arena, slab);
+	if (arena->heap.tracked) /* each slot when it is handed out */
+		track_freed(heap_address(arena, slab), c->units * UNIT_SIZE);
 	unit_set_kind(d, UNIT_SLAB + class);
 	d->vacant = c->slots;
 	for (size_t i = 0; i < SLAB_WORDS; i++) {

@@ -7,6 +7,7 @@
 #include "heap-locals.h"
 #include "heap-slabs.h"
 #include "range.h"
+#include "track.h"
 
 #include <errno.h>
 #include <string.h>
@@ -36,6 +37,7 @@ int heap_init(struct cowarena *arena)
 	if (range_grow(arena, (size_t)(units + blocks * DESCRIPTOR_UNITS) << UNIT_SHIFT))
 		return -1;
 	pthread_mutex_init(&arena->heap.lock, NULL);
+	arena->heap.tracked = track_is_active();
 	slabs_init(&arena->heap);
 	struct heap_header *h = heap_header(arena);
 	atomic_store(&h->top, units + blocks * DESCRIPTOR_UNITS);
@@ -52,6 +54,9 @@ int heap_init(struct cowarena *arena)
 
 void heap_destroy(struct cowarena *arena)
 {
+	/* What is mapped there next is somebody else's. */
+	if (arena->heap.tracked)
+		track_defined(arena->base, atomic_load(&arena->pages) << arena->page_shift);
 	locals_destroy(arena);
 	pthread_mutex_destroy(&arena->heap.lock);
 }
@@ -169,6 +174,40 @@ static struct block find_here(struct cowarena *arena, const void *p, const char 
 	return b;
 }
 
+/* ---- what the tools know ---- */
+
+static void track_slab(struct cowarena *arena, uint32_t unit, const struct unit *d)
+{
+	unsigned class = unit_kind(d) - UNIT_SLAB;
+	const struct class *c = slabs_info(arena, class);
+	const struct local_heap *heap = arena->heap.locals[unit_owner(d)]->heap;
+	char *p = heap_address(arena, unit);
+
+	track_freed(p, c->units * UNIT_SIZE);
+	for (unsigned i = 0; i < c->slots; i++)
+		if (unit_bits(d, i / 64) >> (i % 64) & 1 &&
+		    !slabs_apart(&heap->shelf[class], unit, i))
+			track_defined(p + i * c->size, c->size);
+}
+
+void heap_track(struct cowarena *arena)
+{
+	uint32_t top = heap_top(arena);
+	size_t end = atomic_load(&arena->pages) << arena->page_shift;
+
+	if (!arena->heap.tracked)
+		return;
+	track_defined(arena->base, (size_t)top << UNIT_SHIFT);
+	track_freed(heap_address(arena, top), end - ((size_t)top << UNIT_SHIFT));
+	for (uint32_t unit = 0; unit < top; unit++) {
+		const struct unit *d = heap_unit(arena, unit);
+		if (unit_kind(d) == UNIT_FREE)
+			track_freed(heap_address(arena, unit), (size_t)d->length << UNIT_SHIFT);
+		else if (unit_kind(d) >= UNIT_SLAB)
+			track_slab(arena, unit, d);
+	}
+}
+
 /* ---- allocating ---- */
 
 #define NO_CLASS CLASSES
@@ -235,6 +274,8 @@ __attribute__((noinline)) static void *allocate_locked(struct cowarena *arena, s
 	if (fresh)
 		*fresh = arena_address(arena, atomic_load(&arena->pages));
 	void *p = class < CLASSES ? take_small(arena, class) : take_big(arena, size, align);
+	if (p && arena->heap.tracked)
+		track_allocated(p, find(arena, p, "cowarena_alloc").size);
 	heap_unlock(arena);
 	if (p)
 		errno = e;
@@ -293,7 +334,9 @@ void *cowarena_calloc(cowarena *arena, size_t n, size_t size)
 	int e = errno;
 	p = allocate_locked(arena, bytes, 16, &fresh);
 	/* What has never been in use must not be touched only to say that it is zero. */
-	if (p && p < fresh)
+	if (p && arena->heap.tracked)
+		memset(p, 0, bytes);
+	else if (p && p < fresh)
 		memset(p, 0, (size_t)(fresh - p) < bytes ? (size_t)(fresh - p) : bytes);
 	if (p)
 		errno = e;
@@ -333,6 +376,8 @@ __attribute__((noinline)) static void free_locked(struct cowarena *arena, void *
 	heap_lock(arena);
 	/* Again: its slab may have another owner by now. */
 	struct block b = find(arena, p, "cowarena_free");
+	if (arena->heap.tracked)
+		track_freed(p, b.size);
 	if (b.slot >= 0) {
 		free_small(arena, b.owner, p);
 	} else {
@@ -383,6 +428,14 @@ void cowarena_free(cowarena *arena, void *p)
 
 /* ---- resizing ---- */
 
+static void track_resized(char *p, size_t old, size_t size)
+{
+	if (size > old)
+		track_allocated(p + old, size - old);
+	else
+		track_freed(p + size, old - size);
+}
+
 /* Whether the big block can be made to fit in place. */
 static bool resize_big(struct cowarena *arena, struct block b, size_t size)
 {
@@ -396,6 +449,8 @@ static bool resize_big(struct cowarena *arena, struct block b, size_t size)
 	int e = errno;
 	heap_lock(arena);
 	bool done = runs_resize(arena, b.unit, from, to);
+	if (done && arena->heap.tracked)
+		track_resized(heap_address(arena, b.unit), b.size, (size_t)to << UNIT_SHIFT);
 	if (done)
 		heap_header(arena)->big_bytes += ((uint64_t)to << UNIT_SHIFT) - b.size;
 	heap_unlock(arena);

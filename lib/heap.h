@@ -129,6 +129,7 @@ struct heap {
 	pthread_mutex_t lock;
 	uint64_t key;   /* no other heap has had it */
 	uint32_t epoch; /* as in the slabs */
+	bool tracked;   /* a tool is told of each block: all goes by the heap lock */
 	struct class classes[CLASSES];
 	struct local *locals[LOCALS]; /* as in the header; NULL for none yet */
 };
@@ -147,6 +148,9 @@ void heap_go(struct cowarena *arena);
 /* Between the two: the arena's memory is another than the threads have known (a rollback); a snapshot was taken. */
 void heap_replaced(struct cowarena *arena);
 void heap_cut(struct cowarena *arena);
+
+/* Tell the tools what is in a block, and what is not, after the memory has been replaced or moved in. */
+void heap_track(struct cowarena *arena);
 
 /* In a child of fork(), in which only this thread is left. */
 void heap_inherit(struct cowarena *arena);

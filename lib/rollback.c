@@ -13,6 +13,7 @@
 #include "error.h"
 #include "fault.h"
 #include "snapshot.h"
+#include "track.h"
 #include "verify.h"
 
 #include <errno.h>
@@ -52,9 +53,9 @@ static void restore(struct cowarena *arena, struct cowarena_snapshot *s, size_t 
 	uint32_t frame = timeline_find(arena, page, s->epoch);
 	page_unlock(entry, state);
 	if (frames_version(&arena->frames, frame)->zero)
-		memset(live, 0, size);
+		track_clear(live, size);
 	else
-		memcpy(live, frames_data(&arena->frames, frame), size);
+		track_copy(live, frames_data(&arena->frames, frame), size);
 }
 
 /* Snapshot lock held. 0, or an errno. */

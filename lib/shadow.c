@@ -5,8 +5,7 @@
 #include "arena.h"
 #include "fault.h"
 #include "shadow.h"
-
-#include <string.h>
+#include "track.h"
 
 /* page.heat: in the lower bits in how many epochs in a row the page was dirty, above the last of them. */
 #define LEVEL_BITS 4
@@ -21,8 +20,8 @@ static bool equals_shadow(struct cowarena *arena, size_t page, uint64_t epoch)
 	uint32_t frame = arena->table.pages[page].head;
 
 	return frame != FRAME_NONE && frames_version(&arena->frames, frame)->last == epoch - 1 &&
-	       memcmp(arena_address(arena, page), frames_data(&arena->frames, frame),
-		      arena_page_size(arena)) == 0;
+	       track_same(arena_address(arena, page), frames_data(&arena->frames, frame),
+			  arena_page_size(arena));
 }
 
 static bool is_hot(struct cowarena *arena, size_t page, uint64_t epoch)

@@ -20,12 +20,14 @@ TRACK_UNSEEN static uint64_t hash(const void *p, size_t n)
 	const uint64_t prime = 0x9e3779b185ebca87u;
 	uint64_t lane[4] = {1, 2, 3, 4}, h = 0, word;
 
+	track_pause();
 	for (size_t i = 0; i < n; i += 8) {
 		uint64_t *l = &lane[i / 8 % 4];
 		memcpy(&word, (const char *)p + i, sizeof word);
 		*l = (*l + word * prime) << 31 | (*l + word * prime) >> 33;
 		*l *= prime;
 	}
+	track_resume();
 	for (int i = 0; i < 4; i++)
 		h = (h ^ lane[i]) * prime;
 	return h ^ h >> 29;
