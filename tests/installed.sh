@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# installed.sh SOURCE: compile a program against the installed library, knowing nothing but pkg-config's answer, once as
-# C and once as C++, and run it. Run by `make installcheck`, which sets the variables.
+# installed.sh SOURCE.c SOURCE.cpp: compile programs against the installed library, knowing nothing but pkg-config's answer,
+# and run them: the first as C and as C++, the second as C++17. Run by `make installcheck`, which sets the variables.
 
 : "${CC:=cc}" "${PKG_CONFIG:=pkg-config}" "${libdir:?}" "${pkgconfigdir:?}"
-source=$1
+c_source=$1 cpp_source=$2
 tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
 
@@ -22,10 +22,11 @@ static=
 flags=$($PKG_CONFIG $static --cflags --libs cowarena) || exit 1
 echo "pkg-config says: $flags"
 
-# try NAME COMPILER FLAG...
+# try NAME SOURCE COMPILER FLAG...
 try() {
 	name=$1
-	shift
+	source=$2
+	shift 2
 	# pkg-config's answer is a list of words.
 	# shellcheck disable=SC2086
 	if ! "$@" -Wall -Wextra -Werror -o "$tmp/$name" "$source" -x none $flags; then
@@ -41,6 +42,13 @@ try() {
 
 # The compilers may hold options. CFLAGS matter when they hold a sanitizer.
 # shellcheck disable=SC2086
-try c $CC $CFLAGS -x c
+try c "$c_source" $CC $CFLAGS -x c
+[ -n "$CXX" ] || exit 0
 # shellcheck disable=SC2086
-[ -z "$CXX" ] || try c++ $CXX $CFLAGS -x c++
+try c++ "$c_source" $CXX $CFLAGS -x c++
+# shellcheck disable=SC2086
+if echo '#include <memory_resource>' | $CXX -std=c++17 -x c++ -fsyntax-only - 2>/dev/null; then
+	try c++17 "$cpp_source" $CXX $CFLAGS -std=c++17 -x c++
+else
+	echo "no C++17 compiler with <memory_resource>: $cpp_source was not tried"
+fi

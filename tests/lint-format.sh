@@ -15,4 +15,4 @@ if [ "$major" != $want ]; then
 fi
 
 cd "$srcdir" || exit 1
-find lib src tests demos bench -name '*.[ch]' -exec "$tool" --style=file --dry-run -Werror {} +
+find lib src tests demos bench \( -name '*.[ch]' -o -name '*.[ch]pp' \) -exec "$tool" --style=file --dry-run -Werror {} +

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Every header compiles alone. The public one does so as plain C99 and C++11 too, without a warning.
+# Every header compiles alone. The public one does so as plain C99 and C++11 too, that for C++ as C++17 and C++20, without
+# a warning.
 
 srcdir=${srcdir:-.}
 : "${CC:=cc}"
@@ -35,4 +36,14 @@ for path in "$srcdir"/lib/*.h; do
 		compile "$header" $CC -x c -std=c11 -include config.h -Wno-unused-function
 	fi
 done
+
+# A compiler too old for it is no fault of the header's.
+# shellcheck disable=SC2086
+if [ -n "$CXX" ] && echo '#include <memory_resource>' | $CXX -std=c++17 -x c++ -fsyntax-only - 2>/dev/null; then
+	compile cowarena.hpp $CXX -x c++ -std=c++17 -pedantic -Wshadow
+	! echo | $CXX -std=c++20 -x c++ -fsyntax-only - 2>/dev/null ||
+		compile cowarena.hpp $CXX -x c++ -std=c++20 -pedantic -Wshadow
+else
+	echo "no C++17 compiler with <memory_resource>: cowarena.hpp was not tried"
+fi
 exit $status

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* digest.h - one number for all that the live blocks of an arena hold, and for where they are. */
+#ifndef COWARENA_DEMOS_DIGEST_H
+#define COWARENA_DEMOS_DIGEST_H
+
+#include "common.h"
+
+#ifdef HAVE_XXHASH
+#include <xxhash.h>
+#endif
+
+struct digest {
+	uint64_t hash;
+	size_t blocks, bytes;
+};
+
+static inline uint64_t hash_block(const unsigned char *p, size_t size, uint64_t seed)
+{
+#ifdef HAVE_XXHASH
+	return XXH3_64bits_withSeed(p, size, seed);
+#else
+	for (size_t i = 0; i < size; i++)
+		seed = mix(seed ^ p[i]);
+	return seed;
+#endif
+}
+
+static inline int digest_block(void *ctx, void *p, size_t size)
+{
+	struct digest *d = ctx;
+
+	d->hash = hash_block(p, size, mix(d->hash ^ (uintptr_t)p));
+	d->bytes += size;
+	d->blocks++;
+	return 0;
+}
+
+static inline struct digest digest_arena(cowarena *arena)
+{
+	struct digest d = {0};
+
+	if (cowarena_heap_walk(arena, NULL, digest_block, &d))
+		die("the heap cannot be listed: %s", cowarena_errmsg());
+	return d;
+}
+
+static inline bool same_digest(struct digest a, struct digest b)
+{
+	return a.hash == b.hash && a.blocks == b.blocks && a.bytes == b.bytes;
+}
+
+static inline void print_digest(const char *when, struct digest d)
+{
+	printf("%-16s %s blocks, %s, digest %s\n", when, human_count(d.blocks).text,
+	       human_bytes(d.bytes).text, human_hex(d.hash).text);
+}
+
+#endif

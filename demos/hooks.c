@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * hooks.c - three libraries that know nothing of cowarena, and one rollback for all of them.
+ *
+ * Jansson and cJSON hold a document each, SQLite a database in memory; each has been told to take
+ * its memory from one arena (hooks.h). One snapshot is taken. The documents are changed, the
+ * database too, a transaction open; then one rollback, and all three are what they were, together.
+ * Libraries that configure did not find are left out.
+ */
+#include "config.h"
+
+#include "common.h"
+#include "digest.h"
+#include "hooks.h"
+
+#ifdef HAVE_JANSSON
+#include <jansson.h>
+#endif
+#ifdef HAVE_CJSON
+#include <cJSON.h>
+#endif
+#ifdef HAVE_SQLITE
+#include <sqlite3.h>
+#endif
+
+static cowarena *arena;
+COWARENA_HOOKS(in_arena, arena)
+
+/* What a library does in this story. */
+struct actor {
+	const char *name;
+	void (*build)(void); /* install the hooks and make something */
+	void (*change)(void);
+	void (*describe)(char *text, size_t size); /* into memory outside the arena */
+	void (*finish)(void);                      /* give all memory back */
+};
+
+static void check(bool good, const char *what)
+{
+	if (!good)
+		die("%s failed", what);
+}
+
+/* Jansson --------------------------------------------------------------------------------------
+ * Static is the seed of its hash tables, which is drawn once, and nothing else. */
+#ifdef HAVE_JANSSON
+static json_t *order;
+
+static void jansson_build(void)
+{
+	json_set_alloc_funcs(in_arena_malloc, in_arena_free);
+	order =
+	    json_pack("{s:s, s:[s,s], s:i}", "customer", "Ada", "items", "pen", "ink", "sum", 12);
+	check(order, "json_pack");
+}
+
+static void jansson_change(void)
+{
+	json_t *items = json_object_get(order, "items");
+
+	check(!json_object_set_new(order, "customer", json_string("Mallory")), "json_object_set");
+	for (int i = 0; i < 10000; i++)
+		check(!json_array_append_new(items, json_integer(i)), "json_array_append");
+	json_array_remove(items, 0);
+	json_object_del(order, "sum");
+}
+
+static void jansson_describe(char *text, size_t size)
+{
+	size_t length = json_dumpb(order, text, size - 1, JSON_SORT_KEYS);
+
+	text[length < size ? length : size - 1] = 0;
+}
+
+static void jansson_finish(void)
+{
+	json_decref(order);
+}
+#endif
+
+/* cJSON ----------------------------------------------------------------------------------------
+ * Static is where the last parse error was, for messages only. */
+#ifdef HAVE_CJSON
+static cJSON *settings;
+
+static void cjson_build(void)
+{
+	cJSON_InitHooks(&(cJSON_Hooks){in_arena_malloc, in_arena_free});
+	settings = cJSON_Parse("{\"colour\": \"blue\", \"sizes\": [1, 2, 3]}");
+	check(settings, "cJSON_Parse");
+}
+
+static void cjson_change(void)
+{
+	cJSON *sizes = cJSON_GetObjectItem(settings, "sizes");
+
+	cJSON_DeleteItemFromObject(settings, "colour");
+	for (int i = 0; i < 10000; i++)
+		cJSON_AddItemToArray(sizes, cJSON_CreateNumber(i));
+	check(cJSON_AddStringToObject(settings, "mode", "dark"), "cJSON_AddStringToObject");
+}
+
+static void cjson_describe(char *text, size_t size)
+{
+	check(cJSON_PrintPreallocated(settings, text, (int)size, false), "cJSON_PrintPreallocated");
+}
+
+static void cjson_finish(void)
+{
+	cJSON_Delete(settings);
+}
+#endif
+
+/* SQLite ---------------------------------------------------------------------------------------
+ * Static are its mutexes, statistics of memory that can refuse it, and in some builds one page
+ * cache for all connections. So: a single thread, no statistics, and no such build. Temporary
+ * tables stay in memory, as a rollback does not know of files. A statement that is older than the
+ * snapshot, even half way through its rows, goes back with the rest; here there is none. */
+#ifdef HAVE_SQLITE
+static sqlite3 *db;
+
+static void *sqlite_malloc(int size)
+{
+	return in_arena_malloc((size_t)size);
+}
+
+static void *sqlite_realloc(void *p, int size)
+{
+	return in_arena_realloc(p, (size_t)size);
+}
+
+static int sqlite_size(void *p)
+{
+	return (int)cowarena_usable_size(arena, p);
+}
+
+static int sqlite_roundup(int size)
+{
+	return (size + 15) & ~15;
+}
+
+static int sqlite_init(void *arg)
+{
+	(void)arg;
+	return SQLITE_OK;
+}
+
+static void sqlite_shutdown(void *arg)
+{
+	(void)arg;
+}
+
+static void execute(const char *sql)
+{
+	char *message;
+
+	if (sqlite3_exec(db, sql, NULL, NULL, &message))
+		die("SQLite: %s", message);
+}
+
+static void sqlite_build(void)
+{
+	static const sqlite3_mem_methods methods = {
+	    sqlite_malloc,  in_arena_free, sqlite_realloc,  sqlite_size,
+	    sqlite_roundup, sqlite_init,   sqlite_shutdown, NULL,
+	};
+
+	check(!sqlite3_compileoption_used("ENABLE_MEMORY_MANAGEMENT"),
+	      "finding a SQLite without a shared page cache");
+	check(!sqlite3_config(SQLITE_CONFIG_SINGLETHREAD) &&
+		  !sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0) &&
+		  !sqlite3_config(SQLITE_CONFIG_MALLOC, &methods),
+	      "sqlite3_config");
+	check(!sqlite3_open(":memory:", &db), "sqlite3_open");
+	execute("PRAGMA temp_store = memory;"
+		"CREATE TABLE stock (thing TEXT PRIMARY KEY, pieces INTEGER);"
+		"INSERT INTO stock VALUES ('pen', 40), ('ink', 25), ('paper', 500);");
+}
+
+/* Also leaves a transaction open. */
+static void sqlite_change(void)
+{
+	execute("DELETE FROM stock WHERE thing = 'pen';"
+		"CREATE TABLE more (n INTEGER PRIMARY KEY, half INTEGER);"
+		"CREATE INDEX halves ON more (half);"
+		"BEGIN;"
+		"WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r LIMIT 20000)"
+		"  INSERT INTO more SELECT n, n / 2 FROM r;"
+		"UPDATE stock SET pieces = (SELECT sum(half) FROM more);");
+}
+
+static void sqlite_describe(char *text, size_t size)
+{
+	sqlite3_stmt *rows;
+
+	const char *sql = "SELECT integrity_check FROM pragma_integrity_check UNION ALL "
+			  "SELECT thing || ' ' || pieces FROM stock UNION ALL "
+			  "SELECT 'table ' || name FROM sqlite_master WHERE type = 'table'";
+
+	check(!sqlite3_prepare_v2(db, sql, -1, &rows, NULL), "sqlite3_prepare_v2");
+	int length =
+	    snprintf(text, size, "%s", sqlite3_get_autocommit(db) ? "at rest" : "in a transaction");
+	while (sqlite3_step(rows) == SQLITE_ROW)
+		length += snprintf(text + length, size - (size_t)length, ", %s",
+				   sqlite3_column_text(rows, 0));
+	sqlite3_finalize(rows);
+}
+
+static void sqlite_finish(void)
+{
+	check(!sqlite3_close(db), "sqlite3_close");
+	sqlite3_shutdown();
+}
+#endif
+
+/* The story ------------------------------------------------------------------------------------ */
+
+#define ACTORS (sizeof actors / sizeof *actors - 1)
+static const struct actor actors[] = {
+#ifdef HAVE_JANSSON
+    {"Jansson", jansson_build, jansson_change, jansson_describe, jansson_finish},
+#endif
+#ifdef HAVE_CJSON
+    {"cJSON", cjson_build, cjson_change, cjson_describe, cjson_finish},
+#endif
+#ifdef HAVE_SQLITE
+    {"SQLite", sqlite_build, sqlite_change, sqlite_describe, sqlite_finish},
+#endif
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+struct state {
+	char text[3][1 << 18];
+};
+
+static void describe_all(struct state *state, const char *when)
+{
+	printf("%s:\n", when);
+	for (size_t i = 0; i < ACTORS; i++) {
+		char *text = state->text[i];
+
+		actors[i].describe(text, sizeof state->text[i]);
+		printf("  %-8s %.80s%s\n", actors[i].name, text, strlen(text) > 80 ? " ..." : "");
+	}
+}
+
+static void change_all(void)
+{
+	for (size_t i = 0; i < ACTORS; i++)
+		actors[i].change();
+}
+
+static bool same_state(const struct state *a, const struct state *b)
+{
+	bool same = true;
+
+	for (size_t i = 0; i < ACTORS; i++)
+		same = same && strcmp(a->text[i], b->text[i]) == 0;
+	return same;
+}
+
+int main(void)
+{
+	static struct state before, changed, back, again;
+
+	arena = create_arena(COWARENA_ENGINE_AUTO, 0);
+	for (size_t i = 0; i < ACTORS; i++)
+		actors[i].build();
+	describe_all(&before, "at the snapshot");
+
+	cowarena_snapshot *snapshot = cowarena_snapshot_take(arena, 0);
+	if (!snapshot)
+		die("no snapshot: %s", cowarena_errmsg());
+	struct digest then = digest_arena(arena);
+
+	change_all();
+	describe_all(&changed, "changed");
+	if (cowarena_rollback(arena, snapshot))
+		die("no rollback: %s", cowarena_errmsg());
+	bool right = same_digest(then, digest_arena(arena));
+	describe_all(&back, "rolled back");
+	right = right && same_state(&before, &back);
+
+	/* They work on, and give back all their memory in the end. */
+	change_all();
+	describe_all(&again, "changed once more");
+	right = right && same_state(&changed, &again);
+	for (size_t i = 0; i < ACTORS; i++)
+		actors[i].finish();
+	struct cowarena_stats stats = stats_of(arena);
+	right = right && stats.live_bytes == 0 && cowarena_heap_check(arena, NULL) == 0;
+
+	printf("%s faults, %s pages copied, %s left in the arena\n", human_count(stats.faults).text,
+	       human_count(stats.copied + stats.copied_ahead).text,
+	       human_bytes(stats.live_bytes).text);
+	printf("After the rollback %zu libraries were %s.\n", ACTORS,
+	       right ? "as before, byte for byte" : "NOT as before");
+	cowarena_destroy(arena);
+	finish_output();
+	return right ? EXIT_SUCCESS : EXIT_FAILURE;
+}

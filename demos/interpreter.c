@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * interpreter.c - a Lua interpreter that goes back in time.
+ *
+ * Lua asks its host for all memory through one function, and cowarena_realloc_cb() is such a
+ * function: so the whole interpreter lives in an arena, with its tables, closures, coroutines,
+ * its garbage collector and its random numbers. A first script runs, a snapshot is taken, a second
+ * script runs and fails half way; then a rollback undoes all that it did. That the state is the
+ * earlier one is shown twice: byte for byte over all blocks, and as Lua sees it.
+ *
+ * What a host has to know: roll back when no Lua function is running. The lua_State * stays valid:
+ * it is a block of the arena, older than the snapshot. What Lua keeps outside its heap is not
+ * undone: files that a script has opened, what it has written to them, C libraries it has loaded.
+ */
+#include "config.h"
+
+#include "common.h"
+#include "digest.h"
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+
+/* Without scripts of the caller's: a bank, and a coroutine that stops in the middle of its work. */
+static const char first_script[] = "accounts = { alice = 100, bob = 50 }\n"
+				   "journal = {}\n"
+				   "function pay(from, to, sum)\n"
+				   "  assert(accounts[from] >= sum, 'not enough money')\n"
+				   "  accounts[from] = accounts[from] - sum\n"
+				   "  accounts[to] = (accounts[to] or 0) + sum\n"
+				   "  journal[#journal + 1] = from .. ' to ' .. to .. ': ' .. sum\n"
+				   "end\n"
+				   "next_prime = coroutine.wrap(function()\n"
+				   "  for n = 2, math.huge do\n"
+				   "    local prime = true\n"
+				   "    for d = 2, n // 2 do prime = prime and n % d ~= 0 end\n"
+				   "    if prime then coroutine.yield(n) end\n"
+				   "  end\n"
+				   "end)\n"
+				   "for i = 1, 100 do prime = next_prime() end\n"
+				   "pay('alice', 'bob', 10)\n";
+
+static const char second_script[] = "for i = 1, 100 do prime = next_prime() end\n"
+				    "dice = math.random(6)\n"
+				    "for i = 1, 10000 do journal[i] = 'forged entry ' .. i end\n"
+				    "pay('bob', 'mallory', 60)\n"
+				    "pay = nil\n"
+				    "collectgarbage()\n"
+				    "accounts.alice = accounts.alice - nothing\n"; /* an error */
+
+/* Returns a function that says what the scripts have made of the global variables, a line each. */
+static const char describer[] =
+    "local old = {}\n"
+    "for k in pairs(_G) do old[k] = true end\n"
+    "local function describe(v, seen)\n"
+    "  if type(v) == 'string' then return string.format('%q', v) end\n"
+    "  if type(v) ~= 'table' then return type(v) == 'number' and tostring(v) or type(v) end\n"
+    "  if seen[v] then return '...' end\n"
+    "  seen[v] = true\n"
+    "  local parts = {}\n"
+    "  for k, x in pairs(v) do parts[#parts + 1] = tostring(k) .. '=' .. describe(x, seen) end\n"
+    "  table.sort(parts)\n"
+    "  return '{' .. #parts .. ': ' .. table.concat(parts, ', ') .. '}'\n"
+    "end\n"
+    "return function()\n"
+    "  local lines = {}\n"
+    "  for k, v in pairs(_G) do\n"
+    "    if not old[k] then lines[#lines + 1] = tostring(k) .. ' = ' .. describe(v, {}) .. '\\n' "
+    "end\n"
+    "  end\n"
+    "  table.sort(lines)\n"
+    "  return table.concat(lines)\n"
+    "end\n";
+
+static cowarena *arena;
+static lua_State *lua;
+static int describe_ref;
+
+static void start_lua(void)
+{
+	lua = lua_newstate(cowarena_realloc_cb, arena);
+	if (!lua)
+		die("no interpreter: %s", cowarena_errmsg());
+	luaL_openlibs(lua);
+	if (luaL_dostring(lua, describer))
+		die("%s", lua_tostring(lua, -1));
+	describe_ref = luaL_ref(lua, LUA_REGISTRYINDEX);
+}
+
+/* What describer says, copied out of the arena: a rollback shall not take it. */
+static char *describe(void)
+{
+	lua_rawgeti(lua, LUA_REGISTRYINDEX, describe_ref);
+	if (lua_pcall(lua, 0, 1, 0))
+		die("%s", lua_tostring(lua, -1));
+	char *text = strdup(lua_tostring(lua, -1));
+	if (!text)
+		die("out of memory");
+	lua_pop(lua, 1);
+	return text;
+}
+
+/* Run a script: of a file, or of ours if path is NULL. Returns whether it came to its end. */
+static bool run(const char *path, const char *script, const char *name)
+{
+	printf("-- %s --\n", path ? path : name);
+	int status =
+	    path ? luaL_loadfile(lua, path) : luaL_loadbuffer(lua, script, strlen(script), name);
+	if (!status)
+		status = lua_pcall(lua, 0, 0, 0);
+	if (status) {
+		const char *message = lua_tostring(lua, -1);
+		printf("it failed: %s\n", message ? message : "(an error that is no string)");
+	}
+	lua_settop(lua, 0);
+	return !status;
+}
+
+static bool has_line(const char *text, const char *line, size_t length)
+{
+	for (; *text; text += strcspn(text, "\n") + 1)
+		if (strncmp(text, line, length) == 0)
+			return true;
+	return false;
+}
+
+/* The lines of a that are not in b, the first few. */
+static void print_lines(const char *sign, const char *a, const char *b)
+{
+	for (int left = 8; *a && left; a += strcspn(a, "\n") + 1) {
+		size_t length = strcspn(a, "\n") + 1;
+		if (has_line(b, a, length))
+			continue;
+		printf("  %s %.*s%s\n", sign, (int)(length > 70 ? 70 : length - 1), a,
+		       length > 70 ? " ..." : "");
+		left--;
+	}
+}
+
+static int count_bytes(void *ctx, const void *start, size_t length)
+{
+	(void)start;
+	*(size_t *)ctx += length;
+	return 0;
+}
+
+__attribute__((noreturn)) static void print_help(void)
+{
+	printf("usage: %s [FIRST.lua [SECOND.lua]]\n\n"
+	       "Runs FIRST in a Lua interpreter whose heap is an arena, takes a snapshot, runs\n"
+	       "SECOND, and rolls back: all that SECOND did is undone. Then it runs SECOND again.\n"
+	       "Without SECOND, FIRST is run in its place; without both, two short scripts of its\n"
+	       "own. The exit status is 1 if the state is not the earlier one.\n",
+	       demo_name());
+	finish_output();
+	exit(EXIT_SUCCESS);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
+		print_help();
+	if (argc > 1 && argv[1][0] == '-')
+		usage_error("unknown option '%s'", argv[1]);
+	if (argc > 3)
+		usage_error("two scripts at most");
+	for (int i = 1; i < argc; i++)
+		if (access(argv[i], R_OK))
+			die("%s: %s", argv[i], strerror(errno));
+	const char *first = argc > 1 ? argv[1] : NULL, *second = argc > 2 ? argv[2] : first;
+
+	arena = create_arena(COWARENA_ENGINE_AUTO, 0);
+	start_lua();
+	if (!run(first, first_script, "first script"))
+		die("there is nothing to go back to");
+	char *before = describe();
+
+	cowarena_snapshot *snapshot = cowarena_snapshot_take(arena, 0);
+	if (!snapshot)
+		die("no snapshot: %s", cowarena_errmsg());
+	struct digest then = digest_arena(arena);
+	struct cowarena_stats start = stats_of(arena);
+
+	run(second, second_script, "second script");
+	char *after = describe();
+	struct cowarena_stats stats = stats_of(arena);
+	struct digest now = digest_arena(arena);
+	size_t changed = 0;
+	if (cowarena_diff_with(snapshot, NULL, COWARENA_DIFF_BYTES, count_bytes, &changed))
+		die("no difference: %s", cowarena_errmsg());
+	printf("what it has changed:\n");
+	print_lines("-", before, after);
+	print_lines("+", after, before);
+	printf("%s bytes differ; %s faults, %s pages copied\n", human_count(changed).text,
+	       human_count(stats.faults - start.faults).text,
+	       human_count(stats.copied + stats.copied_ahead - start.copied - start.copied_ahead)
+		   .text);
+
+	if (cowarena_rollback(arena, snapshot))
+		die("no rollback: %s", cowarena_errmsg());
+	struct digest back = digest_arena(arena);
+	char *again = describe();
+	bool same_bytes = same_digest(then, back), same_state = strcmp(before, again) == 0;
+	printf("-- rollback --\n");
+	print_digest("at the snapshot", then);
+	print_digest("before", now);
+	print_digest("after", back);
+	printf("the same, byte for byte: %s; the same as Lua sees it: %s\n",
+	       same_bytes ? "yes" : "NO", same_state ? "yes" : "NO");
+
+	/* It goes on from there, and unless the script asks the world outside, in the same way. */
+	run(second, second_script, "second script");
+	char *repeated = describe();
+	printf("it did %s\n",
+	       strcmp(after, repeated) == 0 ? "the same as the first time" : "something else");
+
+	free(before);
+	free(after);
+	free(again);
+	free(repeated);
+	lua_close(lua);
+	cowarena_destroy(arena);
+	finish_output();
+	return same_bytes && same_state ? EXIT_SUCCESS : EXIT_FAILURE;
+}
