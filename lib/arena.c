@@ -184,6 +184,7 @@ void cowarena_destroy(cowarena *arena)
 		trap_remove(arena->trap);
 		if (arena->engine->abandon)
 			arena->engine->abandon(arena);
+		heap_destroy(arena);
 		os_close(arena->poke_fd);
 		os_close(arena->fd);
 		free(arena);

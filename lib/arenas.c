@@ -8,14 +8,43 @@
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct cowarena *first;
 
+static pthread_mutex_t ends = PTHREAD_MUTEX_INITIALIZER;
+
 void arenas_lock(void)
 {
 	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&ends);
 }
 
 void arenas_unlock(void)
 {
+	pthread_mutex_unlock(&ends);
 	pthread_mutex_unlock(&mutex);
+}
+
+void arenas_hold(void)
+{
+	pthread_mutex_lock(&mutex);
+}
+
+void arenas_release(void)
+{
+	pthread_mutex_unlock(&mutex);
+}
+
+void arenas_lock_at_end(void)
+{
+	pthread_mutex_lock(&ends);
+}
+
+void arenas_unlock_at_end(void)
+{
+	pthread_mutex_unlock(&ends);
+}
+
+void arenas_inherit(void)
+{
+	pthread_mutex_init(&ends, NULL);
 }
 
 struct cowarena *arenas_first(void)

@@ -12,6 +12,14 @@ struct cowarena;
 void arenas_lock(void);
 void arenas_unlock(void);
 
+/* Across a fork: the list stays as it is. A thread that ends does not wait for it: a handler of the application's that
+   comes after ours may join the thread. */
+void arenas_hold(void);
+void arenas_release(void);
+void arenas_lock_at_end(void);
+void arenas_unlock_at_end(void);
+void arenas_inherit(void); /* in the child, held */
+
 /* Locked: the first one; the others follow in `arenas_next`. */
 struct cowarena *arenas_first(void);
 

@@ -131,7 +131,7 @@ static int attach(struct cowarena *arena, const struct cowarena_snapshot *snapsh
 	shed(arena);
 	arena->fd = -1;
 	struct trap_span *span = NULL;
-	if (copy(arena, wanted, inherited, snapshot) == 0)
+	if (copy(arena, wanted, inherited, snapshot) == 0 && heap_attached(arena) == 0)
 		span = trap_add(base, arena->reserved, arena->engine->bus, fault_handle, arena);
 	if (span) {
 		heap_track(arena);
@@ -173,7 +173,7 @@ static void before_fork(void)
 {
 	int e = errno;
 
-	arenas_lock();
+	arenas_hold();
 	forking.any = false;
 	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next) {
 		a->is_copied = a->flags & COWARENA_FORK_COPY && !trap_inherited(a->trap);
@@ -197,7 +197,7 @@ static void after_fork(void)
 		os_restore_signals(&forking.signals);
 		pthread_setcancelstate(forking.cancel, NULL);
 	}
-	arenas_unlock();
+	arenas_release();
 }
 
 struct changes {
@@ -286,6 +286,7 @@ static void after_fork_in_child(void)
 {
 	int e = errno;
 
+	arenas_inherit();
 	if (forking.any)
 		os_close(forking.parent);
 	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next) {

@@ -5,11 +5,13 @@
 #include "heap-locals.h"
 
 #include "arenas.h"
+#include "error.h"
 #include "heap-slabs.h"
 #include "heap-units.h"
 #include "track.h"
 #include "trap.h"
 
+#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,10 +50,10 @@ static void leave_behind(struct cowarena *arena, uint64_t number)
 static void thread_ends(void *number)
 {
 	memset(heap_seats, 0, sizeof heap_seats);
-	arenas_lock();
+	arenas_lock_at_end();
 	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next)
 		leave_behind(a, (uintptr_t)number);
-	arenas_unlock();
+	arenas_unlock_at_end();
 }
 
 static void prepare(void)
@@ -148,11 +150,16 @@ struct local *local_mine(struct cowarena *arena)
 	return l;
 }
 
-int locals_init(struct cowarena *arena)
+static void new_key(struct cowarena *arena)
 {
 	static _Atomic uint64_t keys;
 
 	arena->heap.key = atomic_fetch_add(&keys, 1) + 1;
+}
+
+int locals_init(struct cowarena *arena)
+{
+	new_key(arena);
 	struct local *l = make(arena, 0);
 
 	return l && furnish(arena, l) ? 0 : -1;
@@ -166,16 +173,18 @@ void locals_destroy(struct cowarena *arena)
 
 /* ---- what others free ---- */
 
-bool local_send(struct cowarena *arena, uint8_t owner, void *p)
+bool local_send(struct cowarena *arena, const struct unit *d, uint8_t owner, void *p)
 {
 	struct local *l = arena->heap.locals[owner];
+	uint64_t me = my_number(); /* the seat may be another arena's for the moment */
 	bool sent = false;
 
-	if (local_seat(arena)->key == arena->heap.key && local_seat(arena)->local == l)
-		return false;
+	TEST_POINT();
 	lock_acquire(&l->lock);
+	/* Since we looked whose it is, that thread may have ended, another taken the slab, and a third one
+	   the local heap. While it is somebody's, none of its slabs goes to others. */
 	uint32_t n = atomic_load_explicit(&l->boxed, memory_order_relaxed);
-	if (l->owner && n < BOX) {
+	if (l->owner && l->owner != me && unit_owner(d) == owner && n < BOX) {
 		l->box[n] = p;
 		atomic_store_explicit(&l->boxed, n + 1, memory_order_relaxed);
 		sent = true;
@@ -214,13 +223,15 @@ static void ask(struct local *l)
  */
 static void barrier(struct cowarena *arena)
 {
-	_Atomic uint32_t nothing = 0;
+	bool news = false;
 
 	if (os_barrier())
 		return;
 	for (size_t i = 0; i < LOCALS; i++)
-		if (arena->heap.locals[i] && !atomic_exchange(&arena->heap.locals[i]->fenced, true))
-			os_wait_at_most(&nothing, 0, SETTLE_NS);
+		if (arena->heap.locals[i])
+			news |= !atomic_exchange(&arena->heap.locals[i]->fenced, true);
+	for (uint64_t start = os_now(); news && os_now() - start < SETTLE_NS;)
+		os_nap(); /* which a signal may end early */
 }
 
 static void wait_outside(struct local *l)
@@ -291,6 +302,16 @@ void heap_replaced(struct cowarena *arena)
 	heap_track(arena);
 }
 
+int heap_attached(struct cowarena *arena)
+{
+	for (uint8_t i = 0; i < LOCALS; i++)
+		if (heap_header(arena)->locals[i] && !arena->heap.locals[i] && !make(arena, i))
+			return error_set(ENOMEM,
+					 "no memory for the heap's own records: " ERROR_NO_ROOM);
+	heap_replaced(arena);
+	return 0;
+}
+
 void heap_cut(struct cowarena *arena)
 {
 	arena->heap.epoch = (uint32_t)atomic_load(&arena->timeline.epoch);
@@ -301,6 +322,7 @@ void heap_inherit(struct cowarena *arena)
 	uint64_t me = my_number();
 
 	pthread_mutex_init(&arena->heap.lock, NULL);
+	new_key(arena); /* the thread that forked may be another than this one, and has a seat */
 	for (size_t i = 0; i < LOCALS; i++) {
 		struct local *l = arena->heap.locals[i];
 		if (!l)

@@ -70,12 +70,11 @@ static inline struct local *local_enter(const struct cowarena *arena)
 
 	if (seat->key != arena->heap.key)
 		return NULL;
-	if (atomic_load_explicit(&l->fenced, memory_order_relaxed)) {
+	atomic_store_explicit(&l->busy, 1, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst); /* the compiler keeps the order */
+	/* After the store: so that who was held up before it does not miss what was said meanwhile. */
+	if (atomic_load_explicit(&l->fenced, memory_order_relaxed))
 		atomic_store(&l->busy, 1);
-	} else {
-		atomic_store_explicit(&l->busy, 1, memory_order_relaxed);
-		atomic_signal_fence(memory_order_seq_cst); /* the compiler keeps the order */
-	}
 	TEST_POINT();
 	/* (Which shows us too what the other side did before it let us in again.) */
 	if (!atomic_load(&l->stop) && l->heap)
@@ -108,8 +107,9 @@ struct local *local_mine(struct cowarena *arena);
 void local_stop(struct cowarena *arena, struct local *l);
 void local_go(struct local *l);
 
-/* Put a block into the box of its slab's owner. False when that is full, or nobody's, or the caller's own. */
-bool local_send(struct cowarena *arena, uint8_t owner, void *p);
+/* Put a block of slab d into the box of its owner. False when that is full, or nobody's, or the caller's own, or
+   when the slab has another owner by now. */
+bool local_send(struct cowarena *arena, const struct unit *d, uint8_t owner, void *p);
 
 /* Heap lock held, and the local heap at rest or the caller's: free what is in its box, which is of its slabs. */
 void local_empty_box(struct cowarena *arena, struct local *l);

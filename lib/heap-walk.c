@@ -62,13 +62,18 @@ static int fetch_header(struct image *image)
 	if (fetch(image, &h, 0, fixed))
 		return -1;
 	image->top = atomic_load(&h.top);
-	if (h.blocks > (image->bytes >> UNIT_SHIFT) / DESCRIPTORS + 1 ||
+	if (!h.blocks || !image->top || !h.locals[0] ||
+	    h.blocks > (image->bytes >> UNIT_SHIFT) / DESCRIPTORS + 1 ||
 	    image->top > h.blocks * (size_t)DESCRIPTORS ||
 	    (size_t)image->top << UNIT_SHIFT > image->bytes)
 		return damaged(image, 0, "the heap ends elsewhere than its header says");
 	size_t n = fixed + h.blocks * sizeof *h.directory;
 	image->header = malloc(n);
-	return image->header ? fetch(image, image->header, 0, n) : no_memory();
+	if (!image->header)
+		return no_memory();
+	int result = fetch(image, image->header, 0, n);
+	image->header->blocks = h.blocks; /* what was looked at */
+	return result;
 }
 
 static int fetch_units(struct image *image)

@@ -159,18 +159,29 @@ static inline bool is_apart(const struct local_heap *heap, struct block b)
 	return slabs_apart(&heap->shelf[b.class], b.unit, (unsigned)b.slot);
 }
 
-/* find(), for a thread that goes on without a lock, and this too as far as it can tell. */
-static struct block find_here(struct cowarena *arena, const void *p, const char *function)
+/* The same for a thread that need not be its owner, as far as it can tell. */
+static bool seems_apart(struct cowarena *arena, struct block b)
 {
-	struct block b = find(arena, p, function);
-	struct local *l = b.slot >= 0 ? local_enter(arena) : NULL;
+	struct local *l = local_enter(arena);
+	bool apart = false;
 
 	if (l) {
-		bool apart = b.owner == l->index && is_apart(l->heap, b);
+		apart = b.owner == l->index && is_apart(l->heap, b);
 		local_leave(l);
-		if (apart)
-			complain(arena, p, function);
+	} else if (arena->heap.tracked) {
+		heap_lock(arena);
+		apart = is_apart(arena->heap.locals[b.owner]->heap, b);
+		heap_unlock(arena);
 	}
+	return apart;
+}
+
+static struct block find_live(struct cowarena *arena, const void *p, const char *function)
+{
+	struct block b = find(arena, p, function);
+
+	if (b.slot >= 0 && seems_apart(arena, b))
+		complain(arena, p, function);
 	return b;
 }
 
@@ -422,7 +433,7 @@ void cowarena_free(cowarena *arena, void *p)
 	}
 	if (l)
 		local_leave(l);
-	if (!local_send(arena, b.owner, p))
+	if (!local_send(arena, heap_unit(arena, b.unit), b.owner, p))
 		free_locked(arena, p);
 }
 
@@ -468,7 +479,7 @@ void *cowarena_realloc(cowarena *arena, void *p, size_t size)
 		cowarena_free(arena, p);
 		return NULL;
 	}
-	struct block b = find_here(arena, p, "cowarena_realloc");
+	struct block b = find_live(arena, p, "cowarena_realloc");
 	if (b.slot >= 0 ? size <= SMALL_MAX && slabs_info(arena, slabs_class(size))->size == b.size
 			: resize_big(arena, b, size))
 		return p;
@@ -495,7 +506,7 @@ void *cowarena_realloc_cb(void *ud, void *ptr, size_t osize, size_t nsize)
 
 size_t cowarena_usable_size(cowarena *arena, const void *p)
 {
-	return arena && p ? find_here(arena, p, "cowarena_usable_size").size : 0;
+	return arena && p ? find_live(arena, p, "cowarena_usable_size").size : 0;
 }
 
 char *cowarena_strdup(cowarena *arena, const char *s)

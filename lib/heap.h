@@ -152,8 +152,10 @@ void heap_cut(struct cowarena *arena);
 /* Tell the tools what is in a block, and what is not, after the memory has been replaced or moved in. */
 void heap_track(struct cowarena *arena);
 
-/* In a child of fork(), in which only this thread is left. */
+/* In a child of fork(), in which the parent's other threads are not. */
 void heap_inherit(struct cowarena *arena);
+/* Its memory is there: of another instant than the fork, maybe, so with other local heaps. -1 with errno and message. */
+int heap_attached(struct cowarena *arena);
 
 uint64_t heap_live_bytes(struct cowarena *arena);
 

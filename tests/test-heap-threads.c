@@ -9,9 +9,13 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/wait.h>
+#include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 static void sound(cowarena *arena, cowarena_snapshot *s)
@@ -118,6 +122,7 @@ START_TEST(snapshots_of_a_crowd)
 	struct crowd crowd = {.arena = arena_case(_i)};
 	static struct member member[THREADS];
 	size_t rounds = scaled(200, 20000, 12);
+	uint64_t seed = THREADS + 1;
 
 	pthread_barrier_init(&crowd.gate, NULL, THREADS + 1);
 	for (size_t i = 0; i < THREADS; i++) {
@@ -132,7 +137,7 @@ START_TEST(snapshots_of_a_crowd)
 		sound(crowd.arena, s);
 		sound(crowd.arena, NULL);
 		if (i % 8 == 7)
-			roll_back_at_rest(&crowd, rng(&member[0].seed) % 2 ? s : kept);
+			roll_back_at_rest(&crowd, rng(&seed) % 2 ? s : kept);
 		cowarena_snapshot_release(kept);
 		kept = s;
 	}
@@ -212,6 +217,39 @@ START_TEST(freed_by_another)
 }
 END_TEST
 
+static void frees_twice(void *arg)
+{
+	static struct handover h;
+	pthread_t other;
+	size_t n = *(size_t *)arg;
+
+	h.arena = cowarena_create(NULL);
+	pthread_barrier_init(&h.step, NULL, 2);
+	if (!h.arena || pthread_create(&other, NULL, gives_away, &h))
+		_exit(1);
+	pthread_barrier_wait(&h.step);
+	for (size_t i = 0; i < n; i++)
+		cowarena_free(h.arena, h.p[i]);
+	cowarena_free(h.arena, h.p[n - 1]);
+	cowarena_snapshot_release(cowarena_snapshot_take(h.arena, 0));
+	_exit(0);
+}
+
+/* It is told, be the block on its way or not: by the next snapshot at the latest. */
+START_TEST(freed_twice)
+{
+	char *output;
+
+	for (size_t n = 1; n < 600; n = n == 1 ? 250 : n < 260 ? n + 1 : n + 100) {
+		int status = in_child(frees_twice, &n, &output);
+		ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "%zu: %#x", n,
+			      status);
+		ck_assert_ptr_nonnull(strstr(output, "freed already"));
+		free(output);
+	}
+}
+END_TEST
+
 /* A snapshot that has blocks on their way to their owner has them free, and so has a rollback to it. */
 START_TEST(on_their_way)
 {
@@ -239,6 +277,191 @@ START_TEST(on_their_way)
 	free(then.p), free(now.p);
 	cowarena_destroy(h.arena);
 	pthread_barrier_destroy(&h.step);
+}
+END_TEST
+
+/* ---- at each instruction of a free ---- */
+
+#define STEPS 400 /* instructions, more than a free into a box takes */
+
+/* One thread is stopped at an instruction, while others do all that may come in between. */
+static struct {
+	cowarena *arena;
+	char *p[8]; /* the first one is freed by the thread that is stopped */
+	sem_t ready, leave;
+	_Atomic int left; /* instructions to go */
+	_Atomic bool reached, done;
+} step;
+
+static void on_step(int sig, siginfo_t *info, void *context)
+{
+	ucontext_t *u = context;
+
+	(void)sig, (void)info;
+	if (atomic_fetch_sub(&step.left, 1) != 1)
+		return;
+	u->uc_mcontext.gregs[REG_EFL] &= ~0x100;
+	atomic_store(&step.reached, true);
+	/* Where it holds a lock, the others need it first. */
+	for (int i = 0; i < 50 && !atomic_load(&step.done); i++)
+		nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
+}
+
+static bool can_step(void)
+{
+	struct sigaction action = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO};
+
+	if (sanitized() || getenv("COWARENA_VALGRIND")) {
+		printf("SKIP: no single steps here\n");
+		return false;
+	}
+	sigaction(SIGTRAP, &action, NULL);
+	sem_init(&step.ready, 0, 0), sem_init(&step.leave, 0, 0);
+	return true;
+}
+
+static void set_step(int instruction)
+{
+	atomic_store(&step.left, instruction);
+	atomic_store(&step.reached, false);
+	atomic_store(&step.done, false);
+}
+
+static void *owner_main(void *arg)
+{
+	(void)arg;
+	for (size_t i = 0; i < 8; i++)
+		*(step.p[i] = cowarena_alloc(step.arena, 48)) = 1;
+	sem_post(&step.ready);
+	sem_wait(&step.leave);
+	return NULL;
+}
+
+/* The trap flag. Below the stack pointer may be something of the function's (the red zone). */
+#define STEP_ON()                                                                                  \
+	__asm__ volatile("leaq -128(%%rsp), %%rsp\n\tpushfq\n\torq $0x100, (%%rsp)\n\tpopfq\n\t"   \
+			 "leaq 128(%%rsp), %%rsp" ::                                               \
+			     : "cc", "memory")
+#define STEP_OFF()                                                                                 \
+	__asm__ volatile("leaq -128(%%rsp), %%rsp\n\tpushfq\n\tandq $~0x100, (%%rsp)\n\tpopfq\n\t" \
+			 "leaq 128(%%rsp), %%rsp" ::                                               \
+			     : "cc", "memory")
+
+static void *stepped_main(void *arg)
+{
+	(void)arg;
+	STEP_ON();
+	cowarena_free(step.arena, step.p[0]);
+	STEP_OFF();
+	atomic_store(&step.reached, true);
+	return NULL;
+}
+
+static void *adopts(void *arg)
+{
+	(void)arg;
+	cowarena_free(step.arena, cowarena_alloc(step.arena, 5000));
+	sem_wait(&step.leave);
+	return NULL;
+}
+
+/* The slab's owner ends, another thread takes the slab, a third one the local heap. */
+static void adopted_at(int instruction)
+{
+	pthread_t owner, stepped, third;
+
+	set_step(instruction);
+	ck_assert_int_eq(pthread_create(&owner, NULL, owner_main, NULL), 0);
+	sem_wait(&step.ready);
+	ck_assert_int_eq(pthread_create(&stepped, NULL, stepped_main, NULL), 0);
+	while (!atomic_load(&step.reached))
+		sched_yield();
+	sem_post(&step.leave);
+	pthread_join(owner, NULL);
+	char *mine = cowarena_alloc(step.arena, 48); /* the slab is this thread's now */
+	ck_assert_int_eq(pthread_create(&third, NULL, adopts, NULL), 0);
+	nanosleep(&(struct timespec){.tv_nsec = 300000}, NULL);
+	atomic_store(&step.done, true);
+	pthread_join(stepped, NULL);
+	if (cowarena_heap_check(step.arena, NULL))
+		ck_abort_msg("at instruction %d: %s", instruction, cowarena_errmsg());
+	sem_post(&step.leave);
+	pthread_join(third, NULL);
+	for (size_t i = 1; i < 8; i++)
+		cowarena_free(step.arena, step.p[i]);
+	cowarena_free(step.arena, mine);
+}
+
+START_TEST(freed_while_its_slab_moves)
+{
+	if (!can_step())
+		return;
+	for (int i = 1; i < STEPS; i += (int)scaled(3, 1, 20)) {
+		/* Fresh: in the first slab of the class that is left behind is the block. */
+		step.arena = cowarena_create(NULL);
+		ck_assert_msg(step.arena != NULL, "%s", cowarena_errmsg());
+		cowarena_free(step.arena, cowarena_alloc(step.arena, 5000)); /* this thread's */
+		adopted_at(i);
+		cowarena_destroy(step.arena);
+		if (atomic_load(&step.left) > 0) /* it takes fewer */
+			break;
+	}
+}
+END_TEST
+
+/* ---- at each instruction of an allocation ---- */
+
+static void *allocates_stepped(void *arg)
+{
+	(void)arg;
+	/* Two slabs, so that one can be given back. */
+	char *p[100];
+	for (size_t i = 0; i < 100; i++)
+		p[i] = cowarena_alloc(step.arena, 64);
+	for (size_t i = 1; i < 70; i++)
+		cowarena_free(step.arena, p[i]);
+	sem_post(&step.ready);
+	sem_wait(&step.leave);
+	STEP_ON();
+	cowarena_free(step.arena, p[0]);
+	char *q = cowarena_alloc(step.arena, 64);
+	STEP_OFF();
+	atomic_store(&step.reached, true);
+	*q = 1;
+	return NULL;
+}
+
+/* What is snapshot and rolled back to has a whole heap, wherever the owner of a local heap is. */
+START_TEST(snapshots_at_each_instruction)
+{
+	pthread_t owner;
+
+	if (!can_step())
+		return;
+	for (int i = 1; i < STEPS; i += (int)scaled(3, 1, 20)) {
+		step.arena = cowarena_create(NULL);
+		ck_assert_msg(step.arena != NULL, "%s", cowarena_errmsg());
+		*(char *)cowarena_alloc(step.arena, 64) = 1; /* this thread's */
+		set_step(i);
+		ck_assert_int_eq(pthread_create(&owner, NULL, allocates_stepped, NULL), 0);
+		sem_wait(&step.ready);
+		sem_post(&step.leave);
+		while (!atomic_load(&step.reached))
+			sched_yield();
+		cowarena_snapshot *s = cowarena_snapshot_take(step.arena, 0);
+		ck_assert_msg(s != NULL, "%s", cowarena_errmsg());
+		sound(step.arena, s);
+		sound(step.arena, NULL);
+		atomic_store(&step.done, true);
+		pthread_join(owner, NULL);
+		sound(step.arena, s);
+		sound(step.arena, NULL);
+		ck_assert_int_eq(cowarena_rollback(step.arena, s), 0);
+		sound(step.arena, NULL);
+		cowarena_destroy(step.arena);
+		if (atomic_load(&step.left) > 0) /* it takes fewer */
+			break;
+	}
 }
 END_TEST
 
@@ -450,6 +673,40 @@ START_TEST(the_same_again)
 }
 END_TEST
 
+#define FREED 200
+
+/* Another arena's calls come between. */
+static void with_another(cowarena *arena, cowarena *another, char **freed, char **returned)
+{
+	for (size_t i = 0; i < FREED; i++)
+		cowarena_free(arena, freed[i]); /* whole slabs */
+	for (size_t i = 0; i < 20; i++)
+		returned[i] = cowarena_alloc(arena, 17000);
+	cowarena_free(another, cowarena_alloc(another, 48));
+}
+
+START_TEST(the_same_beside_others)
+{
+	cowarena *arena[5];
+	char *freed[FREED], *first[20], *again[20];
+
+	for (size_t i = 0; i < 5; i++)
+		arena[i] = arena_case(_i);
+	for (size_t i = 0; i < FREED; i++)
+		freed[i] = cowarena_alloc(arena[0], 1024);
+	for (size_t i = 0; i < 50; i++)
+		*(char *)cowarena_alloc(arena[0], 1024) = 1;
+	cowarena_snapshot *s = cowarena_snapshot_take(arena[0], 0);
+	for (size_t i = 1; i < 5; i++) {
+		with_another(arena[0], arena[i], freed, i == 1 ? first : again);
+		ck_assert(i == 1 || memcmp(first, again, sizeof first) == 0);
+		ck_assert_int_eq(cowarena_rollback(arena[0], s), 0);
+	}
+	for (size_t i = 0; i < 5; i++)
+		cowarena_destroy(arena[i]);
+}
+END_TEST
+
 /* ---- fork ---- */
 
 static void child_uses(struct handover *h)
@@ -495,6 +752,180 @@ START_TEST(in_a_child)
 }
 END_TEST
 
+/* Handlers that are registered before the library's: they come after its own in the preparation of a fork. */
+static struct {
+	_Atomic bool on, stop;
+	pthread_t worker;
+	cowarena *arena;
+	pthread_barrier_t meet;
+} prep;
+
+static void let_it_allocate(void)
+{
+	if (!prep.on)
+		return;
+	pthread_barrier_wait(&prep.meet);
+	pthread_barrier_wait(&prep.meet);
+}
+
+static void *allocates_late(void *arg)
+{
+	(void)arg;
+	pthread_barrier_wait(&prep.meet);
+	for (int i = 0; i < 100; i++)
+		*(char *)cowarena_alloc(prep.arena, 48) = 1;
+	pthread_barrier_wait(&prep.meet);
+	pthread_barrier_wait(&prep.meet);
+	return NULL;
+}
+
+static void forking_arena(struct cowarena_options o)
+{
+	o.flags |= COWARENA_FORK_COPY;
+	prep.arena = cowarena_create(&o);
+	ck_assert_msg(prep.arena != NULL, "%s", cowarena_errmsg());
+	pthread_barrier_init(&prep.meet, NULL, 2);
+}
+
+static void late_child(void)
+{
+	char *big = cowarena_alloc(prep.arena, 20000);
+
+	memset(big, 1, 20000);
+	for (int i = 0; i < 1000; i++)
+		memset(cowarena_alloc(prep.arena, 48), 2, 48);
+	for (int i = 0; i < 20000; i++)
+		if (big[i] != 1)
+			_exit(1);
+	_exit(cowarena_heap_check(prep.arena, NULL) ? 2 : 0);
+}
+
+/* A child's copy is older than what the child has inherited of the threads' records. */
+START_TEST(a_local_heap_as_late_as_can_be)
+{
+	int status;
+
+	if (sanitized()) {
+		printf("SKIP: sanitizers do not survive a fork() with threads\n");
+		return;
+	}
+	pthread_atfork(let_it_allocate, NULL, NULL);
+	forking_arena(case_options(_i));
+	*(char *)cowarena_alloc(prep.arena, 48) = 1;
+	ck_assert_int_eq(pthread_create(&prep.worker, NULL, allocates_late, NULL), 0);
+	prep.on = true;
+	fflush(NULL);
+	pid_t pid = fork();
+	if (pid == 0)
+		late_child();
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %#x", status);
+	prep.on = false;
+	pthread_barrier_wait(&prep.meet);
+	pthread_join(prep.worker, NULL);
+	sound(prep.arena, NULL);
+	cowarena_destroy(prep.arena);
+}
+END_TEST
+
+static void join_it(void)
+{
+	if (!prep.on)
+		return;
+	atomic_store(&prep.stop, true);
+	pthread_join(prep.worker, NULL);
+	prep.on = false;
+}
+
+static void *works(void *arg)
+{
+	(void)arg;
+	cowarena_free(prep.arena, cowarena_alloc(prep.arena, 50));
+	pthread_barrier_wait(&prep.meet);
+	while (!atomic_load(&prep.stop))
+		cowarena_free(prep.arena, cowarena_alloc(prep.arena, 50));
+	return NULL;
+}
+
+/* Some libraries end their threads before a fork. */
+START_TEST(joined_before_the_fork)
+{
+	int status;
+
+	pthread_atfork(join_it, NULL, NULL);
+	forking_arena(case_options(_i));
+	ck_assert_int_eq(pthread_create(&prep.worker, NULL, works, NULL), 0);
+	pthread_barrier_wait(&prep.meet);
+	prep.on = true;
+	fflush(NULL);
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(cowarena_alloc(prep.arena, 50) ? 0 : 1);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %#x", status);
+	cowarena_destroy(prep.arena);
+}
+END_TEST
+
+/* With two threads at once: does each block have one owner? */
+static void *fills(void *arg)
+{
+	static _Thread_local char *p[2000];
+	char mark = *(char *)arg;
+
+	for (int round = 0; round < 100; round++) {
+		for (int i = 0; i < 2000; i++)
+			*(p[i] = cowarena_alloc(prep.arena, 48)) = mark;
+		for (int i = 0; i < 2000; i++) {
+			if (*p[i] != mark)
+				_exit(1);
+			cowarena_free(prep.arena, p[i]);
+		}
+	}
+	return NULL;
+}
+
+static void *attaches(void *arg)
+{
+	if (cowarena_after_fork_in_child())
+		_exit(2);
+	pthread_barrier_wait(&prep.meet);
+	return fills(arg);
+}
+
+/* It is not the thread that forked which asks for the arena. */
+START_TEST(attached_by_another)
+{
+	struct cowarena_options o = COWARENA_OPTIONS_INIT;
+	int status;
+
+	if (sanitized()) {
+		printf("SKIP: sanitizers do not survive a fork() with threads\n");
+		return;
+	}
+	/* Where no stack of a thread comes to lie in the child. */
+	o.base = (void *)0x200000000000; /* NOLINT(performance-no-int-to-ptr) */
+	prep.arena = cowarena_create(&o);
+	ck_assert_msg(prep.arena != NULL, "%s", cowarena_errmsg());
+	pthread_barrier_init(&prep.meet, NULL, 2);
+	*(char *)cowarena_alloc(prep.arena, 48) = 1;
+	fflush(NULL);
+	pid_t pid = fork();
+	if (pid == 0) {
+		char mark[2] = {1, 2};
+		if (pthread_create(&prep.worker, NULL, attaches, &mark[0]))
+			_exit(3);
+		pthread_barrier_wait(&prep.meet);
+		fills(&mark[1]);
+		pthread_join(prep.worker, NULL);
+		_exit(cowarena_heap_check(prep.arena, NULL) ? 4 : 0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %#x", status);
+	cowarena_destroy(prep.arena);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("local heaps");
@@ -503,13 +934,20 @@ int main(void)
 	tcase_add_loop_test(tc, snapshots_of_a_crowd, 0, CASES);
 	tcase_add_loop_test(tc, freed_by_another, 0, CASES);
 	tcase_add_loop_test(tc, on_their_way, 0, CASES);
+	tcase_add_test(tc, freed_while_its_slab_moves);
+	tcase_add_test(tc, snapshots_at_each_instruction);
+	tcase_add_test(tc, freed_twice);
 	tcase_add_loop_test(tc, on_their_way_to_nobody, 0, CASES);
 	tcase_add_loop_test(tc, one_after_the_other, 0, CASES);
 	tcase_add_loop_test(tc, more_than_there_are, 0, CASES);
 	tcase_add_loop_test(tc, to_before_the_thread, 0, CASES);
 	tcase_add_loop_test(tc, in_a_child, 0, CASES);
+	tcase_add_loop_test(tc, a_local_heap_as_late_as_can_be, 0, CASES);
+	tcase_add_loop_test(tc, joined_before_the_fork, 0, CASES);
+	tcase_add_test(tc, attached_by_another);
 	suite_add_tcase(suite, tc);
 	tcase_add_loop_test(again, the_same_again, 0, CASES);
+	tcase_add_loop_test(again, the_same_beside_others, 0, CASES);
 	suite_add_tcase(suite, again);
 	return run_suite(suite);
 }

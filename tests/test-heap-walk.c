@@ -153,6 +153,11 @@ static void damage_map(struct place *p)
 	p->header->bin_map[1] ^= 1;
 }
 
+static void damage_all(struct place *p)
+{
+	memset(p->header, 0, UNIT_SIZE);
+}
+
 static void damage_top(struct place *p)
 {
 	p->header->top -= 1;
@@ -211,10 +216,10 @@ static void damage_word(struct place *p)
 }
 
 static void (*const damages[])(struct place *) = {
-    damage_vacant,  damage_bit,     damage_owner,     damage_kind,  damage_length,
-    damage_far,     damage_list,    damage_back,      damage_map,   damage_top,
-    damage_top_far, damage_blocks,  damage_directory, damage_bytes, damage_locals,
-    damage_slots,   damage_current, damage_shelf,     damage_apart, damage_word,
+    damage_vacant,    damage_bit,   damage_owner,  damage_kind,  damage_length,  damage_far,
+    damage_list,      damage_back,  damage_map,    damage_top,   damage_top_far, damage_blocks,
+    damage_directory, damage_bytes, damage_locals, damage_slots, damage_current, damage_shelf,
+    damage_apart,     damage_word,  damage_all,
 };
 #define DAMAGES (int)(sizeof damages / sizeof *damages)
 
