@@ -929,7 +929,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("local heaps");
-	TCase *tc = tcase_create("threads"), *again = tcase_create("again");
+	TCase *tc = tcase_create("threads"), *again = tcase_create("again"),
+	      *forks = tcase_create("fork");
 
 	tcase_add_loop_test(tc, snapshots_of_a_crowd, 0, CASES);
 	tcase_add_loop_test(tc, freed_by_another, 0, CASES);
@@ -941,11 +942,12 @@ int main(void)
 	tcase_add_loop_test(tc, one_after_the_other, 0, CASES);
 	tcase_add_loop_test(tc, more_than_there_are, 0, CASES);
 	tcase_add_loop_test(tc, to_before_the_thread, 0, CASES);
-	tcase_add_loop_test(tc, in_a_child, 0, CASES);
-	tcase_add_loop_test(tc, a_local_heap_as_late_as_can_be, 0, CASES);
-	tcase_add_loop_test(tc, joined_before_the_fork, 0, CASES);
-	tcase_add_test(tc, attached_by_another);
+	tcase_add_loop_test(forks, in_a_child, 0, CASES);
+	tcase_add_loop_test(forks, a_local_heap_as_late_as_can_be, 0, CASES);
+	tcase_add_loop_test(forks, joined_before_the_fork, 0, CASES);
+	tcase_add_test(forks, attached_by_another);
 	suite_add_tcase(suite, tc);
+	suite_add_tcase(suite, forks);
 	tcase_add_loop_test(again, the_same_again, 0, CASES);
 	tcase_add_loop_test(again, the_same_beside_others, 0, CASES);
 	suite_add_tcase(suite, again);
