@@ -267,7 +267,7 @@ int cowarena_on_spoiled(cowarena *arena, cowarena_spoiled_fn *fn, void *ctx);
  * is a bug that must not be survived: cowarena_free(), _realloc() and _usable_size() write one line
  * to the log (see cowarena_set_log) and call abort(3).
  *
- * Threads: all are safe; one lock a heap. Signals: none is safe. Since: 0.1
+ * Threads: all are safe; each allocates small blocks without a lock. Signals: none is safe. Since: 0.1
  */
 
 /*
@@ -362,7 +362,8 @@ int cowarena_compact(cowarena *arena);
 
 /*
  * Give memory that is in no block back to the system, as far as no snapshot needs what it holds. (The memory of
- * a block of 2 MiB and more goes at once when it is freed, under the same condition.)
+ * a block of 2 MiB and more goes at once when it is freed, under the same condition; 32 MiB when a block that grows
+ * leaves it behind.)
  *
  * Returns: how many bytes went back. arena: NULL gives 0. errno is left as it was.
  * Threads: safe; others that need the heap's lock wait. Cost: a few microseconds for each run of free memory, and the

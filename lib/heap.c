@@ -356,7 +356,10 @@ void *cowarena_calloc(cowarena *arena, size_t n, size_t size)
 
 /* ---- freeing ---- */
 
-#define HUGE ((size_t)2 << 20) /* the memory of such a block goes back at once */
+/* The memory of such a block goes back at once; but what a block that grows leaves behind is likely to be wanted
+   soon, up to the size from which glibc maps each block, whatever it is used for (DEFAULT_MMAP_THRESHOLD_MAX). */
+#define HUGE ((size_t)2 << 20)
+#define HUGE_OUTGROWN ((size_t)32 << 20)
 
 void local_free(struct cowarena *arena, struct local *l, void *p)
 {
@@ -380,7 +383,7 @@ static void free_small(struct cowarena *arena, uint8_t owner, void *p)
 		local_go(l);
 }
 
-__attribute__((noinline)) static void free_locked(struct cowarena *arena, void *p)
+__attribute__((noinline)) static void free_locked(struct cowarena *arena, void *p, size_t huge)
 {
 	int e = errno;
 
@@ -395,7 +398,7 @@ __attribute__((noinline)) static void free_locked(struct cowarena *arena, void *
 		uint32_t n = (uint32_t)(b.size >> UNIT_SHIFT);
 		heap_header(arena)->big_bytes -= b.size;
 		runs_give(arena, b.unit, n);
-		if (b.size >= HUGE && !(arena->flags & COWARENA_FAITHFUL))
+		if (b.size >= huge && !(arena->flags & COWARENA_FAITHFUL))
 			heap_trim_units(arena, b.unit, n);
 	}
 	heap_unlock(arena);
@@ -418,7 +421,7 @@ void cowarena_free(cowarena *arena, void *p)
 		return;
 	struct block b = find(arena, p, "cowarena_free");
 	if (b.slot < 0) {
-		free_locked(arena, p);
+		free_locked(arena, p, HUGE);
 		return;
 	}
 	struct local *l = local_enter(arena);
@@ -434,7 +437,7 @@ void cowarena_free(cowarena *arena, void *p)
 	if (l)
 		local_leave(l);
 	if (!local_send(arena, heap_unit(arena, b.unit), b.owner, p))
-		free_locked(arena, p);
+		free_locked(arena, p, HUGE);
 }
 
 /* ---- resizing ---- */
@@ -488,7 +491,10 @@ void *cowarena_realloc(cowarena *arena, void *p, size_t size)
 	if (!q)
 		return NULL;
 	memcpy(q, p, b.size < size ? b.size : size);
-	cowarena_free(arena, p);
+	if (b.slot < 0)
+		free_locked(arena, p, HUGE_OUTGROWN);
+	else
+		cowarena_free(arena, p);
 	return q;
 }
 
