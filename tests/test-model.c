@@ -336,6 +336,42 @@ static void op_look(struct model *m)
 	*there = s->copy[at] = (char)rng(&m->rng);
 }
 
+struct walked {
+	struct model *m;
+	const struct block *blocks;
+	int n;
+};
+
+static int find_walked(void *ctx, void *p, size_t size)
+{
+	struct walked *w = ctx;
+	int i = 0;
+
+	while (i < BLOCKS && w->blocks[i].live != p)
+		i++;
+	expect(w->m, i < BLOCKS && size >= w->blocks[i].size);
+	w->n++;
+	return 0;
+}
+
+/* The bookkeeping is sound, and knows these blocks and no others. */
+static void check_heap(struct model *m, cowarena_snapshot *s, const struct block *blocks)
+{
+	struct walked w = {.m = m, .blocks = blocks};
+	int live = 0;
+
+	for (int i = 0; i < BLOCKS; i++)
+		live += blocks[i].live != NULL;
+	expect(m, cowarena_heap_check(m->arena, s) == 0);
+	expect(m, cowarena_heap_walk(m->arena, s, find_walked, &w) == 0);
+	expect(m, w.n == live);
+}
+
+static void op_trim(struct model *m)
+{
+	cowarena_trim(m->arena);
+}
+
 static void op_rollback(struct model *m)
 {
 	struct past *p = some_past(m);
@@ -348,6 +384,7 @@ static void op_rollback(struct model *m)
 	m->used = 0;
 	for (int i = 0; i < BLOCKS; i++)
 		m->used += m->blocks[i].live ? m->blocks[i].size : 0;
+	check_heap(m, NULL, m->blocks);
 }
 
 /* What cowarena_diff() reported, to be compared with the blocks. */
@@ -425,10 +462,12 @@ static void check_all(struct model *m)
 			expect(m, cowarena_usable_size(m->arena, m->blocks[i].live) >=
 				      m->blocks[i].size);
 		}
+	check_heap(m, NULL, m->blocks);
 	for (int s = 0; s < SNAPSHOTS; s++) {
 		struct past *p = &m->pasts[s];
 		if (!p->snapshot)
 			continue;
+		check_heap(m, p->snapshot, p->blocks);
 		for (int i = 0; i < BLOCKS; i++)
 			if (p->blocks[i].live && p->blocks[i].size) {
 				char *bytes = malloc(p->blocks[i].size);
@@ -445,9 +484,10 @@ static const struct {
 	void (*run)(struct model *);
 	unsigned weight;
 } operations[] = {
-    {op_write, 40}, {op_alloc, 14},   {op_free, 9},    {op_realloc, 4}, {op_prepare, 2},
-    {op_hot, 1},    {op_snapshot, 8}, {op_release, 7}, {op_read, 8},    {op_view, 3},
-    {op_look, 3},   {op_rollback, 2}, {op_diff, 1},    {op_compact, 1}, {op_rest, 1},
+    {op_write, 40},  {op_alloc, 14},  {op_free, 9},     {op_realloc, 4},
+    {op_prepare, 2}, {op_hot, 1},     {op_snapshot, 8}, {op_release, 7},
+    {op_read, 8},    {op_view, 3},    {op_look, 3},     {op_rollback, 2},
+    {op_diff, 1},    {op_compact, 1}, {op_rest, 1},     {op_trim, 2},
 };
 
 static void step(struct model *m)
