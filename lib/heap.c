@@ -346,8 +346,8 @@ void *cowarena_calloc(cowarena *arena, size_t n, size_t size)
 	p = allocate_locked(arena, bytes, 16, &fresh);
 	/* What has never been in use must not be touched only to say that it is zero. */
 	if (p && arena->heap.tracked)
-		memset(p, 0, bytes);
-	else if (p && p < fresh)
+		track_defined(p, bytes);
+	if (p && p < fresh)
 		memset(p, 0, (size_t)(fresh - p) < bytes ? (size_t)(fresh - p) : bytes);
 	if (p)
 		errno = e;
