@@ -198,6 +198,26 @@ START_TEST(realloc_keeps_contents)
 }
 END_TEST
 
+/* One unit more than the free neighbour has is no room. */
+START_TEST(one_unit_too_far)
+{
+	cowarena *arena = arena_case(_i);
+	char *a = cowarena_alloc(arena, 10 * UNIT_SIZE), *b = cowarena_alloc(arena, 8 * UNIT_SIZE),
+	     *c = cowarena_alloc(arena, 10 * UNIT_SIZE);
+
+	ck_assert_ptr_eq(b, a + 10 * UNIT_SIZE);
+	ck_assert_ptr_eq(c, b + 8 * UNIT_SIZE);
+	memset(c, 3, 10 * UNIT_SIZE);
+	cowarena_free(arena, b);
+	char *grown = cowarena_realloc(arena, a, 19 * UNIT_SIZE);
+	ck_assert_ptr_ne(grown, a);
+	memset(grown, 1, 19 * UNIT_SIZE);
+	ck_assert_int_eq(c[0], 3);
+	ck_assert_int_eq(cowarena_heap_check(arena, NULL), 0);
+	cowarena_destroy(arena);
+}
+END_TEST
+
 START_TEST(realloc_in_place)
 {
 	cowarena *arena = arena_case(_i);
@@ -619,6 +639,7 @@ int main(void)
 	tcase_add_loop_test(blocks, big_blocks, 0, CASES);
 	tcase_add_loop_test(blocks, realloc_keeps_contents, 0, CASES);
 	tcase_add_loop_test(blocks, realloc_in_place, 0, CASES);
+	tcase_add_loop_test(blocks, one_unit_too_far, 0, CASES);
 	tcase_add_loop_test(blocks, calloc_zeroes, 0, CASES);
 	tcase_add_loop_test(blocks, small_things, 0, CASES);
 	tcase_add_loop_test(blocks, snapshots_wait_for_the_heap, 0, CASES);
