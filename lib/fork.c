@@ -66,8 +66,7 @@ static int copy_memory(struct cowarena *arena, const struct engine *wanted, int 
 {
 	size_t committed = arena->committed << arena->page_shift;
 
-	if (arena->heap.tracked)
-		track_defined(arena->base, pages << arena->page_shift);
+	track_defined(arena->base, pages << arena->page_shift);
 	if (range_map(arena, arena->reserved, arena->base))
 		return error_set(errno,
 				 "no room in the child of the fork() for its copy of an arena (%s)",

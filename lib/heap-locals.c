@@ -91,8 +91,7 @@ static bool furnish(struct cowarena *arena, struct local *l)
 		if (!unit)
 			return false;
 		unit_set_kind(heap_unit(arena, unit), UNIT_META);
-		if (arena->heap.tracked)
-			track_defined(heap_address(arena, unit), UNIT_SIZE);
+		track_defined(heap_address(arena, unit), UNIT_SIZE);
 		memset(heap_address(arena, unit), 0, UNIT_SIZE);
 		*at = unit;
 	}
@@ -137,7 +136,8 @@ struct local *local_mine(struct cowarena *arena)
 	if (seat->key == arena->heap.key && seat->local->heap)
 		return seat->local;
 	uint64_t number = my_number();
-	struct local *l = number && !arena->heap.tracked ? find(arena, number) : NULL;
+	/* With a tool that is told of each block, all goes by the heap lock. */
+	struct local *l = number && !track_is_active() ? find(arena, number) : NULL;
 
 	if (l && !l->heap && !furnish(arena, l))
 		l = NULL;

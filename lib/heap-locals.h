@@ -19,8 +19,8 @@
  * An owner that is stopped goes on under the heap lock, and so waits there. It does not hold that lock inside.
  *
  * What a thread frees of another's goes into a box there, which is emptied under the heap lock: by the
- * owner, when it is in need of a slab or the box is half full; by whoever finds it full; and before a snapshot or a rollback, so that all
- * of the heap is in the arena then.
+ * owner, when it is in need of a slab or the box is half full; by whoever finds it full; and before a snapshot
+ * or a rollback, so that all of the heap is in the arena then.
  *
  * A thread that ends leaves its local heap to the next one that comes. There are LOCALS of them; a thread too
  * many, as what is left of those that ended, works under the heap lock.

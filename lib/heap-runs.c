@@ -133,8 +133,7 @@ static uint32_t raise_top(struct cowarena *arena, size_t n, size_t align, uint32
 	if (range_grow(arena, end << UNIT_SHIFT))
 		return UNIT_NONE;
 	set_top(arena, (uint32_t)end);
-	if (arena->heap.tracked)
-		track_defined(arena->base + (first << UNIT_SHIFT), (data - first) << UNIT_SHIFT);
+	track_defined(arena->base + (first << UNIT_SHIFT), (data - first) << UNIT_SHIFT);
 	/* Descriptors start as UNIT_BODY. A top that was higher once, or rolled back, left
 	   other things there. */
 	size_t from = first << UNIT_SHIFT, to = data << UNIT_SHIFT;

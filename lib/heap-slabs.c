@@ -204,8 +204,8 @@ static uint32_t make_slab(struct cowarena *arena, unsigned class)
 	if (!slab)
 		return UNIT_NONE;
 	struct unit *d = heap_unit(arena, slab);
-	if (arena->heap.tracked) /* each slot when it is handed out */
-		track_freed(heap_address(arena, slab), c->units * UNIT_SIZE);
+	/* Each slot when it is handed out. */
+	track_freed(heap_address(arena, slab), c->units * UNIT_SIZE);
 	unit_set_kind(d, UNIT_SLAB + class);
 	d->vacant = c->slots;
 	for (size_t i = 0; i < SLAB_WORDS; i++) {

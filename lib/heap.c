@@ -37,7 +37,6 @@ int heap_init(struct cowarena *arena)
 	if (range_grow(arena, (size_t)(units + blocks * DESCRIPTOR_UNITS) << UNIT_SHIFT))
 		return -1;
 	pthread_mutex_init(&arena->heap.lock, NULL);
-	arena->heap.tracked = track_is_active();
 	slabs_init(&arena->heap);
 	struct heap_header *h = heap_header(arena);
 	atomic_store(&h->top, units + blocks * DESCRIPTOR_UNITS);
@@ -55,8 +54,7 @@ int heap_init(struct cowarena *arena)
 void heap_destroy(struct cowarena *arena)
 {
 	/* What is mapped there next is somebody else's. */
-	if (arena->heap.tracked)
-		track_defined(arena->base, atomic_load(&arena->pages) << arena->page_shift);
+	track_defined(arena->base, atomic_load(&arena->pages) << arena->page_shift);
 	locals_destroy(arena);
 	pthread_mutex_destroy(&arena->heap.lock);
 }
@@ -168,7 +166,7 @@ static bool seems_apart(struct cowarena *arena, struct block b)
 	if (l) {
 		apart = b.owner == l->index && is_apart(l->heap, b);
 		local_leave(l);
-	} else if (arena->heap.tracked) {
+	} else if (track_is_active()) {
 		heap_lock(arena);
 		apart = is_apart(arena->heap.locals[b.owner]->heap, b);
 		heap_unlock(arena);
@@ -206,7 +204,7 @@ void heap_track(struct cowarena *arena)
 	uint32_t top = heap_top(arena);
 	size_t end = atomic_load(&arena->pages) << arena->page_shift;
 
-	if (!arena->heap.tracked)
+	if (!track_is_active())
 		return;
 	track_defined(arena->base, (size_t)top << UNIT_SHIFT);
 	track_freed(heap_address(arena, top), end - ((size_t)top << UNIT_SHIFT));
@@ -285,7 +283,7 @@ __attribute__((noinline)) static void *allocate_locked(struct cowarena *arena, s
 	if (fresh)
 		*fresh = arena_address(arena, atomic_load(&arena->pages));
 	void *p = class < CLASSES ? take_small(arena, class) : take_big(arena, size, align);
-	if (p && arena->heap.tracked)
+	if (p && track_is_active())
 		track_allocated(p, find(arena, p, "cowarena_alloc").size);
 	heap_unlock(arena);
 	if (p)
@@ -342,15 +340,12 @@ void *cowarena_calloc(cowarena *arena, size_t n, size_t size)
 	if (p)
 		return memset(p, 0, bytes);
 	char *fresh;
-	int e = errno;
 	p = allocate_locked(arena, bytes, 16, &fresh);
 	/* What has never been in use must not be touched only to say that it is zero. */
-	if (p && arena->heap.tracked)
+	if (p)
 		track_defined(p, bytes);
 	if (p && p < fresh)
 		memset(p, 0, (size_t)(fresh - p) < bytes ? (size_t)(fresh - p) : bytes);
-	if (p)
-		errno = e;
 	return p;
 }
 
@@ -390,8 +385,7 @@ __attribute__((noinline)) static void free_locked(struct cowarena *arena, void *
 	heap_lock(arena);
 	/* Again: its slab may have another owner by now. */
 	struct block b = find(arena, p, "cowarena_free");
-	if (arena->heap.tracked)
-		track_freed(p, b.size);
+	track_freed(p, b.size);
 	if (b.slot >= 0) {
 		free_small(arena, b.owner, p);
 	} else {
@@ -463,7 +457,7 @@ static bool resize_big(struct cowarena *arena, struct block b, size_t size)
 	int e = errno;
 	heap_lock(arena);
 	bool done = runs_resize(arena, b.unit, from, to);
-	if (done && arena->heap.tracked)
+	if (done)
 		track_resized(heap_address(arena, b.unit), b.size, (size_t)to << UNIT_SHIFT);
 	if (done)
 		heap_header(arena)->big_bytes += ((uint64_t)to << UNIT_SHIFT) - b.size;

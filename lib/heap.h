@@ -129,7 +129,6 @@ struct heap {
 	pthread_mutex_t lock;
 	uint64_t key;   /* no other heap has had it */
 	uint32_t epoch; /* as in the slabs */
-	bool tracked;   /* a tool is told of each block: all goes by the heap lock */
 	struct class classes[CLASSES];
 	struct local *locals[LOCALS]; /* as in the header; NULL for none yet */
 };

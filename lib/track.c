@@ -29,6 +29,8 @@ void track_init(void)
 
 void track_allocated(void *p, size_t n)
 {
+	if (!track_is_active())
+		return;
 	VALGRIND_MAKE_MEM_UNDEFINED(p, n);
 	if (__asan_unpoison_memory_region)
 		__asan_unpoison_memory_region(p, n);
@@ -36,6 +38,8 @@ void track_allocated(void *p, size_t n)
 
 void track_defined(void *p, size_t n)
 {
+	if (!track_is_active())
+		return;
 	VALGRIND_MAKE_MEM_DEFINED(p, n);
 	if (__asan_unpoison_memory_region)
 		__asan_unpoison_memory_region(p, n);
@@ -43,6 +47,8 @@ void track_defined(void *p, size_t n)
 
 void track_freed(void *p, size_t n)
 {
+	if (!track_is_active())
+		return;
 	VALGRIND_MAKE_MEM_NOACCESS(p, n);
 	if (__asan_poison_memory_region)
 		__asan_poison_memory_region(p, n);

@@ -41,7 +41,8 @@ static inline bool track_is_active(void)
 /* Find out. */
 void track_init(void);
 
-/* [p, p + n) is in a block now, whose content is not defined; is, and has content; is in none any more. */
+/* [p, p + n) is in a block now, whose content is not defined; is, and has content; is in none any more. Without a tool
+   nothing is done. */
 void track_allocated(void *p, size_t n);
 void track_defined(void *p, size_t n);
 void track_freed(void *p, size_t n);

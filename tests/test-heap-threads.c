@@ -58,7 +58,6 @@ static struct list blocks(cowarena *arena, cowarena_snapshot *s)
 struct crowd {
 	cowarena *arena;
 	_Atomic bool stop;
-	_Atomic int stopped;
 	pthread_barrier_t gate; /* when the heap is rolled back */
 	_Atomic bool rest;
 	_Atomic(char *) mailbox[MAILBOXES];
@@ -188,15 +187,23 @@ static void *gives_away(void *arg)
 	return NULL;
 }
 
+/* Start a thread that gives its blocks away, and wait until it has. */
+static pthread_t hand_over(struct handover *h)
+{
+	pthread_t other;
+
+	pthread_barrier_init(&h->step, NULL, 2);
+	ck_assert_int_eq(pthread_create(&other, NULL, gives_away, h), 0);
+	pthread_barrier_wait(&h->step);
+	return other;
+}
+
 START_TEST(freed_by_another)
 {
 	static struct handover h;
-	pthread_t other;
 
 	h.arena = arena_case(_i);
-	pthread_barrier_init(&h.step, NULL, 2);
-	ck_assert_int_eq(pthread_create(&other, NULL, gives_away, &h), 0);
-	pthread_barrier_wait(&h.step);
+	pthread_t other = hand_over(&h);
 	for (size_t i = 0; i < MANY; i++) {
 		cowarena_free(h.arena, h.p[i]);
 		if (i % 1000 == 99) /* with a box half full */
@@ -255,12 +262,9 @@ END_TEST
 START_TEST(on_their_way)
 {
 	static struct handover h;
-	pthread_t other;
 
 	h.arena = arena_case(_i);
-	pthread_barrier_init(&h.step, NULL, 2);
-	ck_assert_int_eq(pthread_create(&other, NULL, gives_away, &h), 0);
-	pthread_barrier_wait(&h.step);
+	pthread_t other = hand_over(&h);
 	for (size_t i = 100; i < MANY; i++)
 		cowarena_free(h.arena, h.p[i]);
 	cowarena_snapshot *s = cowarena_snapshot_take(h.arena, 0);
@@ -472,14 +476,11 @@ END_TEST
 START_TEST(on_their_way_to_nobody)
 {
 	static struct handover h;
-	pthread_t other;
 	char *p;
 
 	h = (struct handover){.arena = arena_case(_i), .goes = true};
 	ck_assert_ptr_nonnull(cowarena_alloc(h.arena, 16)); /* not in what is left behind */
-	pthread_barrier_init(&h.step, NULL, 2);
-	ck_assert_int_eq(pthread_create(&other, NULL, gives_away, &h), 0);
-	pthread_barrier_wait(&h.step);
+	pthread_t other = hand_over(&h);
 	for (size_t i = MANY - 200; i < MANY; i++) /* in slabs that have room */
 		cowarena_free(h.arena, h.p[i]);
 	pthread_barrier_wait(&h.step);
@@ -727,7 +728,6 @@ START_TEST(in_a_child)
 {
 	static struct handover h;
 	struct cowarena_options o = case_options(_i);
-	pthread_t other;
 	int status;
 
 	if (sanitized()) {
@@ -737,9 +737,7 @@ START_TEST(in_a_child)
 	o.flags |= COWARENA_FORK_COPY;
 	h.arena = cowarena_create(&o);
 	ck_assert_msg(h.arena != NULL, "%s", cowarena_errmsg());
-	pthread_barrier_init(&h.step, NULL, 2);
-	ck_assert_int_eq(pthread_create(&other, NULL, gives_away, &h), 0);
-	pthread_barrier_wait(&h.step);
+	pthread_t other = hand_over(&h);
 	fflush(NULL);
 	pid_t pid = fork();
 	if (pid == 0)
