@@ -65,6 +65,10 @@ struct cowarena {
 
 	bool debug; /* debug.h */
 
+	/* Changed while the gate is closed, so that who is inside finds the two together. */
+	cowarena_page_fn *on_page;
+	void *on_page_ctx;
+
 	struct heap heap;
 	struct lock snapshots; /* "the snapshot lock", see timeline.h */
 	struct gate gate;

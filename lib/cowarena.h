@@ -145,6 +145,24 @@ enum cowarena_limit_policy {
  */
 typedef void cowarena_spoiled_fn(void *ctx, uint64_t id);
 
+/* What cowarena_on_page() tells of: each once for every page that the counter of that name counts. */
+enum cowarena_page_event {
+	COWARENA_PAGE_COPIED, /* `copied`: first write since a snapshot that needs what was there */
+	COWARENA_PAGE_AHEAD,  /* `copied_ahead`: the same for a neighbour of such a page */
+	COWARENA_PAGE_SHADOWED, /* `shadowed`: copied while a snapshot was being taken */
+	COWARENA_PAGE_REUSED,   /* `reused`: first write, and no snapshot needs what was there */
+	COWARENA_PAGE_ZERO,     /* `zero`: first write ever, in faithful mode */
+	COWARENA_PAGE_EVENTS    /* how many there are */
+};
+
+/*
+ * Told of a page to which one of these has happened; `page` is where it starts. It runs in the thread that
+ * writes, mostly in a signal handler and before its store is done, and in threads of the library, several
+ * at once, with locks of the library held: so it must be async-signal-safe, and must neither call the library nor
+ * write to an arena's memory. To append to a trace that lies elsewhere is what it is for.
+ */
+typedef void cowarena_page_fn(void *ctx, const void *page, enum cowarena_page_event what);
+
 /*
  * Options of an arena. Start from COWARENA_OPTIONS_INIT and set what you need; 0 is always the
  * default.
@@ -254,6 +272,16 @@ bool cowarena_syscall_safe(const cowarena *arena);
  * Threads: safe; a call that has begun may still be running on return. Since: 0.1
  */
 int cowarena_on_spoiled(cowarena *arena, cowarena_spoiled_fn *fn, void *ctx);
+
+/*
+ * Have a function told of each page that is copied, or written first without need of a copy, from now on:
+ * which memory a program dirties after a snapshot, and when.
+ *
+ * fn: NULL for none, the default. Returns: 0; or -1 with errno EINVAL (NULL arena).
+ * Threads: safe; no call is running any more, and none begins, of the function that was there before on
+ * return. Signals: not safe, nor in fn. Cost: what fn takes, added to the fault; without one nothing. Since: 0.1
+ */
+int cowarena_on_page(cowarena *arena, cowarena_page_fn *fn, void *ctx);
 
 /* ============================================================================================
  * The heap

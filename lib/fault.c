@@ -30,9 +30,6 @@ enum outcome { RESOLVED, NO_FRAMES, NOT_DISARMED };
 /* Why a range is resolved: a store met it, or somebody asks for it ahead of stores. */
 enum occasion { FAULT, AHEAD_OF_WRITES };
 
-/* Why a page is preserved. */
-enum cause { WRITTEN, AHEAD, SHADOW };
-
 /* Pages that are the reason for the work; others in the range are copied ahead. */
 struct wanted {
 	size_t first, n;
@@ -93,21 +90,29 @@ static void privatise(struct cowarena *arena, size_t page, uint64_t stamp)
 	}
 }
 
-/*
- * Preserve one page, which is locked, for every snapshot that needs it. Returns false when there
- * is no frame; then nothing has happened.
- */
-static bool preserve(struct cowarena *arena, size_t page, uint64_t state, enum cause cause,
+/* Count it, and tell whoever wants to be told: inside the gate, or with it closed, as on_page asks for. */
+static void happened(struct cowarena *arena, enum cowarena_page_event what, size_t page,
 		     struct counter_shard *count)
 {
-	uint64_t stamp = page_stamp(state);
-	bool fresh = state & PAGE_FRESH;
+	stats_add(&count->pages[what], 1);
+	if (arena->on_page)
+		arena->on_page(arena->on_page_ctx, arena_address(arena, page), what);
+}
 
-	if (fresh && cause == WRITTEN)
-		stats_add(&count->zero, 1);
+/*
+ * Preserve one page, which is locked, for every snapshot that needs it; `as` is what a copy is counted as.
+ * Returns false when there is no frame; then nothing has happened.
+ */
+static bool preserve(struct cowarena *arena, size_t page, uint64_t state,
+		     enum cowarena_page_event as, struct counter_shard *count)
+{
+	uint64_t stamp = page_stamp(state);
+	bool fresh = state & PAGE_FRESH, written = as == COWARENA_PAGE_COPIED;
+
 	if (timeline_newest(&arena->timeline) < stamp) { /* no snapshot since it was last written */
-		if (!fresh && cause == WRITTEN)
-			stats_add(&count->reused, 1);
+		if (written)
+			happened(arena, fresh ? COWARENA_PAGE_ZERO : COWARENA_PAGE_REUSED, page,
+				 count);
 		return true;
 	}
 	/* Charged in one piece, before anything is touched, so that there is nothing to take
@@ -123,16 +128,15 @@ static bool preserve(struct cowarena *arena, size_t page, uint64_t state, enum c
 	if (!fresh) {
 		track_copy(frames_data(&arena->frames, frame), arena_address(arena, page),
 			   arena_page_size(arena));
-		stats_add(cause == WRITTEN ? &count->copied
-			  : cause == AHEAD ? &count->copied_ahead
-					   : &count->shadowed,
-			  1);
+		happened(arena, as, page, count);
+	} else if (written) {
+		happened(arena, COWARENA_PAGE_ZERO, page, count);
 	}
 	TEST_POINT();
 	privatise(arena, page, stamp);
 	TEST_POINT();
 	timeline_publish(arena, page, stamp, frame, fresh);
-	if (cause != SHADOW)
+	if (as != COWARENA_PAGE_SHADOWED)
 		debug_preserved(arena, page, frame);
 	return true;
 }
@@ -169,8 +173,9 @@ static enum outcome resolve(struct cowarena *arena, size_t first, size_t n, stru
 		uint64_t state = page_lock(&pages[locked]);
 		if (state == done)
 			continue; /* by another thread since the trap, or in an earlier try */
-		enum cause cause = locked - wanted.first < wanted.n ? WRITTEN : AHEAD;
-		if (!preserve(arena, locked, state, cause, count)) {
+		enum cowarena_page_event as =
+		    locked - wanted.first < wanted.n ? COWARENA_PAGE_COPIED : COWARENA_PAGE_AHEAD;
+		if (!preserve(arena, locked, state, as, count)) {
 			page_unlock(&pages[locked], state);
 			/* What would have been copied ahead is not worth a snapshot. */
 			if (locked >= wanted.first + wanted.n)
@@ -336,7 +341,7 @@ bool fault_shadow(struct cowarena *arena, size_t page)
 	struct page *entry = &arena->table.pages[page];
 	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
 	uint64_t state = page_lock(entry);
-	bool done = preserve(arena, page, state, SHADOW, &arena->counters.shard[0]);
+	bool done = preserve(arena, page, state, COWARENA_PAGE_SHADOWED, &arena->counters.shard[0]);
 
 	page_unlock(entry, done ? epoch << PAGE_STAMP_SHIFT : state);
 	return done;

@@ -240,6 +240,21 @@ int cowarena_on_spoiled(cowarena *arena, cowarena_spoiled_fn *fn, void *ctx)
 	return 0;
 }
 
+int cowarena_on_page(cowarena *arena, cowarena_page_fn *fn, void *ctx)
+{
+	sigset_t signals;
+
+	if (!arena)
+		return error_set(EINVAL, "arena is NULL");
+	arena_lock_snapshots(arena, &signals);
+	gate_close(&arena->gate);
+	arena->on_page = fn;
+	arena->on_page_ctx = ctx;
+	gate_open(&arena->gate);
+	arena_unlock_snapshots(arena, &signals);
+	return 0;
+}
+
 void snapshot_lose_all(struct cowarena *arena)
 {
 	struct timeline *t = &arena->timeline;

@@ -34,11 +34,11 @@ static void add_counters(struct cowarena *arena, struct cowarena_stats *out)
 	for (unsigned i = 0; i < GATE_SHARDS; i++) {
 		struct counter_shard *c = &arena->counters.shard[i];
 		out->faults += load(&c->faults);
-		out->copied += load(&c->copied);
-		out->copied_ahead += load(&c->copied_ahead);
-		out->shadowed += load(&c->shadowed);
-		out->reused += load(&c->reused);
-		out->zero += load(&c->zero);
+		out->copied += load(&c->pages[COWARENA_PAGE_COPIED]);
+		out->copied_ahead += load(&c->pages[COWARENA_PAGE_AHEAD]);
+		out->shadowed += load(&c->pages[COWARENA_PAGE_SHADOWED]);
+		out->reused += load(&c->pages[COWARENA_PAGE_REUSED]);
+		out->zero += load(&c->pages[COWARENA_PAGE_ZERO]);
 		if (load(&c->fault_ns_max) > out->fault_ns_max)
 			out->fault_ns_max = load(&c->fault_ns_max);
 		for (unsigned b = 0; b < STATS_BUCKETS; b++) {

@@ -8,6 +8,7 @@
 #ifndef COWARENA_STATS_H
 #define COWARENA_STATS_H
 
+#include "cowarena.h"
 #include "gate.h"
 
 #include <stdatomic.h>
@@ -20,7 +21,7 @@
 struct counters {
 	struct counter_shard {
 		_Alignas(64) _Atomic uint64_t faults;
-		_Atomic uint64_t copied, copied_ahead, shadowed, reused, zero;
+		_Atomic uint64_t pages[COWARENA_PAGE_EVENTS];
 		_Atomic uint64_t fault_ns_max;
 		_Atomic uint64_t histogram[STATS_BUCKETS];
 	} shard[GATE_SHARDS];

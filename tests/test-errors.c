@@ -92,6 +92,7 @@ START_TEST(null_snapshot_or_view)
 	ck_failed(!cowarena_view_at(NULL, p), EINVAL, "view is NULL");
 	ck_failed(cowarena_view_check(NULL) == -1, EINVAL, "view is NULL");
 	ck_failed(cowarena_on_spoiled(NULL, NULL, NULL) == -1, EINVAL, "arena is NULL");
+	ck_failed(cowarena_on_page(NULL, NULL, NULL) == -1, EINVAL, "arena is NULL");
 	ck_assert_int_eq(cowarena_snapshot_release(NULL), 0);
 	ck_assert_uint_eq(cowarena_snapshot_id(NULL), 0);
 	ck_assert_int_eq(cowarena_view_close(NULL), 0);
