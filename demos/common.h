@@ -101,16 +101,15 @@ static inline uint64_t parse_number(const char *option, const char *arg, uint64_
 static inline unsigned parse_engine(const char *arg)
 {
 	static const char *const names[] = {
-	    [COWARENA_ENGINE_AUTO] = "auto",
-	    [COWARENA_ENGINE_SIGSEGV] = "sigsegv",
-	    [COWARENA_ENGINE_UFFD] = "uffd",
-	    [COWARENA_ENGINE_EAGER] = "eager",
+	    [COWARENA_ENGINE_AUTO] = "auto",     [COWARENA_ENGINE_SIGSEGV] = "sigsegv",
+	    [COWARENA_ENGINE_UFFD] = "uffd",     [COWARENA_ENGINE_EAGER] = "eager",
+	    [COWARENA_ENGINE_HYBRID] = "hybrid",
 	};
 
 	for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
 		if (strcmp(arg, names[i]) == 0)
 			return i;
-	usage_error("unknown engine '%s': auto, sigsegv, uffd or eager", arg);
+	usage_error("unknown engine '%s': auto, hybrid, sigsegv, uffd or eager", arg);
 }
 
 static inline cowarena *create_arena(unsigned engine, unsigned flags)
