@@ -50,7 +50,10 @@ static unsigned shard_hint(void)
 static bool split_sealed(struct cowarena_view *view, char *at, const char *live, size_t size)
 {
 	/* From the live page, since to read the view's would map some of its neighbours first. */
-	if (view->poke_fd >= 0 && os_poke(view->poke_fd, at, live, 1) == 0)
+	track_pause(); /* the byte may be in no block, or without content */
+	bool poked = view->poke_fd >= 0 && os_poke(view->poke_fd, at, live, 1) == 0;
+	track_resume();
+	if (poked)
 		return true;
 	/* No other way to break the sharing: the page is writable for this moment. */
 	if (os_protect(at, size, OS_READ_WRITE))

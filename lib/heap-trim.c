@@ -65,5 +65,5 @@ size_t cowarena_trim(cowarena *arena)
 	size_t after = os_memory_used(arena->fd);
 	heap_unlock(arena);
 	errno = e;
-	return before > after ? before - after : 0;
+	return after && before > after ? before - after : 0; /* 0: it cannot be told */
 }

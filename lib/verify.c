@@ -30,7 +30,9 @@ TRACK_UNSEEN static uint64_t hash(const void *p, size_t n)
 	track_resume();
 	for (int i = 0; i < 4; i++)
 		h = (h ^ lane[i]) * prime;
-	return h ^ h >> 29;
+	h ^= h >> 29;
+	track_defined(&h, sizeof h); /* whatever of the page is */
+	return h;
 }
 
 static size_t bytes_of(const struct cowarena_snapshot *s)
