@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 
@@ -167,6 +168,16 @@ WRAPPED(int, ftruncate, int fd, off_t n)
 	return fails(INJECT_FTRUNCATE) ? -1 : __real_ftruncate(fd, n);
 }
 
+WRAPPED(int, fallocate, int fd, int mode, off_t offset, off_t n)
+{
+	return fails(INJECT_FALLOCATE) ? -1 : __real_fallocate(fd, mode, offset, n);
+}
+
+WRAPPED(int, fstat, int fd, struct stat *status)
+{
+	return fails(INJECT_FSTAT) ? -1 : __real_fstat(fd, status);
+}
+
 WRAPPED(int, open, const char *path, int flags, ...)
 {
 	mode_t mode = 0;
@@ -264,6 +275,8 @@ static enum inject_kind kind_of(long number, const long *arg)
 		return INJECT_PWRITE;
 	case SYS_madvise:
 		return INJECT_POPULATE;
+	case SYS_membarrier:
+		return INJECT_MEMBARRIER;
 	case SYS_futex: /* a call that only wakes has nothing to report */
 		return (arg[1] & FUTEX_CMD_MASK) == FUTEX_WAIT ? INJECT_FUTEX_WAIT : INJECT_NOTHING;
 	case SYS_ioctl:
@@ -289,6 +302,7 @@ static int arguments_of(long number)
 	case SYS_userfaultfd:
 		return 1;
 	case SYS_madvise:
+	case SYS_membarrier:
 	case SYS_ioctl:
 	case SYS_write:
 		return 3;

@@ -4,6 +4,7 @@
 
 #include "arena.h"
 #include "common.h"
+#include "error.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -360,6 +361,48 @@ START_TEST(messages_are_per_thread)
 }
 END_TEST
 
+#define MANY_THREADS 40 /* more than have a buffer set apart */
+
+struct failing {
+	cowarena *arena;
+	pthread_barrier_t all;
+	_Atomic int next;
+};
+
+static void *fail_together(void *arg)
+{
+	struct failing *f = arg;
+	char mine[40];
+
+	/* No power of two, and no other thread's. */
+	size_t n = 2 * (size_t)atomic_fetch_add(&f->next, 1) + 1001;
+	snprintf(mine, sizeof mine, "alignment %zu ", n);
+	bool failed = !cowarena_aligned_alloc(f->arena, n, 1);
+	pthread_barrier_wait(&f->all);
+	return failed && strstr(cowarena_errmsg(), mine) ? NULL : arg;
+}
+
+START_TEST(messages_of_many_threads)
+{
+	struct failing f = {.arena = arena_case(_i)};
+	pthread_t thread[MANY_THREADS];
+
+	pthread_barrier_init(&f.all, NULL, MANY_THREADS);
+	for (int again = 0; again < 2; again++) {
+		void *bad, *any = NULL;
+		for (int i = 0; i < MANY_THREADS; i++)
+			ck_assert_int_eq(pthread_create(&thread[i], NULL, fail_together, &f), 0);
+		for (int i = 0; i < MANY_THREADS; i++) {
+			pthread_join(thread[i], &bad);
+			any = bad ? bad : any;
+		}
+		ck_assert_msg(!any, "a thread has another's message");
+	}
+	pthread_barrier_destroy(&f.all);
+	cowarena_destroy(f.arena);
+}
+END_TEST
+
 /* ---- the log ---- */
 
 struct told {
@@ -389,6 +432,42 @@ static void free_nonsense(void *how)
 		cowarena_set_log(NULL, NULL);
 	cowarena_free(arena, &told);
 }
+
+static void note(void *ctx, const char *message)
+{
+	struct told *told = ctx;
+
+	told->lines++;
+	snprintf(told->line, sizeof told->line, "%s", message);
+}
+
+static void log_much(void *text)
+{
+	struct told told = {"", 0};
+
+	cowarena_set_log(note, &told);
+	error_log("here");
+	if (told.lines != 1 || strcmp(told.line, "here"))
+		_exit(1);
+	cowarena_set_log(NULL, NULL);
+	error_log(text);
+}
+
+/* Whatever is told, it is one line. */
+START_TEST(long_lines_are_cut)
+{
+	char text[2000], *said;
+
+	memset(text, 'x', sizeof text - 1);
+	text[sizeof text - 1] = 0;
+	int status = in_child(log_much, text, &said);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %#x", status);
+	ck_assert_ptr_eq(strstr(said, "cowarena: xxx"), said);
+	ck_assert_uint_eq(strcspn(said, "\n"), strlen(said) - 1);
+	ck_assert_uint_lt(strlen(said), sizeof text);
+	free(said);
+}
+END_TEST
 
 START_TEST(log_goes_where_it_is_told)
 {
@@ -433,7 +512,9 @@ int main(void)
 	tcase_add_loop_test(messages, success_keeps_errno, 0, CASES);
 	tcase_add_loop_test(messages, success_keeps_errno_among_threads, 0, CASES);
 	tcase_add_loop_test(messages, messages_are_per_thread, 0, CASES);
+	tcase_add_loop_test(messages, messages_of_many_threads, 0, CASES);
 	tcase_add_test(messages, log_goes_where_it_is_told);
+	tcase_add_test(messages, long_lines_are_cut);
 	tcase_add_loop_test(messages, names, 0, CASES);
 	suite_add_tcase(suite, messages);
 	return run_suite(suite);

@@ -6,13 +6,19 @@
 #include "config.h"
 
 #include "common.h"
+#include "heap-locals.h"
 
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <ucontext.h>
@@ -116,12 +122,11 @@ static void roll_back_at_rest(struct crowd *crowd, cowarena_snapshot *s)
 	pthread_barrier_wait(&crowd->gate);
 }
 
-START_TEST(snapshots_of_a_crowd)
+/* In round `when` something happens to the process. */
+static void watch_crowd(int c, size_t rounds, size_t when, void (*happens)(cowarena *arena))
 {
-	struct crowd crowd = {.arena = arena_case(_i)};
+	struct crowd crowd = {.arena = arena_case(c)};
 	static struct member member[THREADS];
-	/* That engine copies the heap each time. */
-	size_t rounds = scaled(200, 20000, 12) / (_i == CASE_EAGER ? 10 : 1);
 	uint64_t seed = THREADS + 1;
 
 	pthread_barrier_init(&crowd.gate, NULL, THREADS + 1);
@@ -132,10 +137,15 @@ START_TEST(snapshots_of_a_crowd)
 	}
 	cowarena_snapshot *kept = NULL;
 	for (size_t i = 0; i < rounds; i++) {
+		/* The last one is of a heap that is in use. */
+		while (i == rounds - 1 && !stats_of(crowd.arena).live_bytes)
+			sched_yield();
 		cowarena_snapshot *s = cowarena_snapshot_take(crowd.arena, 0);
 		ck_assert_msg(s != NULL, "%s", cowarena_errmsg());
 		sound(crowd.arena, s);
 		sound(crowd.arena, NULL);
+		if (happens && i == when)
+			happens(crowd.arena);
 		if (i % 8 == 7)
 			roll_back_at_rest(&crowd, rng(&seed) % 2 ? s : kept);
 		cowarena_snapshot_release(kept);
@@ -159,6 +169,133 @@ START_TEST(snapshots_of_a_crowd)
 	free(now.p), free(then.p);
 	cowarena_destroy(crowd.arena);
 	pthread_barrier_destroy(&crowd.gate);
+}
+
+START_TEST(snapshots_of_a_crowd)
+{
+	/* That engine copies the heap each time. */
+	watch_crowd(_i, scaled(200, 20000, 12) / (_i == CASE_EAGER ? 10 : 1), 0, NULL);
+}
+END_TEST
+
+/* ---- without what the kernel and the C library do for it ---- */
+
+/* Of this thread, and of those that it starts. */
+static void forbid_membarrier(void)
+{
+	struct sock_filter code[] = {
+	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_membarrier, 0, 1),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+	struct sock_fprog program = {sizeof code / sizeof *code, code};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) || os_barrier())
+		_exit(77);
+}
+
+#define WHEN 9 /* after the first rollback, for which they all have come */
+
+/* The owners of local heaps have barriers of their own now. */
+static void all_are_fenced(cowarena *arena)
+{
+	for (size_t i = 0; i < LOCALS; i++)
+		ck_assert(!arena->heap.locals[i] || arena->heap.locals[i]->fenced);
+}
+
+static void forbid_and_stop(cowarena *arena)
+{
+	forbid_membarrier();
+	heap_stop(arena);
+	all_are_fenced(arena);
+	heap_go(arena);
+}
+
+static void refused_from_the_start(void *c)
+{
+	forbid_membarrier();
+	watch_crowd(*(int *)c, scaled(60, 20000, 12), WHEN, all_are_fenced);
+}
+
+static void refused_later(void *c)
+{
+	watch_crowd(*(int *)c, scaled(60, 20000, 12), WHEN, forbid_and_stop);
+}
+
+START_TEST(without_membarrier)
+{
+	int status = in_child(_i % 2 ? refused_later : refused_from_the_start,
+			      &(int){_i / 2 ? CASE_HYBRID : CASE_DEFAULT}, NULL);
+
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+		printf("SKIP: no seccomp filters here\n");
+		return;
+	}
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %#x", status);
+}
+END_TEST
+
+struct keyless {
+	cowarena *arena;
+	char *p[100];
+};
+
+static void *keyless_main(void *arg)
+{
+	struct keyless *k = arg;
+
+	for (size_t i = 0; i < 100; i++) {
+		k->p[i] = cowarena_alloc(k->arena, 16 + i * 7);
+		ck_assert_ptr_nonnull(k->p[i]);
+		memset(k->p[i], 1, 16 + i * 7);
+		if (i % 3 == 0) {
+			cowarena_free(k->arena, k->p[i]);
+			k->p[i] = NULL;
+		}
+	}
+	ck_assert_ptr_null(cowarena_strdup(k->arena, NULL));
+	ck_assert_ptr_nonnull(strstr(cowarena_errmsg(), "s is NULL"));
+	return NULL;
+}
+
+/* In a process of its own, where the library has not come to have its keys yet. */
+static void have_no_keys(void *c)
+{
+	struct keyless k[2];
+	pthread_key_t key;
+	pthread_t thread;
+
+	while (pthread_key_create(&key, NULL) == 0)
+		;
+	cowarena *arena = arena_case(*(int *)c);
+	for (size_t i = 0; i < 2; i++) {
+		k[i].arena = arena;
+		ck_assert_int_eq(pthread_create(&thread, NULL, keyless_main, &k[i]), 0);
+		pthread_join(thread, NULL);
+	}
+	keyless_main(&(struct keyless){.arena = arena});
+	/* The end of a thread would not be heard of. */
+	for (size_t i = 1; i < LOCALS; i++)
+		ck_assert_ptr_null(arena->heap.locals[i]);
+	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	sound(arena, s);
+	uint64_t bytes = stats_of(arena).live_bytes;
+	for (size_t i = 0; i < 200; i++)
+		cowarena_free(arena, k[i / 100].p[i % 100]);
+	ck_assert_uint_lt(stats_of(arena).live_bytes, bytes);
+	sound(arena, NULL);
+	ck_assert_int_eq(cowarena_rollback(arena, s), 0);
+	ck_assert_uint_eq(stats_of(arena).live_bytes, bytes);
+	sound(arena, NULL);
+	cowarena_destroy(arena);
+}
+
+START_TEST(without_keys)
+{
+	int status = in_child(have_no_keys, &_i, NULL);
+
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %#x", status);
 }
 END_TEST
 
@@ -932,6 +1069,8 @@ int main(void)
 	      *forks = tcase_create("fork");
 
 	tcase_add_loop_test(tc, snapshots_of_a_crowd, 0, CASES);
+	tcase_add_loop_test(tc, without_membarrier, 0, 4);
+	tcase_add_loop_test(tc, without_keys, 0, CASES);
 	tcase_add_loop_test(tc, freed_by_another, 0, CASES);
 	tcase_add_loop_test(tc, on_their_way, 0, CASES);
 	tcase_add_test(tc, freed_while_its_slab_moves);

@@ -97,6 +97,33 @@ START_TEST(refusals)
 }
 END_TEST
 
+/* A snapshot that was given up has no heap any more; the live one has. */
+START_TEST(given_up)
+{
+	struct cowarena_options o = case_options(_i);
+
+	o.held_limit = 4 * page_size();
+	cowarena *arena = cowarena_create(&o);
+	ck_assert_ptr_nonnull(arena);
+	char *p = page_block(arena, 64);
+	memset(p, 1, 64 * page_size());
+	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	if (_i == CASE_EAGER) { /* whose copy does not fit */
+		ck_assert_ptr_null(s);
+	} else {
+		struct tally t = {.arena = arena};
+		memset(p, 2, 64 * page_size());
+		ck_assert_int_eq(cowarena_heap_walk(arena, s, count, &t), -1);
+		ck_assert_int_eq(errno, ESTALE);
+		ck_assert_uint_eq(t.n, 0);
+		ck_assert_int_eq(cowarena_heap_check(arena, s), -1);
+		ck_assert_int_eq(errno, ESTALE);
+	}
+	ck_assert_int_eq(cowarena_heap_check(arena, NULL), 0);
+	cowarena_destroy(arena);
+}
+END_TEST
+
 /* ---- damage ---- */
 
 struct place {
@@ -105,7 +132,9 @@ struct place {
 	char *slot, *big;
 	struct unit *slab, *run; /* descriptors of theirs */
 	struct unit *free;       /* of a free run */
-	struct shelf *shelf;
+	struct unit *wide;       /* of a slab of several units */
+	struct unit *listed;     /* of a slab that has room, and is not taken from */
+	struct shelf *shelf, *shelf_of_listed;
 };
 
 static void damage_vacant(struct place *p)
@@ -215,11 +244,57 @@ static void damage_word(struct place *p)
 	p->shelf->word = 1000;
 }
 
+/* More slots than the class has, and counted. */
+static void damage_beyond(struct place *p)
+{
+	p->slab->used[SLAB_WORDS - 1] &= ~((uint64_t)1 << 63);
+	p->slab->vacant++;
+	p->shelf->vacant++;
+}
+
+static void damage_body(struct place *p)
+{
+	unit_set_kind(p->wide + 1, UNIT_BODY);
+}
+
+/* Two free runs, one after the other. */
+static void damage_merge(struct place *p)
+{
+	uint32_t n = p->free->length, first = n / 2;
+
+	p->free->length = p->free[first - 1].length = first;
+	unit_set_kind(p->free + first - 1, UNIT_FREE_END);
+	unit_set_kind(p->free + first, UNIT_FREE);
+	p->free[first].length = p->free[n - 1].length = n - first;
+}
+
+static void damage_no_current(struct place *p)
+{
+	p->shelf->current = UNIT_NONE;
+}
+
+static void damage_listed(struct place *p)
+{
+	p->listed->prev = 5;
+}
+
+static void damage_last(struct place *p)
+{
+	p->shelf_of_listed->last = UNIT_NONE;
+}
+
+static void damage_forgotten(struct place *p)
+{
+	p->shelf_of_listed->first = p->shelf_of_listed->last = UNIT_NONE;
+}
+
 static void (*const damages[])(struct place *) = {
-    damage_vacant,    damage_bit,   damage_owner,  damage_kind,  damage_length,  damage_far,
-    damage_list,      damage_back,  damage_map,    damage_top,   damage_top_far, damage_blocks,
-    damage_directory, damage_bytes, damage_locals, damage_slots, damage_current, damage_shelf,
-    damage_apart,     damage_word,  damage_all,
+    damage_vacant,  damage_bit,     damage_owner,     damage_kind,  damage_length,
+    damage_far,     damage_list,    damage_back,      damage_map,   damage_top,
+    damage_top_far, damage_blocks,  damage_directory, damage_bytes, damage_locals,
+    damage_slots,   damage_current, damage_shelf,     damage_apart, damage_word,
+    damage_all,     damage_beyond,  damage_body,      damage_merge, damage_no_current,
+    damage_listed,  damage_last,    damage_forgotten,
 };
 #define DAMAGES (int)(sizeof damages / sizeof *damages)
 
@@ -228,11 +303,53 @@ static struct unit *descriptor(cowarena *arena, const char *p)
 	return heap_unit(arena, (uint32_t)((size_t)(p - arena->base) >> UNIT_SHIFT));
 }
 
+static struct shelf *shelf_of(cowarena *arena, const char *p, size_t size)
+{
+	struct local_heap *local =
+	    heap_address(arena, heap_header(arena)->locals[descriptor(arena, p)->owner]);
+
+	return &local->shelf[slabs_class(size)];
+}
+
+/* A block in a slab of the class that is in the list: others are taken from. */
+static char *listed_block(cowarena *arena, size_t size)
+{
+	char *p = cowarena_alloc(arena, size), *hole = cowarena_alloc(arena, size);
+
+	for (size_t i = 0; i < 2 * SLAB_SLOTS_MAX; i++)
+		ck_assert_ptr_nonnull(cowarena_alloc(arena, size));
+	cowarena_free(arena, hole);
+	return p;
+}
+
+static int count_any(void *ctx, void *p, size_t size)
+{
+	(void)p, (void)size;
+	++*(size_t *)ctx;
+	return 0;
+}
+
+/* The walk may not notice, but it does not stumble. */
+static void walk_damaged(cowarena *arena, cowarena_snapshot *s, void (*damage)(struct place *))
+{
+	size_t n = 0;
+	int result = cowarena_heap_walk(arena, s, count_any, &n);
+
+	if (damage == damage_kind || damage == damage_far || damage == damage_all)
+		ck_assert_int_eq(result, -1);
+	if (result)
+		ck_assert_int_eq(errno, EUCLEAN);
+	else
+		ck_assert_uint_gt(n, 0);
+}
+
 START_TEST(damage_is_found)
 {
 	struct place p = {.arena = arena_case(CASE_DEFAULT)};
 	static char *hole;
 
+	p.wide = descriptor(p.arena, cowarena_alloc(p.arena, 5000));
+	char *listed = listed_block(p.arena, 600);
 	p.slot = cowarena_alloc(p.arena, 40);
 	p.big = cowarena_alloc(p.arena, 100000);
 	hole = cowarena_alloc(p.arena, 200000);
@@ -242,8 +359,9 @@ START_TEST(damage_is_found)
 	p.slab = descriptor(p.arena, p.slot);
 	p.run = descriptor(p.arena, p.big);
 	p.free = descriptor(p.arena, hole);
-	struct local_heap *local = heap_address(p.arena, p.header->locals[p.slab->owner]);
-	p.shelf = &local->shelf[slabs_class(40)];
+	p.listed = descriptor(p.arena, listed);
+	p.shelf = shelf_of(p.arena, p.slot, 40);
+	p.shelf_of_listed = shelf_of(p.arena, listed, 600);
 	cowarena_snapshot *good = cowarena_snapshot_take(p.arena, 0);
 	ck_assert_msg(!cowarena_heap_check(p.arena, NULL), "%s", cowarena_errmsg());
 	damages[_i](&p);
@@ -252,6 +370,7 @@ START_TEST(damage_is_found)
 		ck_assert_int_eq(cowarena_heap_check(p.arena, s), -1);
 		ck_assert_int_eq(errno, EUCLEAN);
 		ck_assert_ptr_nonnull(strstr(cowarena_errmsg(), "damaged at 0x"));
+		walk_damaged(p.arena, s, damages[_i]);
 		cowarena_snapshot_release(s);
 	}
 	ck_assert_int_eq(cowarena_heap_check(p.arena, good), 0);
@@ -399,6 +518,7 @@ int main(void)
 
 	tcase_add_loop_test(walk, walks, 0, CASES);
 	tcase_add_loop_test(walk, refusals, 0, CASES);
+	tcase_add_loop_test(walk, given_up, 0, CASES);
 	tcase_add_loop_test(walk, damage_is_found, 0, DAMAGES);
 	suite_add_tcase(suite, walk);
 	tcase_add_loop_test(trim, trims, 0, CASES);

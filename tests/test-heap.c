@@ -420,6 +420,33 @@ START_TEST(capacity)
 }
 END_TEST
 
+/* Where there is no room for a new slab, any slot will do, and nobody hears of the refusal. */
+START_TEST(the_last_slots)
+{
+	struct cowarena_options o = case_options(_i);
+	char *p, *block[3] = {NULL};
+	size_t n = 0;
+
+	o.capacity = ARENA_CHUNK;
+	cowarena *arena = cowarena_create(&o);
+	ck_assert_ptr_nonnull(arena);
+	for (; (p = cowarena_alloc(arena, 1000)); n++)
+		if (n < 3000 && n % 1000 == 0)
+			block[n / 1000] = p;
+	ck_assert_int_eq(errno, ENOMEM);
+	ck_assert_uint_gt(n, 2000);
+	for (size_t i = 0; i < 3 && block[i]; i++) {
+		cowarena_free(arena, block[i]);
+		errno = 4711;
+		ck_assert_ptr_eq(cowarena_alloc(arena, 1000), block[i]);
+		ck_assert_int_eq(errno, 4711);
+	}
+	ck_assert_ptr_null(cowarena_alloc(arena, 1000));
+	ck_assert_int_eq(cowarena_heap_check(arena, NULL), 0);
+	cowarena_destroy(arena);
+}
+END_TEST
+
 /* ---- pointers that are no blocks ---- */
 
 struct misuse {
@@ -646,6 +673,7 @@ int main(void)
 	suite_add_tcase(suite, blocks);
 	tcase_add_loop_test(refusals, too_much, 0, CASES);
 	tcase_add_loop_test(refusals, capacity, 0, CASES);
+	tcase_add_loop_test(refusals, the_last_slots, 0, CASES);
 	tcase_add_loop_test(refusals, misuse_is_fatal, 0, 3 * (int)MISUSES);
 	suite_add_tcase(suite, refusals);
 	return run_suite(suite);

@@ -12,10 +12,10 @@
  */
 #include "config.h"
 
+#include "arena.h"
 #include "common.h"
 #include "inject.h"
 #include "os.h"
-#include "timeline.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +27,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -65,6 +66,13 @@ struct row {
 
 #define E(errnum) errnum, #errnum
 
+/* Where fstat() is no function but another name, it cannot be wrapped. */
+#if defined __GLIBC__ && !__GLIBC_PREREQ(2, 33)
+#define FSTAT SOME
+#else
+#define FSTAT ALL
+#endif
+
 static const struct row rows[] = {
     {INJECT_MMAP, "mmap", E(ENOMEM), ALL, .burst = 3},
     {INJECT_MPROTECT, "mprotect", E(ENOMEM), ALL, .burst = 8},
@@ -78,6 +86,9 @@ static const struct row rows[] = {
     {INJECT_MEMFD_CREATE, "memfd_create", E(ENOSYS), ALL, .burst = 3},
     {INJECT_FTRUNCATE, "ftruncate", E(EFBIG), ALL, .burst = 3},
     {INJECT_FTRUNCATE, "ftruncate", E(ENOMEM), ALL, .burst = 3},
+    {INJECT_FALLOCATE, "fallocate", E(EINTR), ALL, .burst = 3, .transient = true},
+    {INJECT_FALLOCATE, "fallocate", E(EOPNOTSUPP), ALL, .burst = 3},
+    {INJECT_FSTAT, "fstat", E(ENOMEM), FSTAT, .burst = 1},
     {INJECT_OPEN, "open", E(EINTR), ALL, .burst = 1, .transient = true},
     {INJECT_OPEN, "open", E(EMFILE), ALL, .burst = 3},
     {INJECT_READ, "read", E(EINTR), ALL, .burst = 3, .transient = true},
@@ -109,6 +120,7 @@ static const struct row rows[] = {
     {INJECT_PWRITE, "pwrite", E(EIO), ALL, .burst = 3},
     {INJECT_FUTEX_WAIT, "futex", E(EINTR), SOME, .burst = 3, .transient = true},
     {INJECT_FUTEX_WAIT, "futex", E(EAGAIN), SOME, .burst = 3, .transient = true},
+    {INJECT_MEMBARRIER, "membarrier", E(EPERM), ALL, .burst = 3, .transient = true},
 };
 
 #define ROWS ((int)(sizeof rows / sizeof *rows))
@@ -157,12 +169,23 @@ static struct progress *progress;
 
 enum { A, B, C, D, E_LATER, PASTS };
 
-struct past {
-	cowarena_snapshot *snapshot;
-	uint64_t cell[CELLS];
+/* A block whose memory goes back when it is freed, where nothing needs it. */
+#define HUGE_CELLS 8
+
+struct huge {
+	char *p; /* NULL: there is none */
+	uint64_t cell[HUGE_CELLS];
 };
 
 #define BLOCKS 6
+#define KNOWN (BLOCKS + 3)
+
+struct past {
+	cowarena_snapshot *snapshot;
+	uint64_t cell[CELLS];
+	struct huge huge;
+	const void *known[KNOWN]; /* the blocks that were there; NULL for none */
+};
 
 struct run {
 	int c;
@@ -177,7 +200,9 @@ struct run {
 	bool view_is_wrong;
 	char *block[BLOCKS]; /* small ones, filled with a letter each */
 	char *later;
+	struct huge huge;
 	size_t differing; /* pages that a diff has told of */
+	bool transient;   /* an error that fails nothing */
 	bool hit, refused, spoiled, checked;
 };
 
@@ -216,6 +241,15 @@ static size_t part_size(void)
 	return per * page;
 }
 
+static struct cowarena_options options_of(int c)
+{
+	struct cowarena_options o = case_options(c == CASE_HELPER ? CASE_HYBRID : c);
+
+	if (c != CASE_HELPER)
+		o.flags |= COWARENA_NO_HELPER;
+	return o;
+}
+
 static size_t page_of_cell(size_t i)
 {
 	if (i < FULL)
@@ -252,8 +286,43 @@ static void write_cells(struct run *r, size_t first, size_t n, size_t stride)
 #define IN_WALK(i) (FULL + FEW + (i))
 #define IN_LAST(i) (FULL + FEW + WALK + (i))
 
+/* Small where a page costs much: a fault in faithful mode, in which no block's memory goes back by itself, or a copy for
+   each snapshot. */
+static size_t huge_size(const struct run *r)
+{
+	bool costly = r->c == CASE_EAGER || options_of(r->c).flags & COWARENA_FAITHFUL;
+
+	return costly ? 16 * page : CHUNK;
+}
+
+static size_t offset_in_huge(const struct run *r, size_t i)
+{
+	return huge_size(r) / HUGE_CELLS * i + i * 8;
+}
+
+static void write_huge(struct run *r, size_t first)
+{
+	for (size_t i = first; i < HUGE_CELLS; i++) {
+		r->huge.cell[i] = ++r->last;
+		*(volatile uint64_t *)(r->huge.p + offset_in_huge(r, i)) = r->last;
+	}
+}
+
+/* The blocks of the live heap. */
+static void list_known(const struct run *r, const void **known)
+{
+	for (int i = 0; i < BLOCKS; i++)
+		*known++ = r->block[i];
+	*known++ = r->data;
+	*known++ = r->later;
+	*known = r->huge.p;
+}
+
 static void check_live(struct run *r)
 {
+	for (size_t i = 0; r->huge.p && i < HUGE_CELLS; i++)
+		if (*(uint64_t *)(r->huge.p + offset_in_huge(r, i)) != r->huge.cell[i])
+			die("the huge block has changed in cell %zu", i);
 	if (!r->data)
 		return;
 	for (size_t i = 0; i < CELLS; i++)
@@ -267,25 +336,41 @@ static void check_live(struct run *r)
 				die("block %d has changed", i);
 }
 
-static void check_past(struct run *r, struct past *p)
+/* A call for a snapshot has failed: it must have been given up. */
+static void note_spoiled(struct run *r, const struct past *p, const char *what)
+{
+	if (errno != ESTALE || !atomic_load(&p->snapshot->spoiled))
+		die("snapshot %d %s: %s", (int)(p - r->past), what, cowarena_errmsg());
+	r->spoiled = true;
+}
+
+/* Whether the snapshot can be read, and then it must hold that. */
+static bool past_holds(struct run *r, const struct past *p, const void *at, uint64_t expected)
 {
 	uint64_t value;
 
+	if (cowarena_snapshot_read(p->snapshot, &value, at, sizeof value)) {
+		note_spoiled(r, p, "cannot be read");
+		return false;
+	}
+	if (value != expected)
+		die("snapshot %d holds %llu at %p, not %llu", (int)(p - r->past),
+		    (unsigned long long)value, at, (unsigned long long)expected);
+	return true;
+}
+
+static void check_past(struct run *r, const struct past *p)
+{
 	if (!p->snapshot)
 		return;
-	for (size_t i = 0; i < CELLS; i++) {
-		if (cowarena_snapshot_read(p->snapshot, &value, cell_in(r->data, i),
-					   sizeof value)) {
-			if (errno != ESTALE || !atomic_load(&p->snapshot->spoiled))
-				die("snapshot %d cannot be read: %s", (int)(p - r->past),
-				    cowarena_errmsg());
-			r->spoiled = true;
+	for (size_t i = 0; i < CELLS; i++)
+		if (!past_holds(r, p, cell_in(r->data, i), p->cell[i]))
 			return;
-		}
-		if (value != p->cell[i])
-			die("snapshot %d holds %llu in cell %zu, not %llu", (int)(p - r->past),
-			    (unsigned long long)value, i, (unsigned long long)p->cell[i]);
-	}
+	for (size_t i = 0; p->huge.p && i < HUGE_CELLS; i++)
+		if (!past_holds(r, p, p->huge.p + offset_in_huge(r, i), p->huge.cell[i]))
+			return;
+	if (inject_hit() && cowarena_heap_check(r->arena, p->snapshot))
+		note_spoiled(r, p, "has a heap that is not sound");
 }
 
 static bool view_is_right(struct run *r)
@@ -301,6 +386,8 @@ static bool view_is_right(struct run *r)
 static void check_all(struct run *r)
 {
 	check_live(r);
+	if (r->arena && inject_hit() && cowarena_heap_check(r->arena, NULL))
+		die("%s", cowarena_errmsg());
 	for (int i = 0; i < PASTS; i++)
 		check_past(r, &r->past[i]);
 	/* Only cowarena_view_close() tells whether it had to be right. */
@@ -309,15 +396,6 @@ static void check_all(struct run *r)
 }
 
 /* ---- the steps: each returns whether it has succeeded, and goes on when it is called again ---- */
-
-static struct cowarena_options options_of(int c)
-{
-	struct cowarena_options o = case_options(c == CASE_HELPER ? CASE_HYBRID : c);
-
-	if (c != CASE_HELPER)
-		o.flags |= COWARENA_NO_HELPER;
-	return o;
-}
 
 static bool create(struct run *r)
 {
@@ -346,6 +424,47 @@ static bool grow_much(struct run *r)
 	return r->data && cowarena_set_root(r->arena, r->data) == 0;
 }
 
+static bool grow_huge(struct run *r)
+{
+	r->huge.p = cowarena_alloc(r->arena, huge_size(r));
+	if (r->huge.p)
+		write_huge(r, 0);
+	return r->huge.p;
+}
+
+static bool resize_huge(struct run *r, size_t size)
+{
+	char *p = cowarena_realloc(r->arena, r->huge.p, size);
+
+	if (p)
+		r->huge.p = p;
+	return p;
+}
+
+/* By half: in place. By more than a block of descriptors covers: it moves, all of it, which takes long; so with one
+   engine only. */
+static bool lengthen_huge(struct run *r)
+{
+	bool far = r->c == CASE_DEFAULT;
+	const char *before = r->huge.p;
+	bool done = resize_huge(r, huge_size(r) / 4 * (far ? 9 : 6));
+
+	if (done && (r->huge.p != before) != far)
+		die("the huge block has %smoved", far ? "not " : "");
+	return done;
+}
+
+static bool shorten_huge(struct run *r)
+{
+	return resize_huge(r, huge_size(r));
+}
+
+static bool write_in_huge(struct run *r)
+{
+	write_huge(r, HUGE_CELLS / 2);
+	return true;
+}
+
 static bool prepare_first(struct run *r)
 {
 	return cowarena_prepare_write(r->arena, r->data, part_size()) == 0;
@@ -372,6 +491,8 @@ static bool take(struct run *r, int which, unsigned flags)
 		return false;
 	p->snapshot = cowarena_snapshot_take(r->arena, flags);
 	memcpy(p->cell, r->cell, sizeof p->cell);
+	p->huge = r->huge;
+	list_known(r, p->known);
 	return p->snapshot;
 }
 
@@ -492,6 +613,9 @@ static bool grow_later(struct run *r)
 	r->later = cowarena_calloc(r->arena, 5, 30000);
 	if (!r->later)
 		return false;
+	for (size_t i = 0; i < 150000; i += 500)
+		if (r->later[i])
+			die("new memory is not zero");
 	memset(r->later, 1, 150000);
 	char *longer = cowarena_realloc(r->arena, r->later, 300000);
 	if (longer)
@@ -547,6 +671,7 @@ static bool roll_back(struct run *r)
 		return false;
 	memcpy(r->cell, r->past[B].cell, sizeof r->cell);
 	r->later = NULL; /* which is gone */
+	r->huge = r->past[B].huge;
 	return true;
 }
 
@@ -607,11 +732,168 @@ static bool free_some(struct run *r)
 	return true;
 }
 
+/* ---- memory that goes back ---- */
+
+static size_t memory_of(const struct run *r)
+{
+	struct stat s;
+
+	inject_leave();
+	if (fstat(r->arena->fd, &s))
+		die("fstat: %s", strerror(errno));
+	inject_enter();
+	return (size_t)s.st_blocks * 512;
+}
+
+/* Whether the written pages of a huge block that nothing needs are sure to go: nothing has failed but what is to be
+   tried again. (Of huge pages it depends on how they lie.) */
+static bool must_go(const struct run *r)
+{
+	return !stressing() && (r->transient || !inject_hit());
+}
+
+static void keeps_errno(const char *function)
+{
+	if (errno != EXDEV)
+		die("%s changes errno to %d", function, errno);
+}
+
+/* `pages` of the block are written, and nothing needs them. */
+static bool free_huge(struct run *r, size_t pages)
+{
+	size_t before = memory_of(r);
+
+	errno = EXDEV; /* which no call here fails with */
+	cowarena_free(r->arena, r->huge.p);
+	keeps_errno("cowarena_free");
+	r->huge.p = NULL;
+	if (must_go(r) && huge_size(r) == CHUNK && memory_of(r) + pages * page > before)
+		die("the memory of the huge block has not gone back");
+	return true;
+}
+
+static bool free_huge_after_d(struct run *r)
+{
+	return free_huge(r, HUGE_CELLS / 2);
+}
+
+static bool free_huge_under_e(struct run *r)
+{
+	return free_huge(r, 0);
+}
+
+static bool free_huge_alone(struct run *r)
+{
+	return free_huge(r, HUGE_CELLS);
+}
+
+/* With a snapshot that needs what is free now, maybe. Whatever fails, no more is told of than has gone. */
+static size_t trimmed(struct run *r)
+{
+	size_t before = memory_of(r);
+
+	errno = EXDEV;
+	size_t told = cowarena_trim(r->arena);
+	keeps_errno("cowarena_trim");
+	size_t after = memory_of(r);
+	/* The helper thread may have made a chunk whole meanwhile, which takes memory. */
+	bool alone = r->c != CASE_HELPER || !stressing();
+	size_t gone = before > after ? before - after : 0;
+	if (alone && (told > gone || (told < gone && !inject_hit())))
+		die("%zu bytes are said to have gone back, not %zu", told, gone);
+	return told;
+}
+
+static bool trim(struct run *r)
+{
+	trimmed(r);
+	return true;
+}
+
+static bool trim_all(struct run *r)
+{
+	if (trimmed(r) < HUGE_CELLS * page && must_go(r))
+		die("the memory of the huge block has not gone back");
+	return true;
+}
+
+/* ---- the heap from outside ---- */
+
+struct list {
+	struct run *run;
+	const struct past *past;
+	const void *known[KNOWN];
+	size_t n;
+	const void *last;
+};
+
+static int find_block(void *ctx, void *p, size_t size)
+{
+	struct list *l = ctx;
+	size_t i = 0;
+
+	while (i < KNOWN && l->known[i] != p)
+		i++;
+	if (i == KNOWN || p <= l->last)
+		die("a block is listed that is not there, or not now");
+	if (!l->past && size != cowarena_usable_size(l->run->arena, p))
+		die("a block is listed with %zu bytes", size);
+	l->last = p;
+	l->n++;
+	return 0;
+}
+
+/* Of a snapshot, or of the live heap. */
+static bool list_blocks(struct run *r, const struct past *p)
+{
+	struct list l = {.run = r, .past = p};
+	size_t expected = 0;
+
+	list_known(r, l.known);
+	if (p)
+		memcpy(l.known, p->known, sizeof l.known);
+	for (size_t i = 0; i < KNOWN; i++)
+		expected += l.known[i] != NULL;
+	if (cowarena_heap_walk(r->arena, p ? p->snapshot : NULL, find_block, &l)) {
+		if (!p || errno != ESTALE)
+			return false;
+		note_spoiled(r, p, "cannot be listed");
+		return true;
+	}
+	if (l.n != expected)
+		die("%zu blocks are listed, not %zu", l.n, expected);
+	return true;
+}
+
+static bool list_live(struct run *r)
+{
+	return list_blocks(r, NULL);
+}
+
+static bool list_a(struct run *r)
+{
+	return list_blocks(r, &r->past[A]);
+}
+
+static bool check_bookkeeping(struct run *r)
+{
+	const struct past *p = &r->past[C];
+
+	if (cowarena_heap_check(r->arena, NULL))
+		return false;
+	if (cowarena_heap_check(r->arena, p->snapshot)) {
+		if (errno != ESTALE)
+			return false;
+		note_spoiled(r, p, "cannot be checked");
+	}
+	return true;
+}
+
 static bool destroy(struct run *r)
 {
 	cowarena_destroy(r->arena);
 	r->arena = NULL;
-	r->data = NULL;
+	r->data = r->huge.p = NULL;
 	memset(r->block, 0, sizeof r->block);
 	return true;
 }
@@ -627,7 +909,9 @@ static const struct step steps[] = {
     {"allocate a large block", grow_much},
     {"prepare a part", prepare_first},
     {"fill", fill},
+    {"allocate a huge block", grow_huge},
     {"take snapshot A", take_a},
+    {"make the huge block larger", lengthen_huge},
     {"write scattered pages", write_scattered},
     {"write a walk", write_walk},
     {"prepare some pages", prepare_some},
@@ -638,6 +922,7 @@ static const struct step steps[] = {
     {"write hot pages before B", write_hot},
     {"take snapshot B", take_b},
     {"write hot pages before C", write_hot},
+    {"write to the huge block", write_in_huge},
     {"take snapshot C", take_c},
     {"write hot pages before D", write_hot},
     {"open a private view of B", open_private},
@@ -646,10 +931,17 @@ static const struct step steps[] = {
     {"take snapshot D", take_d},
     {"write hot pages after D", write_hot},
     {"allocate, reallocate", grow_later},
+    {"make the huge block smaller", shorten_huge},
+    {"write to the huge block after D", write_in_huge},
+    {"free the huge block", free_huge_after_d},
+    {"trim", trim},
+    {"list the blocks of the heap", list_live},
+    {"list the blocks of A", list_a},
     {"compare A with C", diff_snapshots},
     {"compare B with the heap", diff_live},
     {"roll back to B", roll_back},
     {"write after the rollback", write_after_rollback},
+    {"check the bookkeeping", check_bookkeeping},
     {"release B", release_b},
     {"take snapshot E", take_e},
     {"compact", compact},
@@ -662,8 +954,13 @@ static const struct step steps[] = {
     {"release C", release_c},
     {"compact again", compact},
     {"write a walk again", write_walk},
+    {"free the huge block again", free_huge_under_e},
     {"release E", release_e},
+    {"trim with no snapshot left", trim_all},
     {"write with no snapshot left", write_hot},
+    {"allocate a huge block again", grow_huge},
+    {"list the blocks of the heap again", list_live},
+    {"free the huge block with no snapshot left", free_huge_alone},
     {"destroy", destroy},
 };
 
@@ -711,10 +1008,11 @@ static void perform(struct run *r, const struct step *step)
 	}
 }
 
-static void run_steps(struct run *r, int c)
+static void run_steps(struct run *r, int c, bool transient)
 {
 	memset(r, 0, sizeof *r);
 	r->c = c;
+	r->transient = transient;
 	per = part_pages();
 	for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
 		perform(r, &steps[i]);
@@ -792,7 +1090,7 @@ static bool run_point(const struct job *j, size_t n, size_t burst)
 	progress->n = n;
 	progress->burst = burst;
 	inject_arm(row->kind, n, row->errnum, burst, row->half);
-	run_steps(&the_run, j->c);
+	run_steps(&the_run, j->c, row->transient);
 	if (!usual_engine)
 		usual_engine = the_run.engine;
 	/* That is what the run before the walk had. */
@@ -838,7 +1136,7 @@ static bool try_point(const struct job *j, size_t n, size_t burst, struct holdin
 /* In its normal length not every call fails: the first, and then others for each engine. */
 static void walk_burst(const struct job *j, size_t calls, size_t burst, struct holdings *before)
 {
-	size_t most = scaled(6 / burst + 1, SIZE_MAX, 2), stride = calls / most + 1;
+	size_t most = scaled(5 / burst + 1, SIZE_MAX, 2), stride = calls / most + 1;
 	size_t n = 1, next = 2 + (size_t)j->c * 5 % stride;
 
 	for (; try_point(j, n, burst, before); n = next, next += stride)

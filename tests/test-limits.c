@@ -293,6 +293,7 @@ static void create_limited(void *arg)
 	struct rlimit r;
 	if (getrlimit(l->resource, &r))
 		_exit(2);
+	rlim_t before = r.rlim_cur;
 	r.rlim_cur = l->bytes;
 	if (setrlimit(l->resource, &r))
 		_exit(2);
@@ -301,6 +302,9 @@ static void create_limited(void *arg)
 		if (!arena) {
 			int e = errno;
 			fprintf(stderr, "errno %d, \"%s\"\n", e, cowarena_errmsg());
+			/* At its end a process writes files, where coverage is measured. */
+			r.rlim_cur = before;
+			setrlimit(l->resource, &r);
 			_exit(e == l->errnum && strstr(cowarena_errmsg(), l->words) ? 0 : 3);
 		}
 		if (l->errnum)
