@@ -96,6 +96,7 @@ static int walk(struct candidates *c, cowarena_snapshot *older, cowarena_snapsho
 			snapshot_copy(newer, now, offset, size);
 		else
 			track_copy(now, live, size);
+		track_defined(then, 2 * size); /* bytes in no block count like others */
 		if (memcmp(then, now, size) == 0)
 			continue;
 		if (flags & COWARENA_DIFF_BYTES)
