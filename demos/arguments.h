@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* arguments.h - the command line of a demo, from a table: parsed, and described by --help. */
+/* arguments.h - the command line of a demo, from a table: parsed, and described by --help. For C++ too. */
 #ifndef COWARENA_DEMOS_ARGUMENTS_H
 #define COWARENA_DEMOS_ARGUMENTS_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /* An option that takes a number, from min to max; or a text; or is a flag. What the variable holds before
    is the default, which --help tells of numbers and texts; `small`, unless it is 0, the number with --small. */
@@ -38,5 +42,9 @@ extern struct demo_choice demo_choice;
 
 /* Returns where the operands start in argv. Does not return from --help, --version and mistakes. */
 int demo_arguments(const struct demo *demo, int argc, char **argv);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

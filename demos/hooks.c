@@ -10,18 +10,11 @@
 #include "config.h"
 
 #include "common.h"
+#include "arguments.h"
 #include "digest.h"
 #include "hooks.h"
-
-#ifdef HAVE_JANSSON
-#include <jansson.h>
-#endif
-#ifdef HAVE_CJSON
-#include <cJSON.h>
-#endif
-#ifdef HAVE_SQLITE
-#include <sqlite3.h>
-#endif
+#include "picture.h"
+#include "report.h"
 
 static cowarena *arena;
 COWARENA_HOOKS(in_arena, arena)
@@ -44,13 +37,14 @@ static void check(bool good, const char *what)
 /* Jansson --------------------------------------------------------------------------------------
  * Static is the seed of its hash tables, which is drawn once, and nothing else. */
 #ifdef HAVE_JANSSON
+#include <jansson.h>
+
 static json_t *order;
 
 static void jansson_build(void)
 {
 	json_set_alloc_funcs(in_arena_malloc, in_arena_free);
-	order =
-	    json_pack("{s:s, s:[s,s], s:i}", "customer", "Ada", "items", "pen", "ink", "sum", 12);
+	order = json_pack("{s:s,s:[s,s],s:i}", "customer", "Ada", "items", "pen", "ink", "sum", 12);
 	check(order, "json_pack");
 }
 
@@ -81,6 +75,8 @@ static void jansson_finish(void)
 /* cJSON ----------------------------------------------------------------------------------------
  * Static is where the last parse error was, for messages only. */
 #ifdef HAVE_CJSON
+#include <cJSON.h>
+
 static cJSON *settings;
 
 static void cjson_build(void)
@@ -117,6 +113,8 @@ static void cjson_finish(void)
  * tables stay in memory, as a rollback does not know of files. A statement that is older than the
  * snapshot, even half way through its rows, goes back with the rest; here there is none. */
 #ifdef HAVE_SQLITE
+#include <sqlite3.h>
+
 static sqlite3 *db;
 
 static void *sqlite_malloc(int size)
@@ -152,10 +150,8 @@ static void sqlite_shutdown(void *arg)
 
 static void execute(const char *sql)
 {
-	char *message;
-
-	if (sqlite3_exec(db, sql, NULL, NULL, &message))
-		die("SQLite: %s", message);
+	if (sqlite3_exec(db, sql, NULL, NULL, NULL))
+		die("SQLite: %s", sqlite3_errmsg(db));
 }
 
 static void sqlite_build(void)
@@ -192,7 +188,6 @@ static void sqlite_change(void)
 static void sqlite_describe(char *text, size_t size)
 {
 	sqlite3_stmt *rows;
-
 	const char *sql = "SELECT integrity_check FROM pragma_integrity_check UNION ALL "
 			  "SELECT thing || ' ' || pieces FROM stock UNION ALL "
 			  "SELECT 'table ' || name FROM sqlite_master WHERE type = 'table'";
@@ -238,7 +233,6 @@ static void describe_all(struct state *state, const char *when)
 	printf("%s:\n", when);
 	for (size_t i = 0; i < ACTORS; i++) {
 		char *text = state->text[i];
-
 		actors[i].describe(text, sizeof state->text[i]);
 		printf("  %-8s %.80s%s\n", actors[i].name, text, strlen(text) > 80 ? " ..." : "");
 	}
@@ -250,52 +244,57 @@ static void change_all(void)
 		actors[i].change();
 }
 
-static bool same_state(const struct state *a, const struct state *b)
+static void check_same(const struct state *a, const struct state *b)
 {
-	bool same = true;
-
 	for (size_t i = 0; i < ACTORS; i++)
-		same = same && strcmp(a->text[i], b->text[i]) == 0;
-	return same;
+		if (strcmp(a->text[i], b->text[i]))
+			die("%s is not what it was", actors[i].name);
 }
 
-int main(void)
+static const struct demo demo = {
+    .about = "Jansson, cJSON and SQLite have their memory in one arena, and one rollback brings\n"
+	     "all of them back. The exit status is 1 if any is not what it was.",
+    .pages = true,
+};
+
+int main(int argc, char **argv)
 {
 	static struct state before, changed, back, again;
 
-	arena = create_arena(COWARENA_ENGINE_AUTO, 0);
+	demo_arguments(&demo, argc, argv);
+	arena = create_arena(demo_choice.engine, 0);
+	struct picture *picture = picture_begin(arena);
 	for (size_t i = 0; i < ACTORS; i++)
 		actors[i].build();
 	describe_all(&before, "at the snapshot");
 
-	cowarena_snapshot *snapshot = cowarena_snapshot_take(arena, 0);
-	if (!snapshot)
-		die("no snapshot: %s", cowarena_errmsg());
+	cowarena_snapshot *snapshot = picture_take(picture, arena, 0, "snapshot");
+	check(snapshot, "cowarena_snapshot_take");
 	struct digest then = digest_arena(arena);
 
 	change_all();
 	describe_all(&changed, "changed");
-	if (cowarena_rollback(arena, snapshot))
-		die("no rollback: %s", cowarena_errmsg());
-	bool right = same_digest(then, digest_arena(arena));
+	picture_map(picture, "The heap of all of them, since the snapshot:");
+	check(!cowarena_rollback(arena, snapshot), "cowarena_rollback");
+	picture_note(picture, "rollback");
+	check(same_digest(then, digest_arena(arena)), "restoring all bytes");
 	describe_all(&back, "rolled back");
-	right = right && same_state(&before, &back);
+	check_same(&before, &back);
 
 	/* They work on, and give back all their memory in the end. */
 	change_all();
 	describe_all(&again, "changed once more");
-	right = right && same_state(&changed, &again);
+	check_same(&changed, &again);
+	picture_end(picture);
 	for (size_t i = 0; i < ACTORS; i++)
 		actors[i].finish();
-	struct cowarena_stats stats = stats_of(arena);
-	right = right && stats.live_bytes == 0 && cowarena_heap_check(arena, NULL) == 0;
-
-	printf("%s faults, %s pages copied, %s left in the arena\n", human_count(stats.faults).text,
-	       human_count(stats.copied + stats.copied_ahead).text,
-	       human_bytes(stats.live_bytes).text);
-	printf("After the rollback %zu libraries were %s.\n", ACTORS,
-	       right ? "as before, byte for byte" : "NOT as before");
+	struct cowarena_stats s = stats_of(arena);
+	check(s.live_bytes == 0 && !cowarena_heap_check(arena, NULL), "giving all memory back");
 	cowarena_destroy(arena);
-	finish_output();
-	return right ? EXIT_SUCCESS : EXIT_FAILURE;
+
+	char shared[80], copied[80];
+	snprintf(shared, sizeof shared, "libraries: %zu, %s", ACTORS, human_bytes(then.bytes).text);
+	snprintf(copied, sizeof copied, "%s pages", human_count(s.copied + s.copied_ahead).text);
+	report(shared, copied, s.faults, "rolled back, all bytes are as they were");
+	return EXIT_SUCCESS;
 }

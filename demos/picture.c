@@ -11,9 +11,8 @@
 #include <sys/mman.h>
 
 #define TRACE ((size_t)1 << 22) /* events that are kept */
-#define NOTES 64
-#define ROWS 16    /* of the map, at most */
-#define ACROSS 300 /* points of the timeline: a fault is drawn once in each */
+#define ROWS 16                 /* of the map, at most */
+#define ACROSS 300              /* points of the timeline: a fault is drawn once in each */
 #define DOWN 120
 
 struct event {
@@ -28,6 +27,7 @@ struct note {
 	uint64_t ns;
 	const char *label;
 	size_t first, after; /* events: before it began, and when it was done */
+	const char *end;     /* of the heap then */
 	enum { TAKEN, RELEASED, OTHER } what;
 };
 
@@ -35,8 +35,8 @@ struct picture {
 	cowarena *arena;
 	struct event *events; /* outside the arena, as what is called in a fault must be */
 	_Atomic size_t n;     /* that have happened; beyond TRACE they are not kept */
-	struct note notes[NOTES];
-	size_t noted, page;
+	struct note *notes;
+	size_t noted, room, page;
 	uint64_t start;
 	/* The pages of the pictures. */
 	const char *low, *end;
@@ -99,18 +99,51 @@ struct picture *picture_begin(cowarena *arena)
 static void note(struct picture *p, struct note n)
 {
 	n.after = atomic_load(&p->n);
-	if (p->noted < NOTES)
-		p->notes[p->noted++] = n;
+	if (p->noted == p->room) {
+		p->room = 2 * p->room + 64;
+		p->notes = realloc(p->notes, p->room * sizeof *p->notes);
+		if (!p->notes)
+			die("out of memory");
+	}
+	p->notes[p->noted++] = n;
+}
+
+static int extent(void *ctx, void *block, size_t size)
+{
+	struct picture *p = ctx;
+	const char *first = block, *end = first + size;
+
+	p->low = !p->low || first < p->low ? first : p->low;
+	p->end = !p->end || end > p->end ? end : p->end;
+	return 0;
+}
+
+static void find_blocks(struct picture *p)
+{
+	p->low = p->end = NULL;
+	if (cowarena_heap_walk(p->arena, NULL, extent, p))
+		die("the heap cannot be listed: %s", cowarena_errmsg());
+}
+
+/* Where the heap ends, free pages included: a snapshot protects these too. */
+static const char *heap_end(struct picture *p)
+{
+	find_blocks(p);
+	const char *end = p->end;
+	while (cowarena_contains(p->arena, end))
+		end += p->page;
+	return end;
 }
 
 cowarena_snapshot *picture_take(struct picture *p, cowarena *arena, unsigned flags,
 				const char *label)
 {
+	const char *end = p ? heap_end(p) : NULL;
 	size_t first = p ? atomic_load(&p->n) : 0;
 	cowarena_snapshot *s = cowarena_snapshot_take(arena, flags);
 
 	if (p && s)
-		note(p, (struct note){now_ns(), label, .first = first, .what = TAKEN});
+		note(p, (struct note){now_ns(), label, .first = first, .end = end, .what = TAKEN});
 	return s;
 }
 
@@ -129,16 +162,6 @@ void picture_note(struct picture *p, const char *label)
 
 /* ---------------------------------------------------------------------------------------------- */
 
-static int extent(void *ctx, void *block, size_t size)
-{
-	struct picture *p = ctx;
-	const char *first = block, *end = first + size;
-
-	p->low = !p->low || first < p->low ? first : p->low;
-	p->end = !p->end || end > p->end ? end : p->end;
-	return 0;
-}
-
 /* How many events there are to draw, all of them written: other threads may be at it. */
 static size_t settled(struct picture *p)
 {
@@ -153,9 +176,7 @@ static size_t settled(struct picture *p)
 /* Which pages there are to draw: those of the blocks, and those that something happened to. */
 static void find_pages(struct picture *p, size_t n)
 {
-	p->low = p->end = NULL;
-	if (cowarena_heap_walk(p->arena, NULL, extent, p))
-		die("the heap cannot be listed: %s", cowarena_errmsg());
+	find_blocks(p);
 	for (size_t i = 0; i < n; i++)
 		extent(p, (void *)(uintptr_t)p->events[i].page, p->page);
 	p->low -= (uintptr_t)p->low % p->page;
@@ -167,12 +188,13 @@ static size_t page_of(const struct picture *p, const struct event *e)
 	return (size_t)(e->page - p->low) / p->page;
 }
 
-/* A snapshot shares all pages there are, but those that it copied itself as it was taken. */
+/* A snapshot shares all pages that there were, but those that it copied itself as it was taken. */
 static void share(const struct picture *p, const struct note *at, unsigned char *pages)
 {
 	bool eager = strcmp(cowarena_engine_name(p->arena), "eager") == 0;
 
-	memset(pages, LOOK_SHARED, p->pages);
+	for (size_t i = 0; i < p->pages; i++)
+		pages[i] = p->low + i * p->page < at->end ? LOOK_SHARED : LOOK_NONE;
 	for (size_t i = at->first; i < at->after && i < TRACE; i++)
 		if (eager || p->events[i].what == COWARENA_PAGE_SHADOWED)
 			pages[page_of(p, &p->events[i])] =
@@ -222,6 +244,8 @@ static enum page_look most(const unsigned char *pages, size_t n)
 
 void picture_looks(const char *heading, const unsigned char *pages, size_t n)
 {
+	while (n && pages[n - 1] == LOOK_NONE)
+		n--;
 	size_t columns = terminal_width() >= 132 ? 128 : 64, count[LOOKS] = {0};
 	size_t each = (n + columns * ROWS - 1) / (columns * ROWS);
 
@@ -355,5 +379,6 @@ void picture_end(struct picture *p)
 		printf("(the pictures show the first %s of %s events)\n", human_count(n).text,
 		       human_count(happened).text);
 	munmap(p->events, TRACE * sizeof *p->events);
+	free(p->notes);
 	free(p);
 }

@@ -9,6 +9,8 @@
  *	...
  *	picture_release(picture, s, "A gone");
  *	picture_end(picture);
+ *
+ * For C++ too.
  */
 #ifndef COWARENA_DEMOS_PICTURE_H
 #define COWARENA_DEMOS_PICTURE_H
@@ -16,6 +18,10 @@
 #include "cowarena.h"
 
 #include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /* What became of a page since the newest snapshot. */
 enum page_look {
@@ -53,5 +59,9 @@ void picture_end(struct picture *picture);
 /* Draw n pages as a map, whatever --map says, and tell how many there are of each look. For pages of
    which there is no trace, such as the kernel's. */
 void picture_looks(const char *heading, const unsigned char *looks, size_t n);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -9,21 +9,29 @@
  */
 #include "cowarena.hpp"
 
+#include "arguments.h"
+#include "picture.h"
+#include "report.h"
+
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <memory_resource>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unistd.h>
 
 namespace cow = cowarena_cpp;
 
 using table = std::pmr::unordered_map<std::pmr::string, int>;
 
+static std::uint64_t names = 50000;
+
 /* Long enough that a string cannot keep it inside its own object. */
-static std::string key(int i)
+static std::string key(std::uint64_t i)
 {
 	return "the name of number " + std::to_string(i);
 }
@@ -45,12 +53,12 @@ static void tell(const char *when, const table &t)
 
 static void change(table &t)
 {
-	for (int i = 0; i < 50000; i += 3)
+	for (std::uint64_t i = 0; i < names; i += 3)
 		t.erase(t.find(std::pmr::string(key(i))));
 	for (auto &[name, value] : t)
 		value = -value;
-	for (int i = 50000; i < 150000; i++)
-		t.emplace(key(i), i);
+	for (std::uint64_t i = names; i < 3 * names; i++)
+		t.emplace(key(i), int(i));
 }
 
 /* What the library could not do, and why. */
@@ -61,22 +69,42 @@ template <class T> static T *must(T *p)
 	return p;
 }
 
-static bool run()
+static cowarena_options options()
 {
-	cow::arena_ptr arena(must(cowarena_create(nullptr)));
+	cowarena_options o = COWARENA_OPTIONS_INIT;
+	o.engine = demo_choice.engine;
+	o.flags = COWARENA_STRICT_ENGINE;
+	return o;
+}
+
+static cowarena_stats statistics(cowarena *arena)
+{
+	cowarena_stats s = {};
+	s.sz = sizeof s;
+	if (cowarena_stats_get(arena, &s))
+		throw std::runtime_error(cowarena_errmsg());
+	return s;
+}
+
+static void run()
+{
+	const cowarena_options o = options();
+	cow::arena_ptr arena(must(cowarena_create(&o)));
 	cow::arena_resource resource(arena.get());
+	picture *drawn = picture_begin(arena.get());
 
 	table &t = *cow::new_object<table>(resource);
-	for (int i = 0; i < 50000; i++)
-		t.emplace(key(i), i);
+	for (std::uint64_t i = 0; i < names; i++)
+		t.emplace(key(i), int(i));
 	tell("at the snapshot", t);
 	const std::size_t size = t.size(), hash = digest(t);
 	const auto found = t.find(std::pmr::string(key(42)));
 	const int *value = &found->second;
 
-	cow::snapshot_ptr snapshot(must(cowarena_snapshot_take(arena.get(), 0)));
+	cow::snapshot_ptr snapshot(must(picture_take(drawn, arena.get(), 0, "snapshot")));
 	change(t);
 	tell("changed", t);
+	picture_map(drawn, "The table, changed since the snapshot:");
 
 	/* Number 42 has been erased, its node freed. The snapshot still has it, at its address. */
 	int before = 0;
@@ -87,31 +115,58 @@ static bool run()
 
 	if (cowarena_rollback(arena.get(), snapshot.get()))
 		throw std::runtime_error(cowarena_errmsg());
+	picture_note(drawn, "rollback");
 	tell("rolled back", t);
 	/* The iterator is older than the snapshot: it is right again. */
-	bool right = t.size() == size && digest(t) == hash && before == 42 &&
-		     found == t.find(std::pmr::string(key(42))) && found->second == 42;
+	if (t.size() != size || digest(t) != hash || before != 42 ||
+	    found != t.find(std::pmr::string(key(42))) || found->second != 42)
+		throw std::runtime_error("after the rollback the table is another one");
 
 	change(t);
 	tell("changed once more", t);
+	picture_end(drawn);
 
-	struct cowarena_stats stats = {};
-	stats.sz = sizeof stats;
-	cowarena_stats_get(arena.get(), &stats);
-	std::printf("\nBoth changes took %ju faults and copied %ju pages, of %ju in use.\n",
-		    std::uintmax_t(stats.faults), std::uintmax_t(stats.copied + stats.copied_ahead),
-		    std::uintmax_t(stats.arena_bytes / 4096));
-	std::puts(right ? "After the rollback the table was the one of the snapshot."
-			: "WRONG: after the rollback the table was another one.");
-	return right;
+	const cowarena_stats s = statistics(arena.get());
+	const std::string shared = "a table of " + std::to_string(names) + " names";
+	const std::string copied =
+	    std::to_string(s.copied + s.copied_ahead) + " of " +
+	    std::to_string(s.arena_bytes / std::uint64_t(sysconf(_SC_PAGESIZE))) +
+	    " pages, in 2 changes";
+	report(shared.c_str(), copied.c_str(), s.faults, "rolled back, the table is as it was");
 	/* The owners destroy the arena. The table needs no destructor: it owns nothing outside. */
 }
 
-int main()
+static void read_arguments(int argc, char **argv)
+{
+	option_row rows[2] = {};
+	rows[0].name = "names";
+	rows[0].letter = 'n';
+	rows[0].arg = "N";
+	rows[0].help = "names in the table";
+	rows[0].number = &names;
+	rows[0].min = 43;
+	rows[0].max = 10000000;
+	rows[0].small = 3000;
+
+	demo d = {};
+	d.about = "A hash table of the C++ standard library goes back in time: all of a\n"
+		  "std::pmr::unordered_map is in an arena. A snapshot is taken, the table changed\n"
+		  "and rolled back. The exit status is 1 if it is not the one of the snapshot.";
+	d.rows = rows;
+	d.pages = true;
+	demo_arguments(&d, argc, argv);
+}
+
+int main(int argc, char **argv)
 try {
-	return run() ? EXIT_SUCCESS : EXIT_FAILURE;
+	read_arguments(argc, argv);
+	run();
+	return EXIT_SUCCESS;
+} catch (const std::bad_alloc &) {
+	/* Where the arena is full the library has the better words. */
+	std::fprintf(stderr, "pmr: out of memory: %s\n", cowarena_errmsg());
+	return EXIT_FAILURE;
 } catch (const std::exception &e) {
-	/* std::bad_alloc, where the arena is full: the library has the better words. */
-	std::fprintf(stderr, "pmr: %s: %s\n", e.what(), cowarena_errmsg());
+	std::fprintf(stderr, "pmr: %s\n", e.what());
 	return EXIT_FAILURE;
 }
