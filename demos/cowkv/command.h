@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* command.h - the commands: a table in each file commands-*.c, and what runs them. */
+#ifndef COWKV_COMMAND_H
+#define COWKV_COMMAND_H
+
+#include "db.h"
+#include "reply.h"
+
+enum command_flags {
+	COMMAND_WRITE = 1,
+	COMMAND_READONLY = 2,
+	COMMAND_DENYOOM = 4, /* refused when memory is short */
+	COMMAND_ADMIN = 8,
+	COMMAND_NO_AUTH = 16,  /* before the password was said */
+	COMMAND_NO_MULTI = 32, /* not in a transaction */
+	COMMAND_NOW = 64,      /* runs though a transaction is being queued (EXEC, DISCARD, ...) */
+	COMMAND_FAST = 128,
+	COMMAND_LOADING = 256 /* while data is being loaded from a master */
+};
+
+struct command {
+	const char *name; /* lower case */
+	void (*fn)(struct client *c);
+	int arity; /* arguments with the name; -n: n or more */
+	unsigned flags;
+	int first, last, step; /* which arguments are keys; 0 for none; last -1: up to the end */
+};
+
+/* Tables, up to an entry without a name. */
+extern const struct command connection_commands[], server_commands[], key_commands[],
+    string_commands[], list_commands[], hash_commands[], set_commands[], zset_commands[],
+    transaction_commands[], replication_commands[], save_commands[], expiry_commands[],
+    pubsub_commands[], scan_commands[], substring_commands[], zset_range_commands[];
+
+/* Commands that are several, by their second argument: a table of them up to an entry without a name, and
+   command_sub() as their fn. `arity` counts both names. HELP there is for all. */
+struct subcommand {
+	const char *name;
+	int arity;
+	void (*fn)(struct client *c);
+};
+extern const struct subcommand client_subs[], config_subs[], command_subs[];
+void command_sub(struct client *c);
+
+/* Those of a command; NULL if it is one. The one of a name; NULL if there is none. A name in capitals. */
+const struct subcommand *subcommands(const struct command *command);
+const struct subcommand *subcommand_find(const struct subcommand *subs, struct slice name);
+void subcommand_upper(char *to, size_t size, const char *name);
+
+void command_init(void);
+const struct command *command_find(struct slice name);
+
+/* All of them: for COMMAND. */
+size_t command_count(void);
+const struct command *command_at(size_t i);
+
+/* Run what is in c->argv: with all checks, queued if in a transaction, propagated if it has changed anything. */
+void command_run(struct client *c);
+
+/* Run one that has passed the checks: EXEC does. */
+void command_call(struct client *c, const struct command *command);
+
+/*
+ * For commands that change data. They count what they changed; what was written is sent to replicas as the client
+ * said it, unless that would not do the same there (random members, times from now on): then the command
+ * says what to send instead. With argc 0 nothing is.
+ */
+void command_changed(uint64_t n);
+void command_send_instead(const struct slice *argv, size_t argc);
+/* One more to send: after what the command itself sends, or in its place if that is nothing. */
+void command_send_also(const struct slice *argv, size_t argc);
+
+/* ---- what many commands begin with ---- */
+
+/* The value of a key, to read or to write, if it is of this type. NULL if there is none; *wrong (and an error reply) if it is of another type. */
+void *command_read(struct client *c, struct slice key, enum value_type type, bool *wrong);
+void *command_write(struct client *c, struct slice key, enum value_type type, bool *wrong);
+
+/* The same, made if there is none (not for strings). NULL only after an error reply. */
+void *command_make(struct client *c, struct slice key, enum value_type type);
+
+/* Delete the key if the value has no elements any more. */
+void command_drop_empty(struct slice key, const void *value);
+
+/* Numbers from arguments: false after an error reply (`error`, or the usual one if NULL). */
+bool command_integer(struct client *c, struct slice arg, int64_t *n, const char *error);
+bool command_double(struct client *c, struct slice arg, double *d, const char *error);
+
+/* An integer within these bounds. */
+bool command_integer_within(struct client *c, struct slice arg, int64_t min, int64_t max,
+			    int64_t *n);
+
+/* The same without a reply. As strict as Redis: no spaces, no leading zeros or plus for integers, no NaN. */
+bool slice_integer(struct slice s, int64_t *n);
+bool slice_double(struct slice s, double *d);
+
+/* For what Redis reads with strtod(3) and its kin: the text up to its first zero byte, ended by one. NULL if it is longer. */
+#define NUMBER_TEXT 5120
+const char *slice_text(struct slice s, char text[NUMBER_TEXT]);
+
+/* Whether an argument is this word, in any case. */
+bool slice_is(struct slice s, const char *word);
+static inline bool slice_equal(struct slice a, struct slice b)
+{
+	return a.len == b.len && __builtin_memcmp(a.data, b.data, a.len) == 0;
+}
+
+/* Glob patterns as of KEYS: * ? [a-z] [^x] and \ before one of them. */
+bool slice_matches(struct slice pattern, struct slice s, bool any_case);
+
+#endif

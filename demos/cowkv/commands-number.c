@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* commands-number.c - strings that are numbers: INCR, DECR, INCRBYFLOAT. */
+#include "config.h"
+
+#include "string-parts.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void add(struct client *c, int64_t n)
+{
+	bool wrong;
+	struct entry *e = string_entry(c, c->argv[1], &wrong);
+	int64_t value = 0;
+	char text[24];
+
+	if (wrong)
+		return;
+	if (e) {
+		const struct string *s = e->value;
+		if (!command_integer(c, (struct slice){s->data, s->len}, &value, NULL))
+			return;
+	}
+	if (__builtin_add_overflow(value, n, &value)) {
+		reply_error(c, "ERR increment or decrement would overflow");
+		return;
+	}
+	int len = snprintf(text, sizeof text, "%lld", (long long)value);
+	string_store(c->argv[1], e, (struct slice){text, (size_t)len}, true);
+	command_changed(1);
+	reply_int(c, value);
+}
+
+void number_incr(struct client *c)
+{
+	add(c, 1);
+}
+
+void number_decr(struct client *c)
+{
+	add(c, -1);
+}
+
+void number_incrby(struct client *c)
+{
+	int64_t n;
+
+	if (command_integer(c, c->argv[2], &n, NULL))
+		add(c, n);
+}
+
+void number_decrby(struct client *c)
+{
+	int64_t n;
+
+	if (!command_integer(c, c->argv[2], &n, NULL))
+		return;
+	if (n == INT64_MIN)
+		reply_error(c, "ERR decrement would overflow");
+	else
+		add(c, -n);
+}
+
+long double number_parse(struct slice s)
+{
+	char text[LONG_DOUBLE_TEXT], *end;
+
+	if (!s.len || isspace((unsigned char)*s.data) || !slice_text(s, text))
+		return NAN;
+	errno = 0;
+	long double d = strtold(text, &end);
+	return end == text + s.len && !(errno == ERANGE && (isinf(d) || d == 0)) ? d
+										 : (long double)NAN;
+}
+
+size_t number_print(char text[LONG_DOUBLE_TEXT], long double d)
+{
+	size_t n = (size_t)snprintf(text, LONG_DOUBLE_TEXT, "%.17Lf", d);
+
+	while (text[n - 1] == '0')
+		n--;
+	if (text[n - 1] == '.')
+		n--;
+	if (n == 2 && memcmp(text, "-0", 2) == 0) {
+		text[0] = '0';
+		n = 1;
+	}
+	text[n] = 0;
+	return n;
+}
+
+void number_incrbyfloat(struct client *c)
+{
+	bool wrong;
+	struct entry *e = string_entry(c, c->argv[1], &wrong);
+	const struct string *s = e ? e->value : NULL;
+	char text[LONG_DOUBLE_TEXT];
+
+	if (wrong)
+		return;
+	long double value = s ? number_parse((struct slice){s->data, s->len}) : 0;
+	long double more = number_parse(c->argv[2]);
+	if (isnan(value) || isnan(more)) {
+		reply_error(c, ERROR_NOT_FLOAT);
+		return;
+	}
+	value += more;
+	if (isnan(value) || isinf(value)) {
+		reply_error(c, "ERR increment would produce NaN or Infinity");
+		return;
+	}
+	struct slice result = {text, number_print(text, value)};
+	string_store(c->argv[1], e, result, true);
+	/* Replicas are told the result: their sums might be rounded in another way. */
+	const struct slice argv[] = {SLICE("SET"), c->argv[1], result, SLICE("KEEPTTL")};
+	command_changed(1);
+	command_send_instead(argv, 4);
+	reply_bulk(c, result);
+}

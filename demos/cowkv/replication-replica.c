@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * replication-replica.c - the link to a master: its beginning and end, and what is done each second.
+ *
+ * The master is asked to go on where its stream broke off (replication-handshake.c). If it cannot, it sends a snapshot
+ * (replication-receive.c). Then a client has the connection, whose commands are the stream.
+ */
+#include "config.h"
+
+#include "log.h"
+#include "replication-link.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TIMEOUT 60
+#define OUT_MAX ((size_t)64 << 10) /* of what a master does not take */
+#define PAUSE_MAX 16               /* seconds, between tries that fail late */
+
+struct link link_ = {.fd = -1, .file = -1};
+
+static time_t now(void)
+{
+	return (time_t)ev_now(server.loop);
+}
+
+bool link_up(void)
+{
+	return link_.step == STEP_STREAM;
+}
+
+void link_hang_up(void)
+{
+	if (link_.fd >= 0) {
+		ev_io_stop(server.loop, &link_.io);
+		close(link_.fd);
+	}
+	if (link_.file >= 0)
+		close(link_.file);
+	link_.fd = link_.file = -1;
+	buffer_free(&link_.in);
+	link_.step = STEP_NONE;
+}
+
+void link_give_up(const char *format, ...)
+{
+	char text[300];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	log_line(LOG_WARNING, "Replication from %s:%" PRIu64 ": %s", config.master_host,
+		 config.master_port, text);
+	link_hang_up();
+}
+
+void link_fail_late(void)
+{
+	link_.pause = !link_.pause ? 1 : link_.pause < PAUSE_MAX ? 2 * link_.pause : PAUSE_MAX;
+	link_.next_try = now() + link_.pause;
+}
+
+void link_lost(struct client *c)
+{
+	if (c != link_.master)
+		return;
+	log_line(LOG_WARNING, "Connection with master lost.");
+	link_.master = NULL;
+	link_.step = STEP_NONE;
+	/* Of a transaction whose end has not come nothing has been run: all of it is asked for again. */
+	buffer_free(&link_.held);
+	link_.down_since = now();
+}
+
+void link_to(const char *host, uint64_t port)
+{
+	if (link_.master)
+		client_close(link_.master);
+	link_hang_up();
+	/* Our own history, under its name: a master that has it under that name may go on from it. */
+	link_.known = true;
+	stream_open_backlog();
+	free(config.master_host);
+	config.master_host = strdup(host ? host : "");
+	if (!config.master_host)
+		abort();
+	config.master_port = port;
+	link_.down_since = now();
+	link_.next_try = link_.pause = 0;
+	replicas_close(); /* they have to ask anew */
+}
+
+void link_begin_stream(void)
+{
+	ev_io_stop(server.loop, &link_.io);
+	link_.master = client_new(link_.fd, CLIENT_MASTER);
+	if (!link_.master)
+		abort();
+	link_.fd = -1;
+	snprintf(link_.master->peer, sizeof link_.master->peer, "master");
+	link_.step = STEP_STREAM;
+	link_.known = true;
+	stream_open_backlog();
+	/* What came with the last line already. */
+	buffer_add(&link_.master->in, link_.in.data + link_.in.at, buffer_size(&link_.in));
+	buffer_free(&link_.in);
+	if (buffer_size(&link_.master->in))
+		client_process(link_.master);
+}
+
+/* ---- each second ---- */
+
+void link_acknowledge(void)
+{
+	char offset[24];
+
+	if (link_.step != STEP_STREAM)
+		return;
+	/* reply.h does not answer masters: this goes past it. */
+	int n = snprintf(offset, sizeof offset, "%" PRId64, stream.offset);
+	buffer_print(&link_.master->out, "*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$%d\r\n%s\r\n", n,
+		     offset);
+	client_wants_to_send(link_.master);
+}
+
+void link_cron(void)
+{
+	if (link_.step == STEP_NONE) {
+		if (now() >= link_.next_try)
+			link_start();
+	} else if (link_.step == STEP_STREAM) {
+		link_.pause = 0;
+		if (now() - link_.master->last > TIMEOUT) {
+			log_line(LOG_WARNING, "MASTER timeout: no data nor PING received...");
+			client_close(link_.master);
+		} else if (buffer_size(&link_.master->out) < OUT_MAX) {
+			link_acknowledge();
+		}
+	} else if (now() - link_.heard > TIMEOUT) {
+		link_give_up("it says nothing");
+	}
+}
+
+void link_applied(struct client *c, const char *data, size_t n)
+{
+	/* Inside of a transaction nothing has been run yet. If the link broke now, and we went on from behind what has been
+	   queued, that would be lost. */
+	if (c->in_multi) {
+		buffer_add(&link_.held, data, n);
+		return;
+	}
+	if (buffer_size(&link_.held)) {
+		stream_add(link_.held.data, buffer_size(&link_.held));
+		buffer_free(&link_.held);
+	}
+	stream_add(data, n);
+}
+
+void link_refuse(const char *why)
+{
+	link_fail_late();
+	log_line(LOG_WARNING, "Our master is not followed any more: %s. Next try in %lld s", why,
+		 (long long)link_.pause);
+	client_close(link_.master);
+}
+
+void link_close(void)
+{
+	link_hang_up();
+}
+
+void link_init(void)
+{
+	link_.down_since = now();
+}
+
+void link_info(struct buffer *to)
+{
+	buffer_print(to,
+		     "master_host:%s\r\nmaster_port:%" PRIu64 "\r\nmaster_link_status:%s\r\n"
+		     "master_last_io_seconds_ago:%lld\r\nmaster_sync_in_progress:%d\r\n"
+		     "slave_read_repl_offset:%" PRId64 "\r\nslave_repl_offset:%" PRId64 "\r\n",
+		     config.master_host, config.master_port, link_up() ? "up" : "down",
+		     link_up() ? (long long)(now() - link_.master->last) : -1,
+		     link_.step == STEP_SIZE || link_.step == STEP_SNAPSHOT, stream.offset,
+		     stream.offset);
+	if (!link_up())
+		buffer_print(to, "master_link_down_since_seconds:%lld\r\n",
+			     (long long)(now() - link_.down_since));
+	buffer_print(to, "slave_priority:100\r\nslave_read_only:1\r\nreplica_announced:1\r\n");
+}

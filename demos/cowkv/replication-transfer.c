@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * replication-transfer.c - a snapshot on its way to replicas: one for all that wait for it, read by one thread.
+ *
+ * The thread writes to the sockets of the replicas itself; meanwhile the main thread collects the stream for them, from the
+ * offset of the cut on, and sends it afterwards. A replica that can take it (capa eof) gets the snapshot
+ * as it is made, between two marks; for one that cannot, its size is found out first, by writing it to nobody.
+ */
+#include "config.h"
+
+#include "log.h"
+#include "replication-transfer.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STACK ((size_t)4 << 20) /* compression has its tables there */
+
+struct transfer transfer;
+
+bool transfer_running(void)
+{
+	return transfer.running;
+}
+
+static void finish(void)
+{
+	pthread_join(transfer.thread, NULL);
+	rdb_cut_done(&transfer.cut);
+	if (transfer.result == RDB_SPOILED)
+		log_line(LOG_WARNING,
+			 "The snapshot for replicas was given up: more memory was needed "
+			 "than --cow-limit allows");
+	for (size_t i = 0; i < transfer.n; i++) {
+		struct target *t = &transfer.targets[i];
+		close(t->fd);
+		if (!t->client)
+			continue;
+		t->client->replica->target = NULL;
+		if (t->failed || transfer.result != RDB_WRITTEN) {
+			client_close(t->client);
+			continue;
+		}
+		/* With a mark, the stream must not follow before the replica has found it. */
+		t->client->replica->state = t->eof ? REPLICA_LOADS : REPLICA_ONLINE;
+		t->client->replica->heard = (time_t)ev_now(server.loop);
+		if (t->client->replica->acked)
+			replica_has_loaded(t->client);
+		client_wants_to_send(t->client);
+	}
+	if (transfer.result == RDB_WRITTEN)
+		log_line(LOG_NOTICE,
+			 "Snapshot for %zu replica(s): %" PRIu64 " keys, %" PRIu64 " bytes sent",
+			 transfer.n, transfer.keys, transfer.bytes);
+	free(transfer.targets);
+	transfer.targets = NULL;
+	transfer.running = false;
+}
+
+static void on_done(struct ev_loop *loop, ev_async *async, int events)
+{
+	(void)loop;
+	(void)async;
+	(void)events;
+	if (transfer.running)
+		finish();
+}
+
+void transfer_init(void)
+{
+	ev_async_init(&transfer.done, on_done);
+	ev_async_start(server.loop, &transfer.done);
+}
+
+static void drop_waiting(void)
+{
+	for (struct client *c = clients, *after; c; c = after) {
+		after = c->after;
+		if (c->kind == CLIENT_REPLICA && c->replica->state == REPLICA_WAITS)
+			client_close(c);
+	}
+}
+
+static size_t collect(void)
+{
+	size_t n = 0;
+
+	for (struct client *c = clients; c; c = c->after)
+		n += c->kind == CLIENT_REPLICA && c->replica->state == REPLICA_WAITS;
+	transfer.targets = calloc(n ? n : 1, sizeof *transfer.targets);
+	transfer.n = transfer.needs_size = 0;
+	for (struct client *c = clients; c && transfer.targets; c = c->after) {
+		if (c->kind != CLIENT_REPLICA || c->replica->state != REPLICA_WAITS)
+			continue;
+		struct target *t = &transfer.targets[transfer.n];
+		t->fd = dup(c->fd);
+		if (t->fd < 0)
+			continue;
+		t->client = c;
+		c->replica->acked = false;
+		t->eof = c->replica->eof;
+		t->psync = c->replica->psync;
+		transfer.needs_size += !t->eof;
+		c->replica->target = t;
+		c->replica->state = REPLICA_RECEIVES;
+		buffer_take(&c->out, buffer_size(&c->out)); /* signs of life, at most */
+		transfer.n++;
+	}
+	return transfer.n;
+}
+
+/* Signals are the main thread's; those of faults are never blocked. */
+static int start_thread(void)
+{
+	sigset_t all, before;
+	pthread_attr_t attr;
+
+	sigfillset(&all);
+	sigdelset(&all, SIGSEGV);
+	sigdelset(&all, SIGBUS);
+	int e = pthread_attr_init(&attr);
+	if (e)
+		return e;
+	pthread_attr_setstacksize(&attr, STACK);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	e = pthread_create(&transfer.thread, &attr, transfer_run, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attr);
+	return e;
+}
+
+void transfer_begin(void)
+{
+	char error[160];
+
+	client_send_all();
+	if (!rdb_cut_take(&transfer.cut, error, sizeof error)) {
+		log_line(LOG_WARNING, "No snapshot for replicas: %s", error);
+		drop_waiting();
+		return;
+	}
+	/* From here on the stream is collected for them. */
+	transfer.offset = stream.offset;
+	memcpy(transfer.id, stream.id, sizeof stream.id);
+	stream.select = true;
+	server_random_id(transfer.mark);
+	transfer.bytes = transfer.keys = 0;
+	transfer.compress = config.compress;
+	int e = collect() ? 0 : ENOMEM;
+	if (!e)
+		e = start_thread();
+	if (!e) {
+		log_line(LOG_NOTICE, "Snapshot for %zu replica(s) taken in %" PRIu64 " us",
+			 transfer.n, transfer.cut.usec);
+		transfer.running = true;
+		return;
+	}
+	log_line(LOG_WARNING, "Cannot send to replicas: %s", strerror(e));
+	rdb_cut_release(&transfer.cut);
+	rdb_cut_done(&transfer.cut);
+	for (size_t i = 0; i < transfer.n; i++) {
+		close(transfer.targets[i].fd);
+		transfer.targets[i].client->replica->target = NULL;
+		client_close(transfer.targets[i].client);
+	}
+	free(transfer.targets);
+	transfer.targets = NULL;
+}
+
+void transfer_wait(void)
+{
+	if (!transfer.running)
+		return;
+	for (size_t i = 0; i < transfer.n; i++) /* it is not worth waiting for */
+		atomic_store(&transfer.targets[i].gone, true);
+	finish();
+}

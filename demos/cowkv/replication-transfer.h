@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* replication-transfer.h - a transfer: what the main thread (replication-transfer.c) and its thread (replication-send.c) share. */
+#ifndef COWKV_REPLICATION_TRANSFER_H
+#define COWKV_REPLICATION_TRANSFER_H
+
+#include "rdb.h"
+#include "replication-parts.h"
+
+#include <pthread.h>
+
+struct transfer {
+	bool running;
+	pthread_t thread;
+	ev_async done;
+	struct rdb_cut cut;
+	struct target *targets;
+	size_t n, needs_size;
+	char mark[RUN_ID + 1], id[RUN_ID + 1];
+	int64_t offset;
+	bool compress;
+	enum rdb_written result;
+	uint64_t keys, bytes;
+	time_t told; /* the thread's */
+};
+extern struct transfer transfer;
+
+/* The thread. */
+void *transfer_run(void *unused);
+
+#endif

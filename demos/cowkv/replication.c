@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* replication.c - the stream of changes (replication-parts.h), and what of clients' commands belongs to it. */
+#include "config.h"
+
+#include "command.h"
+#include "log.h"
+#include "replication-parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct stream stream;
+
+void stream_rename(const char *id)
+{
+	memcpy(stream.former_id, stream.id, sizeof stream.id);
+	stream.former_end = stream.offset;
+	memcpy(stream.id, id, sizeof stream.id);
+}
+
+void stream_new_id(void)
+{
+	char id[RUN_ID + 1];
+
+	server_random_id(id);
+	stream_rename(id);
+	stream.select = true;
+}
+
+void stream_follow(const char *id, int64_t offset)
+{
+	memcpy(stream.id, id, sizeof stream.id);
+	strcpy(stream.former_id, NO_ID);
+	stream.former_end = -1;
+	stream.offset = stream.backlog_first = offset;
+}
+
+void stream_reset(void)
+{
+	char id[RUN_ID + 1];
+
+	server_random_id(id);
+	stream_follow(id, stream.offset);
+}
+
+void stream_open_backlog(void)
+{
+	if (stream.backlog)
+		return;
+	stream.backlog = malloc((size_t)BACKLOG_SIZE);
+	if (!stream.backlog)
+		abort();
+	stream.backlog_first = stream.offset;
+}
+
+void stream_add(const char *data, size_t n)
+{
+	for (size_t at = 0, part; stream.backlog && at < n; at += part) {
+		size_t place = (size_t)((stream.offset + (int64_t)at) % BACKLOG_SIZE);
+		part =
+		    n - at < (size_t)BACKLOG_SIZE - place ? n - at : (size_t)BACKLOG_SIZE - place;
+		memcpy(stream.backlog + place, data + at, part);
+	}
+	stream.offset += (int64_t)n;
+	if (stream.offset - stream.backlog_first > BACKLOG_SIZE)
+		stream.backlog_first = stream.offset - BACKLOG_SIZE;
+	for (struct client *c = clients, *after; c; c = after) {
+		after = c->after;
+		if (c->kind != CLIENT_REPLICA || c->replica->state < REPLICA_RECEIVES)
+			continue;
+		if (buffer_size(&c->out) + n > REPLICA_OUT_HARD) {
+			log_line(LOG_WARNING, "Disconnecting replica %s: it is too far behind",
+				 c->peer);
+			client_close(c);
+			continue;
+		}
+		buffer_add(&c->out, data, n);
+		client_wants_to_send(c);
+	}
+}
+
+void replicas_close(void)
+{
+	for (struct client *c = clients, *after; c; c = after) {
+		after = c->after;
+		if (c->kind == CLIENT_REPLICA)
+			client_close(c);
+	}
+}
+
+static bool same_id(struct slice a, const char *b)
+{
+	return a.len == RUN_ID && memcmp(a.data, b, RUN_ID) == 0;
+}
+
+bool stream_has(struct slice id, int64_t offset)
+{
+	if (!stream.backlog || offset < stream.backlog_first || offset > stream.offset)
+		return false;
+	return same_id(id, stream.id) ||
+	       (same_id(id, stream.former_id) && offset <= stream.former_end);
+}
+
+void stream_copy(struct client *c, int64_t offset)
+{
+	while (offset < stream.offset) {
+		int64_t place = offset % BACKLOG_SIZE, n = BACKLOG_SIZE - place;
+		n = n < stream.offset - offset ? n : stream.offset - offset;
+		buffer_add(&c->out, stream.backlog + place, (size_t)n);
+		offset += n;
+	}
+	client_wants_to_send(c);
+}
+
+/* ---- commands into the stream ---- */
+
+static void add_command(const struct slice *argv, size_t argc)
+{
+	struct buffer text = {0};
+
+	buffer_print(&text, "*%zu\r\n", argc);
+	for (size_t i = 0; i < argc; i++) {
+		buffer_print(&text, "$%zu\r\n", argv[i].len);
+		buffer_add(&text, argv[i].data, argv[i].len);
+		buffer_add(&text, "\r\n", 2);
+	}
+	stream_add(text.data, text.len);
+	buffer_free(&text);
+}
+
+void replication_send(const struct slice *argv, size_t argc)
+{
+	static const struct slice select_0[] = {{"SELECT", 6}, {"0", 1}};
+
+	/* A replica passes its master's bytes on as they are: replication_applied(). */
+	if (!stream.backlog || replication_is_replica())
+		return;
+	if (stream.select) {
+		stream.select = false;
+		add_command(select_0, 2);
+	}
+	add_command(argv, argc);
+}
+
+bool replication_is_replica(void)
+{
+	return *config.master_host;
+}
+
+/* ---- commands of replicas, and of our master ---- */
+
+/* Its replies would get between the bytes of the stream. */
+static bool replica_may_run(struct client *c, const struct command *command)
+{
+	if (command && command->fn == replica_replconf)
+		return true;
+	if (command && (command->fn == replica_psync || command->fn == replica_sync))
+		return false; /* it has asked already */
+	log_line(LOG_WARNING, "Disconnecting replica %s: it sends commands", c->peer);
+	client_close(c);
+	return false;
+}
+
+static size_t memory_of(const struct client *c, const struct command *command)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->argc; i++)
+		n += c->argv[i].len + 64;
+	for (size_t q = 0; q < c->queued && slice_is(SLICE("exec"), command->name); q++)
+		for (size_t i = 0; i < c->queue[q].argc; i++)
+			n += c->queue[q].argv[i].len + 64;
+	return 2 * n;
+}
+
+/* What does not work here, though it did there, would make the data differ from the master's. Such a stream is not
+   followed, or if it is no more than a command that we do not know, the log tells (replication_applied()). */
+static bool master_may_run(struct client *c, const struct command *command)
+{
+	if (!command)
+		return true;
+	if (command->flags & COMMAND_ADMIN && command->fn != replica_replconf) {
+		log_line(LOG_WARNING, "Our master sends %s, which is not for it to say",
+			 command->name);
+		return false;
+	}
+	if (slice_is(SLICE("select"), command->name) && c->argc == 2 &&
+	    !slice_equal(c->argv[1], SLICE("0")))
+		link_refuse("it has several databases");
+	else if (!(command->flags & COMMAND_READONLY) && !heap_room_to_load(memory_of(c, command)))
+		link_refuse("its data does not fit into our --capacity");
+	else
+		return true;
+	return false;
+}
+
+bool replication_may_run(struct client *c, const struct command *command)
+{
+	if (c->kind == CLIENT_REPLICA)
+		return replica_may_run(c, command);
+	if (c->kind != CLIENT_MASTER)
+		return true;
+	reply_failed(c); /* of others, before */
+	return master_may_run(c, command);
+}
+
+void replication_applied(struct client *c, size_t n)
+{
+	static time_t told;
+
+	if (c->kind != CLIENT_MASTER || c->dead)
+		return;
+	if (reply_failed(c) && told != (time_t)ev_now(server.loop)) {
+		told = (time_t)ev_now(server.loop);
+		log_line(LOG_WARNING,
+			 "A command of our master cannot be run here (%.*s): the data are not the "
+			 "same any more",
+			 (int)(c->argc && c->argv[0].len < 64 ? c->argv[0].len : 0),
+			 c->argc ? c->argv[0].data : "");
+	}
+	link_applied(c, c->in.data + c->in.at, n);
+}
+
+void replication_init(void)
+{
+	if (!*stream.id)
+		server_random_id(stream.id);
+	strcpy(stream.former_id, NO_ID);
+	stream.former_end = -1;
+	transfer_init();
+	link_init();
+}
+
+void replication_close(void)
+{
+	link_close();
+	transfer_wait();
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * server.c - cowkv: a key-value server that saves from a snapshot in its own process, and never forks for it.
+ *
+ * One thread runs the event loop, and all commands. All data are in one arena (heap.h). A save is a snapshot, whose
+ * taking is the only pause, and a thread that writes the file from it (save.c); a replica gets its data in the same
+ * way (replication.c).
+ */
+#include "config.h"
+
+#include "command.h"
+#include "listen.h"
+#include "log.h"
+#include "replication.h"
+#include "save.h"
+#include "server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define HZ 10
+#define EXPIRE_AT_ONCE 1000 /* keys, in each tenth of a second */
+#define STEPS 1000          /* buckets that are moved when there is nothing else to do */
+
+struct server server;
+
+void server_random_id(char id[RUN_ID + 1])
+{
+	unsigned char bytes[RUN_ID / 2];
+
+	if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes) {
+		log_line(LOG_WARNING, "No random numbers: %s", strerror(errno));
+		exit(EXIT_FAILURE);
+	}
+	for (size_t i = 0; i < sizeof bytes; i++)
+		snprintf(id + 2 * i, 3, "%02x", bytes[i]);
+}
+
+/* ---- the loop ---- */
+
+static void cron(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	static unsigned ticks;
+
+	(void)loop;
+	(void)timer;
+	(void)events;
+	db_tick();
+	heap_stale();
+	if (!replication_is_replica()) {
+		db_expiring = DB_DELETES;
+		for (int i = 0; i < 10 && db_expire_some(EXPIRE_AT_ONCE / 10); i++)
+			;
+	}
+	dict_shrink(&db->keys);
+	dict_step(&db->keys, STEPS);
+	save_cron();
+	if (++ticks % HZ == 0) {
+		client_cron();
+		listen_cron();
+		replication_cron();
+	}
+}
+
+static void before_waiting(struct ev_loop *loop, ev_prepare *prepare, int events)
+{
+	(void)loop;
+	(void)prepare;
+	(void)events;
+	client_send_all();
+}
+
+static void on_signal(struct ev_loop *loop, ev_signal *watcher, int events)
+{
+	(void)loop;
+	(void)events;
+	log_line(LOG_WARNING, "Received %s, leaving",
+		 watcher->signum == SIGINT ? "SIGINT" : "SIGTERM");
+	server_leave(LEAVE_AS_CONFIGURED);
+}
+
+bool server_leave(enum leave how)
+{
+	if (how == LEAVE_SAVING || (how == LEAVE_AS_CONFIGURED && config.save_rules)) {
+		save_wait();
+		if (!save_now()) {
+			log_line(LOG_WARNING, "Not leaving: the data could not be saved: %s",
+				 save_state.error);
+			return false;
+		}
+	}
+	server.leaving = true;
+	ev_break(server.loop, EVBREAK_ALL);
+	return true;
+}
+
+static void told_of_expiry(struct slice key)
+{
+	const struct slice argv[] = {SLICE("DEL"), key};
+
+	replication_send(argv, 2);
+	server.dirty++;
+}
+
+/* As many descriptors as clients may come, or fewer clients. */
+static void allow_descriptors(void)
+{
+	struct rlimit limit;
+	rlim_t wanted = config.maxclients + 64;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= wanted)
+		return;
+	rlim_t most = limit.rlim_max;
+	limit.rlim_cur = wanted < most ? wanted : most;
+	if (setrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur < wanted) {
+		config.maxclients = limit.rlim_cur > 128 ? limit.rlim_cur - 64 : limit.rlim_cur / 2;
+		log_line(LOG_WARNING,
+			 "maxclients is %zu: the limit of open files (ulimit -n) allows no more",
+			 (size_t)config.maxclients);
+	}
+}
+
+static bool go_to_background(void)
+{
+	if (!config.daemonize)
+		return true;
+	/* Before there is an arena, or any thread. */
+	if (daemon(1, 0)) {
+		log_line(LOG_WARNING, "Cannot go to the background: %s", strerror(errno));
+		return false;
+	}
+	return true;
+}
+
+static bool start(void)
+{
+	if (chdir(config.dir)) {
+		log_line(LOG_WARNING, "Cannot change to directory '%s': %s", config.dir,
+			 strerror(errno));
+		return false;
+	}
+	if (*config.logfile && log_open(config.logfile)) {
+		log_line(LOG_WARNING, "Cannot open the log file '%s': %s", config.logfile,
+			 strerror(errno));
+		return false;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	allow_descriptors();
+	server.loop = ev_default_loop(EVFLAG_AUTO);
+	if (!server.loop) {
+		log_line(LOG_WARNING, "No event loop");
+		return false;
+	}
+	if (!listen_open() || !go_to_background() || !heap_open(config.capacity, config.cow_limit))
+		return false;
+	dict_seed();
+	server_random_id(server.run_id);
+	server.started = time(NULL);
+	command_init();
+	db_open();
+	db_on_expired = told_of_expiry;
+	save_init();
+	if (!save_load())
+		return false;
+	replication_init();
+	log_line(LOG_NOTICE, "cowkv %s, pid %d, port %zu: ready to accept connections, engine %s",
+		 PACKAGE_VERSION, (int)getpid(), (size_t)config.port, cowarena_engine_name(heap));
+	return true;
+}
+
+int main(int argc, char **argv)
+{
+	ev_timer timer;
+	ev_prepare prepare;
+	ev_signal interrupt, term;
+
+	config_init();
+	config_arguments(argc, argv);
+	if (!start())
+		return EXIT_FAILURE;
+	ev_loop_fork(server.loop); /* it may have gone to the background since it was made */
+	ev_timer_init(&timer, cron, 0.0, 1.0 / HZ);
+	ev_timer_start(server.loop, &timer);
+	ev_prepare_init(&prepare, before_waiting);
+	ev_prepare_start(server.loop, &prepare);
+	ev_signal_init(&interrupt, on_signal, SIGINT);
+	ev_signal_start(server.loop, &interrupt);
+	ev_signal_init(&term, on_signal, SIGTERM);
+	ev_signal_start(server.loop, &term);
+	listen_start();
+	ev_run(server.loop, 0);
+
+	client_send_all(); /* what can still go out */
+	listen_close();
+	save_wait();
+	replication_close();
+	log_line(LOG_NOTICE, "cowkv is leaving, bye bye...");
+	while (clients)
+		client_close(clients);
+	heap_close();
+	return EXIT_SUCCESS;
+}
