@@ -140,7 +140,8 @@ void client_process(struct client *c)
 
 	while (!c->dead && !c->closing && buffer_size(&c->in)) {
 		if (c->kind == CLIENT_NORMAL && buffer_size(&c->out) > OUT_SOFT) {
-			client_pause(c); /* until it has taken what it has been answered */
+			ev_io_stop(server.loop,
+				   &c->reading); /* until it has taken what it has been answered */
 			break;
 		}
 		enum resp_result result =
@@ -238,11 +239,6 @@ static bool send_some(struct client *c)
 		return false;
 	}
 	return true;
-}
-
-void client_pause(struct client *c)
-{
-	ev_io_stop(server.loop, &c->reading);
 }
 
 static void on_writable(struct ev_loop *loop, ev_io *io, int events)

@@ -79,9 +79,6 @@ void client_send_all(void);
 /* Every second: close those that hold too much, or said nothing. */
 void client_cron(void);
 
-/* Stop and go on with reading: of clients that are answered more than they take. */
-void client_pause(struct client *c);
-
 /* Bytes in all buffers of all clients. */
 size_t client_memory(void);
 

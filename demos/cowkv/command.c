@@ -89,11 +89,6 @@ void command_send_instead(const struct slice *argv, size_t argc)
 		replication_send(argv, argc);
 }
 
-void command_send_also(const struct slice *argv, size_t argc)
-{
-	replication_send(argv, argc);
-}
-
 void command_call(struct client *c, const struct command *command)
 {
 	effect.changes = 0;

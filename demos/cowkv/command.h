@@ -67,8 +67,6 @@ void command_call(struct client *c, const struct command *command);
  */
 void command_changed(uint64_t n);
 void command_send_instead(const struct slice *argv, size_t argc);
-/* One more to send: after what the command itself sends, or in its place if that is nothing. */
-void command_send_also(const struct slice *argv, size_t argc);
 
 /* ---- what many commands begin with ---- */
 

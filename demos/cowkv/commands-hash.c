@@ -164,7 +164,7 @@ static void hincrby(struct client *c)
 {
 	bool wrong;
 	int64_t n, value = 0;
-	char text[24];
+	char text[INTEGER_TEXT];
 
 	if (!command_integer(c, c->argv[3], &n, NULL))
 		return;
@@ -174,13 +174,10 @@ static void hincrby(struct client *c)
 	struct text *t = field(h, c->argv[2]);
 	if (t && !command_integer(c, text_slice(t), &value, "ERR hash value is not an integer"))
 		return;
-	if (__builtin_add_overflow(value, n, &value)) {
-		reply_error(c, "ERR increment or decrement would overflow");
+	struct slice result = number_sum(c, &value, n, text);
+	if (!result.data)
 		return;
-	}
-	int len = snprintf(text, sizeof text, "%lld", (long long)value);
-	hash_set(command_make(c, c->argv[1], VALUE_HASH), c->argv[2],
-		 (struct slice){text, (size_t)len});
+	hash_set(command_make(c, c->argv[1], VALUE_HASH), c->argv[2], result);
 	command_changed(1);
 	reply_int(c, value);
 }
@@ -204,12 +201,9 @@ static void hincrbyfloat(struct client *c)
 		reply_error(c, "ERR hash value is not a float");
 		return;
 	}
-	value += more;
-	if (isnan(value) || isinf(value)) {
-		reply_error(c, "ERR increment would produce NaN or Infinity");
+	struct slice result = number_float_sum(c, value, more, text);
+	if (!result.data)
 		return;
-	}
-	struct slice result = {text, number_print(text, value)};
 	hash_set(command_make(c, c->argv[1], VALUE_HASH), c->argv[2], result);
 	const struct slice argv[] = {SLICE("HSET"), c->argv[1], c->argv[2], result};
 	command_changed(1);

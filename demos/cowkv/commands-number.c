@@ -11,12 +11,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct slice number_sum(struct client *c, int64_t *value, int64_t n, char text[INTEGER_TEXT])
+{
+	if (__builtin_add_overflow(*value, n, value)) {
+		reply_error(c, "ERR increment or decrement would overflow");
+		return (struct slice){0};
+	}
+	int len = snprintf(text, INTEGER_TEXT, "%lld", (long long)*value);
+	return (struct slice){text, (size_t)len};
+}
+
 static void add(struct client *c, int64_t n)
 {
 	bool wrong;
 	struct entry *e = string_entry(c, c->argv[1], &wrong);
 	int64_t value = 0;
-	char text[24];
+	char text[INTEGER_TEXT];
 
 	if (wrong)
 		return;
@@ -25,12 +35,10 @@ static void add(struct client *c, int64_t n)
 		if (!command_integer(c, (struct slice){s->data, s->len}, &value, NULL))
 			return;
 	}
-	if (__builtin_add_overflow(value, n, &value)) {
-		reply_error(c, "ERR increment or decrement would overflow");
+	struct slice result = number_sum(c, &value, n, text);
+	if (!result.data)
 		return;
-	}
-	int len = snprintf(text, sizeof text, "%lld", (long long)value);
-	string_store(c->argv[1], e, (struct slice){text, (size_t)len}, true);
+	string_store(c->argv[1], e, result, true);
 	command_changed(1);
 	reply_int(c, value);
 }
@@ -77,7 +85,8 @@ long double number_parse(struct slice s)
 										 : (long double)NAN;
 }
 
-size_t number_print(char text[LONG_DOUBLE_TEXT], long double d)
+/* Returns the length. */
+static size_t print_float(char text[LONG_DOUBLE_TEXT], long double d)
 {
 	size_t n = (size_t)snprintf(text, LONG_DOUBLE_TEXT, "%.17Lf", d);
 
@@ -91,6 +100,17 @@ size_t number_print(char text[LONG_DOUBLE_TEXT], long double d)
 	}
 	text[n] = 0;
 	return n;
+}
+
+struct slice number_float_sum(struct client *c, long double value, long double more,
+			      char text[LONG_DOUBLE_TEXT])
+{
+	value += more;
+	if (isnan(value) || isinf(value)) {
+		reply_error(c, "ERR increment would produce NaN or Infinity");
+		return (struct slice){0};
+	}
+	return (struct slice){text, print_float(text, value)};
 }
 
 void number_incrbyfloat(struct client *c)
@@ -108,12 +128,9 @@ void number_incrbyfloat(struct client *c)
 		reply_error(c, ERROR_NOT_FLOAT);
 		return;
 	}
-	value += more;
-	if (isnan(value) || isinf(value)) {
-		reply_error(c, "ERR increment would produce NaN or Infinity");
+	struct slice result = number_float_sum(c, value, more, text);
+	if (!result.data)
 		return;
-	}
-	struct slice result = {text, number_print(text, value)};
 	string_store(c->argv[1], e, result, true);
 	/* Replicas are told the result: their sums might be rounded in another way. */
 	const struct slice argv[] = {SLICE("SET"), c->argv[1], result, SLICE("KEEPTTL")};

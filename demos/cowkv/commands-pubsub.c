@@ -5,6 +5,7 @@
 #include "command.h"
 #include "log.h"
 #include "pubsub.h"
+#include "replication.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -122,7 +123,7 @@ static void publish(struct client *c)
 		n++;
 	}
 	reply_int(c, n);
-	command_send_also(c->argv, c->argc); /* those who have subscribed at a replica get it too */
+	replication_send(c->argv, c->argc); /* those who have subscribed at a replica get it too */
 }
 
 const struct command pubsub_commands[] = {

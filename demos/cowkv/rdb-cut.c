@@ -5,11 +5,13 @@
 #include "rdb.h"
 #include "server.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #define PAGE ((uintptr_t)4096)
+#define STACK ((size_t)4 << 20)
 #define ADDRESSES 46 /* bits of an address, more or less */
 
 static unsigned cuts; /* main thread only */
@@ -96,4 +98,23 @@ void rdb_cut_done(struct rdb_cut *cut)
 	(void)cut;
 	if (--cuts == 0)
 		dict_guarded = false;
+}
+
+int rdb_thread_start(pthread_t *thread, void *(*run)(void *))
+{
+	sigset_t all, before;
+	pthread_attr_t attr;
+
+	sigfillset(&all);
+	sigdelset(&all, SIGSEGV); /* faults are never blocked */
+	sigdelset(&all, SIGBUS);
+	int e = pthread_attr_init(&attr);
+	if (e)
+		return e;
+	pthread_attr_setstacksize(&attr, STACK);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	e = pthread_create(thread, &attr, run, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attr);
+	return e;
 }

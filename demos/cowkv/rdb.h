@@ -11,6 +11,8 @@
 
 #include "db.h"
 
+#include <pthread.h>
+
 #define RDB_VERSION 10
 #define RDB_REPL_ID 40
 
@@ -72,6 +74,10 @@ enum rdb_written {
 /* Write all of it, the checksum included. *keys, unless NULL, is how many there were. */
 enum rdb_written rdb_write(const struct rdb_sink *sink, const struct rdb_data *data,
 			   const struct rdb_write_options *options, uint64_t *keys);
+
+/* Start a thread that calls rdb_write(): it takes no signals, which are for the loop, and has the stack that compression needs
+   for its tables. Returns 0, or the error. */
+int rdb_thread_start(pthread_t *thread, void *(*run)(void *));
 
 /* ---- reading ---- */
 

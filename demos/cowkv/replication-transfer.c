@@ -13,12 +13,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define STACK ((size_t)4 << 20) /* compression has its tables there */
 
 struct transfer transfer;
 
@@ -113,26 +110,6 @@ static size_t collect(void)
 	return transfer.n;
 }
 
-/* Signals are the main thread's; those of faults are never blocked. */
-static int start_thread(void)
-{
-	sigset_t all, before;
-	pthread_attr_t attr;
-
-	sigfillset(&all);
-	sigdelset(&all, SIGSEGV);
-	sigdelset(&all, SIGBUS);
-	int e = pthread_attr_init(&attr);
-	if (e)
-		return e;
-	pthread_attr_setstacksize(&attr, STACK);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	e = pthread_create(&transfer.thread, &attr, transfer_run, NULL);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attr);
-	return e;
-}
-
 void transfer_begin(void)
 {
 	char error[160];
@@ -152,7 +129,7 @@ void transfer_begin(void)
 	transfer.compress = config.compress;
 	int e = collect() ? 0 : ENOMEM;
 	if (!e)
-		e = start_thread();
+		e = rdb_thread_start(&transfer.thread, transfer_run);
 	if (!e) {
 		log_line(LOG_NOTICE, "Snapshot for %zu replica(s) taken in %" PRIu64 " us",
 			 transfer.n, transfer.cut.usec);

@@ -12,14 +12,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define STACK ((size_t)2 << 20) /* compression has its tables there */
-#define RETRY 5                 /* seconds that rules wait after a failure */
+#define RETRY 5 /* seconds that rules wait after a failure */
 #define MIB 1048576.0
 
 struct save_state save_state = {.last_seconds = -1};
@@ -104,26 +102,6 @@ static void on_end(struct ev_loop *loop, ev_async *watcher, int events)
 		complete();
 }
 
-/* A thread that takes no signals: they are for the loop. */
-static int start_thread(void)
-{
-	sigset_t all, before;
-	pthread_attr_t attr;
-
-	sigfillset(&all);
-	sigdelset(&all, SIGSEGV);
-	sigdelset(&all, SIGBUS);
-	int e = pthread_attr_init(&attr);
-	if (e)
-		return e;
-	pthread_attr_setstacksize(&attr, STACK);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	e = pthread_create(&saver.thread, &attr, run, NULL);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attr);
-	return e;
-}
-
 bool save_begin(void)
 {
 	char error[sizeof save_state.error] = "Background save already in progress";
@@ -136,7 +114,7 @@ bool save_begin(void)
 		snprintf(error, sizeof error, "%s", saver.file.error);
 	} else if (rdb_cut_take(&saver.cut, error, sizeof error)) {
 		atomic_store(&saver.ended, false);
-		int e = start_thread();
+		int e = rdb_thread_start(&saver.thread, run);
 		if (!e) {
 			save_state.running = true;
 			save_state.started = save_state.tried;

@@ -19,9 +19,14 @@ void number_incrby(struct client *c);
 void number_decrby(struct client *c);
 void number_incrbyfloat(struct client *c);
 
-/* A double as INCRBYFLOAT and HINCRBYFLOAT print it: 17 digits, no exponent, no zeros at the end. Returns the length. */
+/* Add n to *value, and print that, for strings and hashes. No data, and an error reply, where it would overflow. */
+#define INTEGER_TEXT 24
+struct slice number_sum(struct client *c, int64_t *value, int64_t n, char text[INTEGER_TEXT]);
+
+/* The same with fractions: 17 digits, no exponent, no zeros at the end. */
 #define LONG_DOUBLE_TEXT NUMBER_TEXT
-size_t number_print(char text[LONG_DOUBLE_TEXT], long double d);
+struct slice number_float_sum(struct client *c, long double value, long double more,
+			      char text[LONG_DOUBLE_TEXT]);
 /* A text that is one, or NaN. */
 long double number_parse(struct slice s);
 
