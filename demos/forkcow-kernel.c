@@ -83,9 +83,10 @@ static void fork_before(struct side *side)
 	write_pages(&nothing, side->base, ALL, 0);
 	now_ns();
 	touch(side);
-	/* The frames of who called this end below the environment. */
-	for (char *p = __builtin_frame_address(0); p < (char *)environ; p += nothing.page_size)
-		touch(p);
+	/* The frames of who called this end below the environment, in whose page they may lie. */
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0) & -(uintptr_t)nothing.page_size;
+	for (; here < (uintptr_t)environ; here += nothing.page_size)
+		touch((char *)here);
 #ifdef HAVE_SYS_RSEQ_H
 	/* The kernel writes there each time that it has taken the processor away from us (rseq(2)). */
 	if (__rseq_size)
