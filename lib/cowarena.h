@@ -376,9 +376,11 @@ int cowarena_prepare_write(cowarena *arena, void *p, size_t n);
 
 /*
  * Make the arena cheap to keep and to snapshot, now: collapse every chunk of 2 MiB whose pages are all
- * clean, or all dirty, into a huge page, and give back the memory of frames that are not in use. The
- * helper thread does so by itself with what has been quiet for some snapshots; call this after a bulk
- * load, before the first snapshot, or when a busy time is over.
+ * clean, or all dirty, into a huge page, and give back the memory of frames that are not in use. While there
+ * is no snapshot the other chunks are made all dirty before, and so collapsed too (not in faithful mode): a server that
+ * saves every now and then calls this when a save has ended, and neither do its writes take faults until the
+ * next one, nor does that have many small pages to arm. The helper thread collapses by itself what has been quiet for
+ * some snapshots; call this after a bulk load, before the first snapshot, or when a busy time is over.
  *
  * It does what the system allows: before Linux 6.1 nothing is collapsed, and engines uffd and eager
  * keep small pages; `huge_bytes` in the statistics tells. No byte of the heap changes.

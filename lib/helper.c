@@ -4,6 +4,7 @@
 
 #include "arena.h"
 #include "error.h"
+#include "fault.h"
 #include "helper.h"
 #include "point.h"
 
@@ -126,8 +127,27 @@ static bool worth_collapsing(struct cowarena *arena, size_t chunk, uint32_t quie
 	return first + per <= atomic_load_explicit(&arena->pages, memory_order_acquire) &&
 	       !atomic_load_explicit(&arena->chunks.at[chunk].huge, memory_order_relaxed) &&
 	       chunks_quiet(&arena->chunks, chunk, epoch) >= quiet &&
-	       pagetable_uniform(&arena->table, first, per) != PAGES_MIXED &&
+	       (quiet == 0 || pagetable_uniform(&arena->table, first, per) != PAGES_MIXED) &&
 	       os_is_resident(arena_address(arena, first), ARENA_CHUNK);
+}
+
+/*
+ * With no snapshot that could need its pages, a chunk that is partly open is opened altogether: then it can be
+ * collapsed, and the next snapshot arms it by one entry. (It forgets which pages have changed since the last
+ * snapshot, and so spares the faults of those that have not yet.)
+ */
+static void open_mixed(struct cowarena *arena, size_t chunk)
+{
+	size_t per = chunks_pages(&arena->chunks), first = chunk * per;
+	sigset_t signals;
+
+	if (arena->flags & COWARENA_FAITHFUL ||
+	    pagetable_uniform(&arena->table, first, per) != PAGES_MIXED)
+		return;
+	arena_lock_snapshots(arena, &signals); /* none is taken meanwhile */
+	if (!atomic_load(&arena->timeline.live))
+		fault_prepare(arena, first, per, FAULT_SPOIL_LOCKED);
+	arena_unlock_snapshots(arena, &signals);
 }
 
 /* Let the engine arm the chunk by its mapping. */
@@ -149,7 +169,7 @@ static bool cool(struct cowarena *arena, size_t chunk, uint32_t quiet)
 }
 
 /*
- * Collapse a chunk that has been quiet for so many epochs. The kernel copies it to a huge page, unless
+ * Collapse a chunk that has been quiet for so many epochs; 0: any. The kernel copies it to a huge page, unless
  * it is on one already; writers that come too early wait for it there, or undo it. Returns whether it was
  * tried.
  */
@@ -158,7 +178,11 @@ static bool collapse(struct cowarena *arena, size_t index, uint32_t quiet)
 	struct chunk *chunk = &arena->chunks.at[index];
 	size_t first = index << arena->chunks.pages_shift;
 
-	if (!worth_collapsing(arena, index, quiet) || !cool(arena, index, quiet))
+	if (!worth_collapsing(arena, index, quiet))
+		return false;
+	if (quiet == 0)
+		open_mixed(arena, index);
+	if (!cool(arena, index, quiet))
 		return false;
 	TEST_POINT();
 	if (os_collapse(arena_address(arena, first), ARENA_CHUNK) == 0) {

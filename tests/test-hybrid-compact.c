@@ -275,12 +275,80 @@ START_TEST(no_byte_changes)
 }
 END_TEST
 
+/* Each in its own way, so that chunks are partly open. */
+static void scatter(struct world *w)
+{
+	for (size_t i = 0; i < w->n; i += 7)
+		write_page(w, i);
+}
+
+/* A chunk that is partly open is opened, and collapsed, if no snapshot needs its pages; and only then. */
+START_TEST(mixed_chunks)
+{
+	struct cowarena_options o = case_options(_i);
+	struct world w = {.n = CHUNKS * chunk_pages()};
+
+	o.flags |= COWARENA_NO_HELPER;
+	w.arena = cowarena_create(&o);
+	ck_assert_msg(w.arena != NULL, "%s", cowarena_errmsg());
+	w.p = chunk_block(w.arena, CHUNKS);
+	w.pages = calloc(w.n, sizeof *w.pages);
+	w.past[0].pages = calloc(w.n, sizeof *w.pages);
+	for (size_t i = 0; i < w.n; i++)
+		write_page(&w, i);
+	op_compact(&w);
+	bool can = stats_of(w.arena).huge_bytes >= CHUNKS * CHUNK;
+	if (!can && !(o.flags & COWARENA_FAITHFUL))
+		puts("SKIP: no huge pages here");
+
+	struct past *past = &w.past[0];
+	past->snap = cowarena_snapshot_take(w.arena, 0);
+	memcpy(past->pages, w.pages, w.n * sizeof *w.pages);
+	scatter(&w);
+	struct cowarena_stats before = stats_of(w.arena);
+	op_compact(&w);
+	struct cowarena_stats kept = stats_of(w.arena);
+	ck_assert_uint_eq(kept.copied + kept.reused, before.copied + before.reused);
+	ck_assert_uint_eq(kept.huge_bytes, before.huge_bytes);
+	ck_assert_uint_lt(kept.huge_bytes, CHUNKS * CHUNK);
+	forget(&w, past);
+
+	op_compact(&w);
+	struct cowarena_stats open = stats_of(w.arena);
+	ck_assert_uint_eq(open.copied, kept.copied);
+	if (o.flags & COWARENA_FAITHFUL)
+		ck_assert_uint_eq(open.reused, kept.reused);
+	else if (can)
+		ck_assert_uint_ge(open.huge_bytes, CHUNKS * CHUNK);
+	for (size_t i = 0; i < w.n; i++)
+		write_page(&w, i);
+	struct cowarena_stats written = stats_of(w.arena);
+	if (o.flags & COWARENA_FAITHFUL)
+		ck_assert_uint_gt(written.faults, open.faults);
+	else if (can)
+		ck_assert_uint_eq(written.faults, open.faults);
+
+	/* The next snapshot is one all the same. */
+	past->snap = cowarena_snapshot_take(w.arena, 0);
+	memcpy(past->pages, w.pages, w.n * sizeof *w.pages);
+	scatter(&w);
+	ck_assert_uint_gt(stats_of(w.arena).copied, written.copied);
+	check_live(&w);
+	forget(&w, past);
+	cowarena_destroy(w.arena);
+	free(w.pages);
+	free(past->pages);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("hybrid-compact");
 	TCase *tc = tcase_create("hybrid-compact");
 
 	tcase_add_loop_test(tc, no_byte_changes, 0, 4);
+	tcase_add_loop_test(tc, mixed_chunks, CASE_DEFAULT, CASE_FAITHFUL + 1);
+	tcase_add_loop_test(tc, mixed_chunks, CASE_HYBRID, CASE_HYBRID_FAITHFUL + 1);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }
