@@ -75,8 +75,8 @@ enum rdb_written {
 enum rdb_written rdb_write(const struct rdb_sink *sink, const struct rdb_data *data,
 			   const struct rdb_write_options *options, uint64_t *keys);
 
-/* Start a thread that calls rdb_write(): it takes no signals, which are for the loop, and has the stack that compression needs
-   for its tables. Returns 0, or the error. */
+/* Start a thread that calls rdb_write(): it takes no signals, which are for the loop, lets the main thread have the processor
+   first, and has the stack that compression needs for its tables. Returns 0, or the error. */
 int rdb_thread_start(pthread_t *thread, void *(*run)(void *));
 
 /* ---- reading ---- */

@@ -9,6 +9,7 @@
 #include "config.h"
 
 #include "command.h"
+#include "compact.h"
 #include "listen.h"
 #include "log.h"
 #include "replication.h"
@@ -61,6 +62,7 @@ static void cron(struct ev_loop *loop, ev_timer *timer, int events)
 	dict_shrink(&db->keys);
 	dict_step(&db->keys, STEPS);
 	save_cron();
+	compact_cron();
 	if (++ticks % HZ == 0) {
 		client_cron();
 		listen_cron();
@@ -167,6 +169,7 @@ static bool start(void)
 	db_open();
 	db_on_expired = told_of_expiry;
 	save_init();
+	compact_init();
 	if (!save_load())
 		return false;
 	replication_init();
@@ -204,6 +207,7 @@ int main(int argc, char **argv)
 	log_line(LOG_NOTICE, "cowkv is leaving, bye bye...");
 	while (clients)
 		client_close(clients);
+	compact_wait();
 	heap_close();
 	return EXIT_SUCCESS;
 }
