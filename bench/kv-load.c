@@ -2,7 +2,7 @@
 /*
  * kv-load.c - a client that fills a server, or measures how late its answers are.
  *
- *	kv-load PORT fill KEYS BYTES       SET key:000000000000 up to KEYS, with values of BYTES
+ *	kv-load PORT fill KEYS BYTES [FROM]    SET key:000000000000, or number FROM, up to KEYS, with values of BYTES
  *	kv-load PORT writes KEYS BYTES RATE FILE
  *
  * `writes` overwrites random keys, RATE a second, until it is sent SIGTERM. It is an open loop: a request is sent when it is due,
@@ -115,12 +115,12 @@ static size_t receive(bool wait)
 	return answers;
 }
 
-static void fill(uint64_t keys)
+static void fill(uint64_t from, uint64_t keys)
 {
 	char *batch = malloc(AT_ONCE * (value_size + 80));
-	uint64_t answered = 0;
+	uint64_t answered = from;
 
-	for (uint64_t key = 0; key < keys;) {
+	for (uint64_t key = from; key < keys;) {
 		size_t n = 0;
 		for (size_t i = 0; i < AT_ONCE && key < keys; i++)
 			n += print_set(batch + n, key++);
@@ -206,7 +206,7 @@ static void writes(uint64_t keys, uint64_t rate, FILE *out)
 int main(int argc, char **argv)
 {
 	if (argc < 5 || (strcmp(argv[2], "fill") != 0 && argc < 7)) {
-		fprintf(stderr, "usage: kv-load PORT fill KEYS BYTES\n"
+		fprintf(stderr, "usage: kv-load PORT fill KEYS BYTES [FROM]\n"
 				"       kv-load PORT writes KEYS BYTES RATE FILE\n");
 		return 2;
 	}
@@ -219,7 +219,7 @@ int main(int argc, char **argv)
 	signal(SIGTERM, stop);
 	connect_to((unsigned)atoi(argv[1]));
 	if (strcmp(argv[2], "fill") == 0) {
-		fill(keys);
+		fill(argc > 5 ? strtoull(argv[5], NULL, 10) : 0, keys);
 		return EXIT_SUCCESS;
 	}
 	FILE *out = fopen(argv[6], "w");
