@@ -48,6 +48,7 @@ struct client {
 	bool authenticated, local; /* local: from this machine */
 	bool closing;              /* when `out` has gone */
 	bool dead;                 /* after the command that is running */
+	bool failed;               /* reply_failed() */
 	bool waiting;              /* in the list of those with something to send */
 	struct client *next_waiting;
 

@@ -65,6 +65,15 @@ bool command_integer_within(struct client *c, struct slice arg, int64_t min, int
 	return false;
 }
 
+bool command_pop_count(struct client *c, int64_t *n)
+{
+	*n = 1;
+	if (c->argc < 3 || (slice_integer(c->argv[2], n) && *n >= 0))
+		return true;
+	reply_error(c, "ERR value is out of range, must be positive");
+	return false;
+}
+
 bool command_double(struct client *c, struct slice arg, double *d, const char *error)
 {
 	if (slice_double(arg, d))

@@ -16,6 +16,7 @@
 
 #define BUCKETS 512
 #define NAME_MAX_LENGTH 32
+#define ARGUMENT 64 /* what keeping one takes besides its bytes */
 
 static const struct command *const tables[] = {
     connection_commands, server_commands,      key_commands,         string_commands,
@@ -174,15 +175,22 @@ static bool exists(struct client *c, const struct command *command)
 	return false;
 }
 
-static size_t bytes(const struct client *c, const struct command *command)
+static size_t bytes(const struct slice *argv, size_t argc)
 {
 	size_t n = 0;
 
-	if (command->fn == transaction_exec)
-		return c->queue_bytes;
-	for (size_t i = 1; i < c->argc; i++)
-		n += c->argv[i].len + 64;
+	for (size_t i = 1; i < argc; i++)
+		n += argv[i].len + ARGUMENT;
 	return n;
+}
+
+size_t command_memory(const struct client *c, const struct command *command)
+{
+	size_t n = bytes(c->argv, c->argc);
+
+	for (size_t i = 0; i < c->queued && command->fn == transaction_exec; i++)
+		n += bytes(c->queue[i].argv, c->queue[i].argc);
+	return 2 * n;
 }
 
 /* EXEC is all that it runs; and whatever is queued takes memory. */
@@ -200,7 +208,7 @@ static unsigned flags_of(const struct client *c, const struct command *command)
 /* Before anything is refused the arena is looked at anew: much may just have been deleted. */
 static bool full(const struct client *c, const struct command *command)
 {
-	size_t n = 2 * bytes(c, command);
+	size_t n = command_memory(c, command);
 
 	if (heap_room(n) && !(config.maxmemory && heap_used() > config.maxmemory))
 		return false;

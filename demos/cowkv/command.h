@@ -60,6 +60,9 @@ void command_run(struct client *c);
 /* Run one that has passed the checks: EXEC does. */
 void command_call(struct client *c, const struct command *command);
 
+/* About how much memory it can take for its arguments, or EXEC for those of all that it runs. */
+size_t command_memory(const struct client *c, const struct command *command);
+
 /*
  * For commands that change data. They count what they changed; what was written is sent to replicas as the client
  * said it, unless that would not do the same there (random members, times from now on): then the command
@@ -87,6 +90,9 @@ bool command_double(struct client *c, struct slice arg, double *d, const char *e
 /* An integer within these bounds. */
 bool command_integer_within(struct client *c, struct slice arg, int64_t min, int64_t max,
 			    int64_t *n);
+
+/* How many LPOP and its like shall take: argv[2], or 1 if that is not there. */
+bool command_pop_count(struct client *c, int64_t *n);
 
 /* The same without a reply. As strict as Redis: no spaces, no leading zeros or plus for integers, no NaN. */
 bool slice_integer(struct slice s, int64_t *n);

@@ -48,16 +48,14 @@ static void rpushx(struct client *c)
 static void pop(struct client *c, bool at_tail)
 {
 	bool wrong;
-	int64_t n = 1;
+	int64_t n;
 
 	if (c->argc > 3) {
 		reply_error(c, "ERR wrong number of arguments for '%s' command", c->command->name);
 		return;
 	}
-	if (c->argc == 3 && (!slice_integer(c->argv[2], &n) || n < 0)) {
-		reply_error(c, "ERR value is out of range, must be positive");
+	if (!command_pop_count(c, &n))
 		return;
-	}
 	struct list *l = command_write(c, c->argv[1], VALUE_LIST, &wrong);
 	if (wrong)
 		return;

@@ -110,16 +110,14 @@ static void pop(struct client *c, struct set *s, size_t n)
 static void spop(struct client *c)
 {
 	bool wrong;
-	int64_t n = 1;
+	int64_t n;
 
 	if (c->argc > 3) {
 		reply_error(c, ERROR_SYNTAX);
 		return;
 	}
-	if (c->argc == 3 && (!slice_integer(c->argv[2], &n) || n < 0)) {
-		reply_error(c, "ERR value is out of range, must be positive");
+	if (!command_pop_count(c, &n))
 		return;
-	}
 	struct set *s = command_write(c, c->argv[1], VALUE_SET, &wrong);
 	if (wrong)
 		return;

@@ -12,12 +12,12 @@
 
 static const char *const states[] = {"wait_bgsave", "wait_bgsave", "send_bulk", "online", "online"};
 
-static size_t count_replicas(void)
+size_t replication_replicas(void)
 {
 	size_t n = 0;
 
-	for (const struct client *c = clients; c; c = c->after)
-		n += c->kind == CLIENT_REPLICA;
+	for (const struct replica *r = replicas; r; r = r->after)
+		n++;
 	return n;
 }
 
@@ -33,15 +33,12 @@ static void print_replicas(struct buffer *to)
 {
 	size_t i = 0;
 
-	for (const struct client *c = clients; c; c = c->after) {
-		if (c->kind != CLIENT_REPLICA)
-			continue;
-		buffer_print(to,
-			     "slave%zu:ip=%.*s,port=%" PRIu64 ",state=%s,offset=%" PRId64
-			     ",lag=%lld\r\n",
-			     i++, host_length(c), c->peer, c->replica->port,
-			     states[c->replica->state], c->replica->offset,
-			     (long long)((time_t)ev_now(server.loop) - c->replica->heard));
+	for (const struct replica *r = replicas; r; r = r->after) {
+		buffer_print(
+		    to,
+		    "slave%zu:ip=%.*s,port=%" PRIu64 ",state=%s,offset=%" PRId64 ",lag=%lld\r\n",
+		    i++, host_length(r->client), r->client->peer, r->port, states[r->state],
+		    r->offset, (long long)((time_t)ev_now(server.loop) - r->heard));
 	}
 }
 
@@ -50,7 +47,7 @@ void replication_info(struct buffer *to)
 	buffer_print(to, "role:%s\r\n", replication_is_replica() ? "slave" : "master");
 	if (replication_is_replica())
 		link_info(to);
-	buffer_print(to, "connected_slaves:%zu\r\n", count_replicas());
+	buffer_print(to, "connected_slaves:%zu\r\n", replication_replicas());
 	print_replicas(to);
 	buffer_print(
 	    to,
@@ -79,16 +76,14 @@ static void role(struct client *c)
 	reply_array(c, 3);
 	reply_text(c, "master");
 	reply_int(c, stream.offset);
-	reply_array(c, count_replicas());
-	for (const struct client *r = clients; r; r = r->after) {
+	reply_array(c, replication_replicas());
+	for (const struct replica *r = replicas; r; r = r->after) {
 		char text[24];
-		if (r->kind != CLIENT_REPLICA)
-			continue;
 		reply_array(c, 3);
-		reply_bulk(c, (struct slice){r->peer, (size_t)host_length(r)});
-		snprintf(text, sizeof text, "%" PRIu64, r->replica->port);
+		reply_bulk(c, (struct slice){r->client->peer, (size_t)host_length(r->client)});
+		snprintf(text, sizeof text, "%" PRIu64, r->port);
 		reply_text(c, text);
-		snprintf(text, sizeof text, "%" PRId64, r->replica->offset);
+		snprintf(text, sizeof text, "%" PRId64, r->offset);
 		reply_text(c, text);
 	}
 }

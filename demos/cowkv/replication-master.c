@@ -15,6 +15,9 @@
 #define PING_PERIOD 10
 #define SOFT_SECONDS 60
 
+struct replica *replicas;
+static struct replica *last;
+
 static time_t now(void)
 {
 	return (time_t)ev_now(server.loop);
@@ -26,9 +29,56 @@ static struct replica *become(struct client *c)
 		c->replica = calloc(1, sizeof *c->replica);
 		if (!c->replica)
 			abort();
+		c->replica->client = c;
 	}
 	c->replica->heard = now();
 	return c->replica;
+}
+
+/* From now on it is sent the stream, or will be. */
+static struct replica *enlist(struct client *c, enum replica_state state, bool psync)
+{
+	struct replica *r = become(c);
+
+	c->kind = CLIENT_REPLICA;
+	r->state = state;
+	r->psync = psync;
+	r->before = last;
+	*(last ? &last->after : &replicas) = r;
+	last = r;
+	return r;
+}
+
+static void strike_off(struct replica *r)
+{
+	*(r->before ? &r->before->after : &replicas) = r->after;
+	*(r->after ? &r->after->before : &last) = r->before;
+}
+
+void replicas_send(const char *data, size_t n)
+{
+	for (struct replica *r = replicas, *after; r; r = after) {
+		struct client *c = r->client;
+		after = r->after;
+		if (r->state < REPLICA_RECEIVES)
+			continue;
+		if (buffer_size(&c->out) + n > REPLICA_OUT_HARD) {
+			log_line(LOG_WARNING, "Disconnecting replica %s: it is too far behind",
+				 c->peer);
+			client_close(c);
+			continue;
+		}
+		buffer_add(&c->out, data, n);
+		client_wants_to_send(c);
+	}
+}
+
+void replicas_close(void)
+{
+	for (struct replica *r = replicas, *after; r; r = after) {
+		after = r->after;
+		client_close(r->client);
+	}
 }
 
 void replica_has_loaded(struct client *c)
@@ -91,13 +141,9 @@ void replica_replconf(struct client *c)
 
 static void wait_for_transfer(struct client *c, bool psync)
 {
-	struct replica *r = become(c);
-
 	log_line(LOG_NOTICE, "Full resync requested by replica %s", c->peer);
 	stream_open_backlog();
-	c->kind = CLIENT_REPLICA;
-	r->psync = psync;
-	r->state = REPLICA_WAITS;
+	enlist(c, REPLICA_WAITS, psync);
 	/* Begun by the cron: those who come at the same time share one snapshot. */
 }
 
@@ -126,16 +172,12 @@ void replica_psync(struct client *c)
 	/* What it wants first is byte number `offset`, the first of all being 1. */
 	if (slice_integer(c->argv[2], &offset) && offset > 0 &&
 	    stream_has(c->argv[1], offset - 1)) {
-		struct replica *r = become(c);
 		log_line(LOG_NOTICE,
 			 "Partial resynchronization request from %s accepted. Sending %" PRId64
 			 " bytes of backlog starting from offset %" PRId64 ".",
 			 c->peer, stream.offset - offset + 1, offset);
 		buffer_print(&c->out, "+CONTINUE %s\r\n", stream.id);
-		c->kind = CLIENT_REPLICA;
-		r->state = REPLICA_ONLINE;
-		r->psync = true;
-		r->offset = offset - 1;
+		enlist(c, REPLICA_ONLINE, true)->offset = offset - 1;
 		stream_copy(c, offset - 1);
 		return;
 	}
@@ -154,8 +196,10 @@ void replication_forget(struct client *c)
 		link_lost(c);
 	if (!c->replica)
 		return;
-	if (c->kind == CLIENT_REPLICA)
+	if (c->kind == CLIENT_REPLICA) {
 		log_line(LOG_NOTICE, "Connection with replica %s lost.", c->peer);
+		strike_off(c->replica);
+	}
 	if (c->replica->target) {
 		c->replica->target->client = NULL;
 		atomic_store(&c->replica->target->gone, true);
@@ -198,10 +242,9 @@ void replication_cron(void)
 	static unsigned seconds;
 	bool waits = false, any = false;
 
-	for (struct client *c = clients, *after; c; c = after) {
-		after = c->after;
-		if (c->kind != CLIENT_REPLICA)
-			continue;
+	for (struct replica *r = replicas, *after; r; r = after) {
+		struct client *c = r->client;
+		after = r->after;
 		const char *why = is_lost(c);
 		if (why) {
 			log_line(LOG_WARNING, "Disconnecting replica %s: %s", c->peer, why);
@@ -209,7 +252,7 @@ void replication_cron(void)
 			continue;
 		}
 		any = true;
-		if (c->replica->state != REPLICA_WAITS)
+		if (r->state != REPLICA_WAITS)
 			continue;
 		waits = true;
 		/* While another transfer runs: we are still there. */

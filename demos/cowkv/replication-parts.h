@@ -68,6 +68,8 @@ enum replica_state {
 };
 
 struct replica {
+	struct client *client;
+	struct replica *before, *after; /* of all, in the order in which they came */
 	enum replica_state state;
 	uint64_t port;
 	bool eof;       /* can take a snapshot whose size is not known before */
@@ -78,6 +80,9 @@ struct replica {
 	time_t over_soft;
 	struct target *target; /* of the transfer that it receives */
 };
+
+/* All that are in a state of REPLICA_WAITS or later. Their clients are of CLIENT_REPLICA. */
+extern struct replica *replicas;
 
 /* One replica of a transfer. The thread has a descriptor of its own, so that the client may go at any time. */
 struct target {
@@ -91,6 +96,9 @@ struct target {
 /* Beyond that a replica is too far behind; and beyond the other if it stays so. */
 #define REPLICA_OUT_HARD ((size_t)256 << 20)
 #define REPLICA_OUT_SOFT ((size_t)64 << 20)
+
+/* Bytes of the stream for all that have their snapshot, or are receiving it. */
+void replicas_send(const char *data, size_t n);
 
 /* All of them have to ask anew. */
 void replicas_close(void);

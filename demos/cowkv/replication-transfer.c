@@ -75,10 +75,10 @@ void transfer_init(void)
 
 static void drop_waiting(void)
 {
-	for (struct client *c = clients, *after; c; c = after) {
-		after = c->after;
-		if (c->kind == CLIENT_REPLICA && c->replica->state == REPLICA_WAITS)
-			client_close(c);
+	for (struct replica *r = replicas, *after; r; r = after) {
+		after = r->after;
+		if (r->state == REPLICA_WAITS)
+			client_close(r->client);
 	}
 }
 
@@ -86,24 +86,25 @@ static size_t collect(void)
 {
 	size_t n = 0;
 
-	for (struct client *c = clients; c; c = c->after)
-		n += c->kind == CLIENT_REPLICA && c->replica->state == REPLICA_WAITS;
+	for (const struct replica *r = replicas; r; r = r->after)
+		n += r->state == REPLICA_WAITS;
 	transfer.targets = calloc(n ? n : 1, sizeof *transfer.targets);
 	transfer.n = transfer.needs_size = 0;
-	for (struct client *c = clients; c && transfer.targets; c = c->after) {
-		if (c->kind != CLIENT_REPLICA || c->replica->state != REPLICA_WAITS)
+	for (struct replica *r = replicas; r && transfer.targets; r = r->after) {
+		if (r->state != REPLICA_WAITS)
 			continue;
+		struct client *c = r->client;
 		struct target *t = &transfer.targets[transfer.n];
 		t->fd = dup(c->fd);
 		if (t->fd < 0)
 			continue;
 		t->client = c;
-		c->replica->acked = false;
-		t->eof = c->replica->eof;
-		t->psync = c->replica->psync;
+		r->acked = false;
+		t->eof = r->eof;
+		t->psync = r->psync;
 		transfer.needs_size += !t->eof;
-		c->replica->target = t;
-		c->replica->state = REPLICA_RECEIVES;
+		r->target = t;
+		r->state = REPLICA_RECEIVES;
 		buffer_take(&c->out, buffer_size(&c->out)); /* signs of life, at most */
 		transfer.n++;
 	}

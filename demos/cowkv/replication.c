@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define KEEP ((size_t)64 << 10) /* of a buffer that is empty */
+
 struct stream stream;
 
 void stream_rename(const char *id)
@@ -64,28 +66,7 @@ void stream_add(const char *data, size_t n)
 	stream.offset += (int64_t)n;
 	if (stream.offset - stream.backlog_first > BACKLOG_SIZE)
 		stream.backlog_first = stream.offset - BACKLOG_SIZE;
-	for (struct client *c = clients, *after; c; c = after) {
-		after = c->after;
-		if (c->kind != CLIENT_REPLICA || c->replica->state < REPLICA_RECEIVES)
-			continue;
-		if (buffer_size(&c->out) + n > REPLICA_OUT_HARD) {
-			log_line(LOG_WARNING, "Disconnecting replica %s: it is too far behind",
-				 c->peer);
-			client_close(c);
-			continue;
-		}
-		buffer_add(&c->out, data, n);
-		client_wants_to_send(c);
-	}
-}
-
-void replicas_close(void)
-{
-	for (struct client *c = clients, *after; c; c = after) {
-		after = c->after;
-		if (c->kind == CLIENT_REPLICA)
-			client_close(c);
-	}
+	replicas_send(data, n);
 }
 
 static bool same_id(struct slice a, const char *b)
@@ -114,32 +95,36 @@ void stream_copy(struct client *c, int64_t offset)
 
 /* ---- commands into the stream ---- */
 
-static void add_command(const struct slice *argv, size_t argc)
+static void add_head(struct buffer *to, char prefix, size_t n)
 {
-	struct buffer text = {0};
+	to->len += reply_head(buffer_reserve(to, REPLY_HEAD), prefix, (int64_t)n);
+}
 
-	buffer_print(&text, "*%zu\r\n", argc);
+static void add_command(struct buffer *to, const struct slice *argv, size_t argc)
+{
+	add_head(to, '*', argc);
 	for (size_t i = 0; i < argc; i++) {
-		buffer_print(&text, "$%zu\r\n", argv[i].len);
-		buffer_add(&text, argv[i].data, argv[i].len);
-		buffer_add(&text, "\r\n", 2);
+		add_head(to, '$', argv[i].len);
+		buffer_add(to, argv[i].data, argv[i].len);
+		buffer_add(to, "\r\n", 2);
 	}
-	stream_add(text.data, text.len);
-	buffer_free(&text);
 }
 
 void replication_send(const struct slice *argv, size_t argc)
 {
 	static const struct slice select_0[] = {{"SELECT", 6}, {"0", 1}};
+	static struct buffer text; /* kept: there is one for each command that changes data */
 
 	/* A replica passes its master's bytes on as they are: replication_applied(). */
 	if (!stream.backlog || replication_is_replica())
 		return;
-	if (stream.select) {
-		stream.select = false;
-		add_command(select_0, 2);
-	}
-	add_command(argv, argc);
+	if (stream.select)
+		add_command(&text, select_0, 2);
+	stream.select = false;
+	add_command(&text, argv, argc);
+	stream_add(text.data, text.len);
+	buffer_take(&text, text.len);
+	buffer_trim(&text, KEEP);
 }
 
 bool replication_is_replica(void)
@@ -161,18 +146,6 @@ static bool replica_may_run(struct client *c, const struct command *command)
 	return false;
 }
 
-static size_t memory_of(const struct client *c, const struct command *command)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < c->argc; i++)
-		n += c->argv[i].len + 64;
-	for (size_t q = 0; q < c->queued && slice_is(SLICE("exec"), command->name); q++)
-		for (size_t i = 0; i < c->queue[q].argc; i++)
-			n += c->queue[q].argv[i].len + 64;
-	return 2 * n;
-}
-
 /* What does not work here, though it did there, would make the data differ from the master's. Such a stream is not
    followed, or if it is no more than a command that we do not know, the log tells (replication_applied()). */
 static bool master_may_run(struct client *c, const struct command *command)
@@ -187,7 +160,8 @@ static bool master_may_run(struct client *c, const struct command *command)
 	if (slice_is(SLICE("select"), command->name) && c->argc == 2 &&
 	    !slice_equal(c->argv[1], SLICE("0")))
 		link_refuse("it has several databases");
-	else if (!(command->flags & COMMAND_READONLY) && !heap_room_to_load(memory_of(c, command)))
+	else if (!(command->flags & COMMAND_READONLY) &&
+		 !heap_room_to_load(command_memory(c, command)))
 		link_refuse("its data does not fit into our --capacity");
 	else
 		return true;
@@ -198,10 +172,7 @@ bool replication_may_run(struct client *c, const struct command *command)
 {
 	if (c->kind == CLIENT_REPLICA)
 		return replica_may_run(c, command);
-	if (c->kind != CLIENT_MASTER)
-		return true;
-	reply_failed(c); /* of others, before */
-	return master_may_run(c, command);
+	return c->kind != CLIENT_MASTER || master_may_run(c, command);
 }
 
 void replication_applied(struct client *c, size_t n)

@@ -23,6 +23,9 @@ void replication_send(const struct slice *argv, size_t argc);
 
 bool replication_is_replica(void);
 
+/* How many replicas there are. */
+size_t replication_replicas(void);
+
 /* Start, after the settings are known; every second; at the end: no thread runs any more. */
 void replication_init(void);
 void replication_cron(void);

@@ -10,10 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HEAD 24 /* room for a length, where it is written later */
-
-static bool failed;
-
 static bool answers(struct client *c)
 {
 	if (c->kind == CLIENT_MASTER || c->kind == CLIENT_NOBODY || c->closing || c->dead)
@@ -35,8 +31,7 @@ static bool fits(struct client *c, size_t n)
 	return false;
 }
 
-/* PREFIX n CR LF, into text of HEAD bytes. Returns its length. */
-static size_t head(char *text, char prefix, int64_t n)
+size_t reply_head(char *text, char prefix, int64_t n)
 {
 	char digits[20];
 	size_t len = 0, at = 0;
@@ -57,7 +52,7 @@ static size_t head(char *text, char prefix, int64_t n)
 
 static void add_head(struct client *c, char prefix, int64_t n)
 {
-	c->out.len += head(buffer_reserve(&c->out, HEAD), prefix, n);
+	c->out.len += reply_head(buffer_reserve(&c->out, REPLY_HEAD), prefix, n);
 }
 
 void reply_status(struct client *c, const char *text)
@@ -68,16 +63,16 @@ void reply_status(struct client *c, const char *text)
 
 void reply_int(struct client *c, int64_t n)
 {
-	if (answers(c) && fits(c, HEAD))
+	if (answers(c) && fits(c, REPLY_HEAD))
 		add_head(c, ':', n);
 }
 
 void reply_bulk(struct client *c, struct slice s)
 {
-	if (!answers(c) || !fits(c, s.len + HEAD + 2))
+	if (!answers(c) || !fits(c, s.len + REPLY_HEAD + 2))
 		return;
-	char *p = buffer_reserve(&c->out, s.len + HEAD + 2);
-	size_t n = head(p, '$', (int64_t)s.len);
+	char *p = buffer_reserve(&c->out, s.len + REPLY_HEAD + 2);
+	size_t n = reply_head(p, '$', (int64_t)s.len);
 	if (s.len)
 		memcpy(p + n, s.data, s.len);
 	memcpy(p + n + s.len, "\r\n", 2);
@@ -115,7 +110,7 @@ void reply_null_array(struct client *c)
 
 void reply_array(struct client *c, size_t n)
 {
-	if (answers(c) && fits(c, HEAD))
+	if (answers(c) && fits(c, REPLY_HEAD))
 		add_head(c, '*', (int64_t)n);
 }
 
@@ -123,24 +118,24 @@ size_t reply_array_later(struct client *c)
 {
 	if (!answers(c))
 		return 0;
-	memset(buffer_reserve(&c->out, HEAD), 0, HEAD);
-	c->out.len += HEAD;
+	memset(buffer_reserve(&c->out, REPLY_HEAD), 0, REPLY_HEAD);
+	c->out.len += REPLY_HEAD;
 	return buffer_size(
 	    &c->out); /* what has gone out is taken off the front: count from there */
 }
 
 void reply_array_set(struct client *c, size_t where, size_t n)
 {
-	char text[HEAD];
+	char text[REPLY_HEAD];
 
 	if (!where || !answers(c))
 		return;
 	/* The head is shorter than the room: close the gap. */
-	size_t len = head(text, '*', (int64_t)n), end = c->out.at + where;
-	char *p = c->out.data + end - HEAD;
-	memmove(p + len, p + HEAD, c->out.len - end);
+	size_t len = reply_head(text, '*', (int64_t)n), end = c->out.at + where;
+	char *p = c->out.data + end - REPLY_HEAD;
+	memmove(p + len, p + REPLY_HEAD, c->out.len - end);
 	memcpy(p, text, len);
-	c->out.len -= HEAD - len;
+	c->out.len -= REPLY_HEAD - len;
 }
 
 void reply_error(struct client *c, const char *format, ...)
@@ -148,7 +143,7 @@ void reply_error(struct client *c, const char *format, ...)
 	char text[512];
 	va_list args;
 
-	failed = true;
+	c->failed = true;
 	va_start(args, format);
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
@@ -161,9 +156,8 @@ void reply_error(struct client *c, const char *format, ...)
 
 bool reply_failed(struct client *c)
 {
-	bool was = failed;
+	bool was = c->failed;
 
-	(void)c;
-	failed = false;
+	c->failed = false;
 	return was;
 }
