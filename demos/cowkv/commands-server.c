@@ -65,6 +65,7 @@ static void config_set_command(struct client *c)
 static void config_resetstat(struct client *c)
 {
 	server.commands = server.connections = server.rejected = 0;
+	server.sync_full = server.sync_partial_ok = server.sync_partial_err = 0;
 	db_hits = db_misses = db_expired = 0;
 	reply_status(c, "OK");
 }

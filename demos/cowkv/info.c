@@ -34,12 +34,8 @@ static void print_server(struct buffer *to)
 
 static void print_clients(struct buffer *to)
 {
-	size_t replicas = 0;
-
-	for (const struct client *c = clients; c; c = c->after)
-		replicas += c->kind != CLIENT_NORMAL;
 	buffer_print(to, "connected_clients:%zu\r\nmaxclients:%" PRIu64 "\r\nblocked_clients:0\r\n",
-		     client_count - replicas, config.maxclients);
+		     client_count - replication_replicas(), config.maxclients);
 }
 
 static void print_memory(struct buffer *to)
@@ -91,13 +87,16 @@ static void print_stats(struct buffer *to)
 	cowarena_stats_get(heap, &s);
 	buffer_print(to,
 		     "total_connections_received:%" PRIu64 "\r\ntotal_commands_processed:%" PRIu64
-		     "\r\nrejected_connections:%" PRIu64 "\r\nexpired_keys:%" PRIu64
-		     "\r\nevicted_keys:0\r\nkeyspace_hits:%" PRIu64 "\r\nkeyspace_misses:%" PRIu64
+		     "\r\nrejected_connections:%" PRIu64 "\r\nsync_full:%" PRIu64
+		     "\r\nsync_partial_ok:%" PRIu64 "\r\nsync_partial_err:%" PRIu64
+		     "\r\nexpired_keys:%" PRIu64 "\r\nevicted_keys:0\r\nkeyspace_hits:%" PRIu64
+		     "\r\nkeyspace_misses:%" PRIu64
 		     "\r\nlatest_fork_usec:0\r\ntotal_forks:0\r\nlatest_snapshot_usec:%" PRIu64
 		     "\r\nsnapshots_taken:%" PRIu64 "\r\nfaults:%" PRIu64 "\r\ncopied:%" PRIu64
 		     "\r\ncopied_ahead:%" PRIu64 "\r\nshadowed:%" PRIu64 "\r\nreused:%" PRIu64
 		     "\r\nfault_nsec_p99:%" PRIu64 "\r\n",
-		     server.connections, server.commands, server.rejected, db_expired, db_hits,
+		     server.connections, server.commands, server.rejected, server.sync_full,
+		     server.sync_partial_ok, server.sync_partial_err, db_expired, db_hits,
 		     db_misses, save_state.snapshot_usec, s.snapshots_taken, s.faults, s.copied,
 		     s.copied_ahead, s.shadowed, s.reused, s.fault_ns_p99);
 }

@@ -21,12 +21,14 @@ size_t replication_replicas(void)
 	return n;
 }
 
-/* The host in "host:port". */
-static int host_length(const struct client *c)
+/* The one that it told, or the one in "host:port". */
+static struct slice address(const struct replica *r)
 {
-	const char *colon = strrchr(c->peer, ':');
+	const char *peer = r->client->peer, *colon = strrchr(peer, ':');
 
-	return colon ? (int)(colon - c->peer) : (int)strlen(c->peer);
+	if (*r->address)
+		return (struct slice){r->address, strlen(r->address)};
+	return (struct slice){peer, colon ? (size_t)(colon - peer) : strlen(peer)};
 }
 
 static void print_replicas(struct buffer *to)
@@ -34,11 +36,14 @@ static void print_replicas(struct buffer *to)
 	size_t i = 0;
 
 	for (const struct replica *r = replicas; r; r = r->after) {
-		buffer_print(
-		    to,
-		    "slave%zu:ip=%.*s,port=%" PRIu64 ",state=%s,offset=%" PRId64 ",lag=%lld\r\n",
-		    i++, host_length(r->client), r->client->peer, r->port, states[r->state],
-		    r->offset, (long long)((time_t)ev_now(server.loop) - r->heard));
+		struct slice ip = address(r);
+		time_t lag =
+		    r->state == REPLICA_ONLINE ? (time_t)ev_now(server.loop) - r->heard : 0;
+		buffer_print(to,
+			     "slave%zu:ip=%.*s,port=%" PRIu64 ",state=%s,offset=%" PRId64
+			     ",lag=%lld\r\n",
+			     i++, (int)ip.len, ip.data, r->port, states[r->state], r->offset,
+			     (long long)lag);
 	}
 }
 
@@ -69,8 +74,8 @@ static void role(struct client *c)
 		reply_text(c, "slave");
 		reply_text(c, config.master_host);
 		reply_int(c, (int64_t)config.master_port);
-		reply_text(c, link_up() ? "connected" : "connect");
-		reply_int(c, stream.offset);
+		reply_text(c, link_state());
+		reply_int(c, link_up() ? stream.offset : -1);
 		return;
 	}
 	reply_array(c, 3);
@@ -80,7 +85,7 @@ static void role(struct client *c)
 	for (const struct replica *r = replicas; r; r = r->after) {
 		char text[24];
 		reply_array(c, 3);
-		reply_bulk(c, (struct slice){r->client->peer, (size_t)host_length(r->client)});
+		reply_bulk(c, address(r));
 		snprintf(text, sizeof text, "%" PRIu64, r->port);
 		reply_text(c, text);
 		snprintf(text, sizeof text, "%" PRId64, r->offset);

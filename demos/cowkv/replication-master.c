@@ -94,6 +94,26 @@ void replica_has_loaded(struct client *c)
 	client_wants_to_send(c);
 }
 
+/* False after an error reply. What could not be printed in a line is not taken. */
+static bool take_address(struct client *c, struct slice s)
+{
+	struct replica *r = c->replica;
+
+	if (s.len >= sizeof r->address) {
+		reply_error(c,
+			    "ERR REPLCONF ip-address provided by replica instance is too long: "
+			    "%zu bytes",
+			    s.len);
+		return false;
+	}
+	for (size_t i = 0; i < s.len; i++)
+		if (s.data[i] <= ' ' || s.data[i] > '~' || s.data[i] == ',')
+			return true;
+	memcpy(r->address, s.data, s.len);
+	r->address[s.len] = 0;
+	return true;
+}
+
 void replica_replconf(struct client *c)
 {
 	if (c->argc % 2 == 0) {
@@ -129,8 +149,10 @@ void replica_replconf(struct client *c)
 			r->port = n < 0 || n > 65535 ? 0 : (uint64_t)n;
 		} else if (slice_is(name, "capa")) {
 			r->eof |= slice_is(value, "eof");
-		} else if (!slice_is(name, "ip-address") && !slice_is(name, "rdb-only") &&
-			   !slice_is(name, "rdb-filter-only")) {
+		} else if (slice_is(name, "ip-address")) {
+			if (!take_address(c, value))
+				return;
+		} else if (!slice_is(name, "rdb-only") && !slice_is(name, "rdb-filter-only")) {
 			reply_error(c, "ERR Unrecognized REPLCONF option: %.*s",
 				    (int)(name.len < 128 ? name.len : 128), name.data);
 			return;
@@ -142,6 +164,7 @@ void replica_replconf(struct client *c)
 static void wait_for_transfer(struct client *c, bool psync)
 {
 	log_line(LOG_NOTICE, "Full resync requested by replica %s", c->peer);
+	server.sync_full++;
 	stream_open_backlog();
 	enlist(c, REPLICA_WAITS, psync);
 	/* Begun by the cron: those who come at the same time share one snapshot. */
@@ -167,11 +190,11 @@ void replica_psync(struct client *c)
 {
 	int64_t offset;
 
-	if (!may_sync(c))
+	if (!may_sync(c) || !command_integer(c, c->argv[2], &offset, NULL))
 		return;
 	/* What it wants first is byte number `offset`, the first of all being 1. */
-	if (slice_integer(c->argv[2], &offset) && offset > 0 &&
-	    stream_has(c->argv[1], offset - 1)) {
+	if (offset > 0 && stream_has(c->argv[1], offset - 1)) {
+		server.sync_partial_ok++;
 		log_line(LOG_NOTICE,
 			 "Partial resynchronization request from %s accepted. Sending %" PRId64
 			 " bytes of backlog starting from offset %" PRId64 ".",
@@ -181,6 +204,8 @@ void replica_psync(struct client *c)
 		stream_copy(c, offset - 1);
 		return;
 	}
+	/* With '?' it knows that it needs all. */
+	server.sync_partial_err += !c->argv[1].len || *c->argv[1].data != '?';
 	wait_for_transfer(c, true);
 }
 

@@ -71,6 +71,7 @@ struct replica {
 	struct client *client;
 	struct replica *before, *after; /* of all, in the order in which they came */
 	enum replica_state state;
+	char address[256]; /* that it wants to be known by; "": where it comes from */
 	uint64_t port;
 	bool eof;       /* can take a snapshot whose size is not known before */
 	bool psync;     /* knows +FULLRESYNC */
@@ -120,7 +121,6 @@ void transfer_wait(void);
 
 /* ---- the link to a master ---- */
 
-void link_init(void);
 void link_cron(void);
 void link_close(void);
 /* Tell our master how far we are. */
@@ -134,5 +134,7 @@ void link_to(const char *host, uint64_t port);
 void link_lost(struct client *c);
 void link_info(struct buffer *to);
 bool link_up(void);
+/* In a word, for ROLE. */
+const char *link_state(void);
 
 #endif

@@ -90,7 +90,8 @@ void link_to(const char *host, uint64_t port)
 	if (!config.master_host)
 		abort();
 	config.master_port = port;
-	link_.down_since = now();
+	if (!host)
+		link_.down_since = 0;
 	link_.next_try = link_.pause = 0;
 	replicas_close(); /* they have to ask anew */
 }
@@ -174,9 +175,34 @@ void link_close(void)
 	link_hang_up();
 }
 
-void link_init(void)
+static bool link_syncs(void)
 {
-	link_.down_since = now();
+	return link_.step == STEP_SIZE || link_.step == STEP_SNAPSHOT;
+}
+
+const char *link_state(void)
+{
+	return link_.step == STEP_NONE         ? "connect"
+	       : link_.step == STEP_CONNECTING ? "connecting"
+	       : link_.step < STEP_SIZE        ? "handshake"
+	       : link_syncs()                  ? "sync"
+					       : "connected";
+}
+
+/* How much there will be is not known yet, and with a mark at its end not at all. */
+static void sync_info(struct buffer *to)
+{
+	bool begun = link_.step == STEP_SNAPSHOT;
+	int64_t size = begun ? (int64_t)link_.size : -1;
+	int64_t received = begun ? (int64_t)link_.received : 0;
+
+	buffer_print(to,
+		     "master_sync_total_bytes:%" PRId64 "\r\nmaster_sync_read_bytes:%" PRId64
+		     "\r\nmaster_sync_left_bytes:%" PRId64 "\r\nmaster_sync_perc:%.2f\r\n"
+		     "master_sync_last_io_seconds_ago:%lld\r\n",
+		     size, received, begun ? size - received : -1,
+		     size > 0 ? 100.0 * (double)received / (double)size : 0.0,
+		     (long long)(now() - link_.heard));
 }
 
 void link_info(struct buffer *to)
@@ -186,11 +212,12 @@ void link_info(struct buffer *to)
 		     "master_last_io_seconds_ago:%lld\r\nmaster_sync_in_progress:%d\r\n"
 		     "slave_read_repl_offset:%" PRId64 "\r\nslave_repl_offset:%" PRId64 "\r\n",
 		     config.master_host, config.master_port, link_up() ? "up" : "down",
-		     link_up() ? (long long)(now() - link_.master->last) : -1,
-		     link_.step == STEP_SIZE || link_.step == STEP_SNAPSHOT, stream.offset,
-		     stream.offset);
+		     link_up() ? (long long)(now() - link_.master->last) : -1, link_syncs(),
+		     stream.offset, stream.offset);
+	if (link_syncs())
+		sync_info(to);
 	if (!link_up())
 		buffer_print(to, "master_link_down_since_seconds:%lld\r\n",
-			     (long long)(now() - link_.down_since));
+			     link_.down_since ? (long long)(now() - link_.down_since) : -1);
 	buffer_print(to, "slave_priority:100\r\nslave_read_only:1\r\nreplica_announced:1\r\n");
 }

@@ -199,7 +199,6 @@ void replication_init(void)
 	strcpy(stream.former_id, NO_ID);
 	stream.former_end = -1;
 	transfer_init();
-	link_init();
 }
 
 void replication_close(void)

@@ -34,7 +34,9 @@ struct server {
 	time_t started;
 	uint64_t dirty; /* changes since the last save */
 	uint64_t commands, connections, rejected;
-	bool leaving; /* SHUTDOWN, or a signal */
+	uint64_t sync_full, sync_partial_ok,
+	    sync_partial_err; /* what replicas asked for, and got */
+	bool leaving;         /* SHUTDOWN, or a signal */
 };
 extern struct server server;
 
