@@ -138,7 +138,8 @@ void client_process(struct client *c)
 {
 	const char *error;
 
-	while (!c->dead && !c->closing && buffer_size(&c->in)) {
+	/* Nothing is run, and answered, that would not be in the file that was saved before leaving. */
+	while (!c->dead && !c->closing && !server.leaving && buffer_size(&c->in)) {
 		if (c->kind == CLIENT_NORMAL && buffer_size(&c->out) > OUT_SOFT) {
 			ev_io_stop(server.loop,
 				   &c->reading); /* until it has taken what it has been answered */

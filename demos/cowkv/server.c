@@ -52,6 +52,8 @@ static void cron(struct ev_loop *loop, ev_timer *timer, int events)
 	(void)loop;
 	(void)timer;
 	(void)events;
+	if (server.leaving) /* what was saved is the end */
+		return;
 	db_tick();
 	heap_stale();
 	if (!replication_is_replica()) {

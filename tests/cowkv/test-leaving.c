@@ -7,6 +7,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,6 +32,29 @@ START_TEST(test_leaving)
 	leaves(0, "SHUTDOWN");
 	leaves(0, "SHUTDOWN NOSAVE");
 	leaves(0, "SHUTDOWN SAVE NOW FORCE");
+}
+END_TEST
+
+/* What would come after the save is not run: else it would be answered, and lost. */
+START_TEST(test_nothing_after_the_save)
+{
+	static const char text[] = "SET a 1\r\nSHUTDOWN SAVE\r\nSET a 2\r\nPING\r\n";
+	struct server *s = servers_start(COWKV, NULL);
+	int fd = servers_socket(s);
+	char said[64];
+	size_t n = 0;
+
+	ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+	for (ssize_t got; (got = recv(fd, said + n, sizeof said - 1 - n, 0)) > 0;)
+		n += (size_t)got;
+	said[n] = 0;
+	ck_assert_str_eq(said, "+OK\r\n");
+	close(fd);
+	servers_end(s, 0);
+	struct server *again = servers_start_in(COWKV, s->dir, NULL);
+	ck_assert_int_eq(servers_number(again, "GET a"), 1);
+	servers_free(again);
+	servers_free(s);
 }
 END_TEST
 
@@ -103,6 +127,7 @@ int main(void)
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	tcase_add_test(tc, test_leaving);
+	tcase_add_test(tc, test_nothing_after_the_save);
 	tcase_add_test(tc, test_wrong_settings);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
