@@ -80,6 +80,8 @@ void save_debug_reload(struct client *c)
 			return;
 		}
 	}
+	if (!saving || !flush)
+		replication_is_other();
 	save_wait(); /* they would use the same temporary file */
 	if (saving && !save_now()) {
 		reply_error(c, "ERR");
@@ -89,6 +91,7 @@ void save_debug_reload(struct client *c)
 		db_flush();
 	heap_stale();
 	if (!load_again(&options)) {
+		replication_is_other();
 		reply_error(c, "ERR Error trying to load the RDB dump, check server logs.");
 		return;
 	}

@@ -62,9 +62,10 @@ static void tell_aux(struct reading *r, struct slice name, struct slice value)
 			 (double)n / (1 << 20));
 	} else if (slice_is(name, "repl-id") && value.len == RDB_REPL_ID) {
 		memcpy(result->repl_id, value.data, RDB_REPL_ID);
-		result->has_repl = true;
-	} else if (slice_is(name, "repl-offset")) {
-		slice_integer(value, &result->repl_offset);
+	} else if (slice_is(name, "repl-offset") && slice_integer(value, &n)) {
+		result->repl_offset = n;
+	} else if (slice_is(name, "repl-stream-db") && slice_integer(value, &n)) {
+		result->repl_db = n;
 	}
 }
 
@@ -180,6 +181,8 @@ static bool read_key(struct reading *r, unsigned type)
 		r->result->skipped++;
 	} else if (r->expires && r->expires <= db_now() && !r->options->keep_expired) {
 		value_free(value);
+		if (r->options->expired)
+			r->options->expired((struct slice){key->data, key->len});
 		r->result->expired++;
 	} else {
 		fine = add_key(r, (struct slice){key->data, key->len}, value);
@@ -255,7 +258,7 @@ bool rdb_read(const struct rdb_source *source, const struct rdb_read_options *op
 	unsigned opcode;
 	bool fine = false;
 
-	*result = (struct rdb_read_result){0};
+	*result = (struct rdb_read_result){.repl_offset = -1, .repl_db = -1};
 	if (rdb_in_open(&r.in, source, result->error, sizeof result->error) && read_magic(&r)) {
 		db_tick();
 		while ((fine = rdb_in_byte(&r.in, &opcode)) && opcode != RDB_EOF)

@@ -92,6 +92,8 @@ struct rdb_read_options {
 	bool replace;         /* keys that are there already; else they are an error */
 	bool ignore_checksum; /* for fuzzing */
 	uint64_t size;        /* bytes that will come, as far as known; 0 if not */
+	/* A key has expired and is dropped. What the file said before is in the result. */
+	void (*expired)(struct slice key);
 	/* What was read beyond the end; if NULL, nothing may come there. */
 	void (*rest)(void *ctx, const char *data, size_t n);
 };
@@ -99,10 +101,10 @@ struct rdb_read_options {
 struct rdb_read_result {
 	uint64_t keys, expired, skipped; /* loaded; dropped; without elements */
 	uint64_t bytes;
-	bool has_repl; /* of the server that wrote it: */
-	char repl_id[RDB_REPL_ID + 1];
-	int64_t repl_offset;
-	char error[256]; /* where, and what is wrong */
+	/* Where the data stand in a stream of replication: */
+	char repl_id[RDB_REPL_ID + 1]; /* "" if it does not say */
+	int64_t repl_offset, repl_db;  /* -1 */
+	char error[256];               /* where, and what is wrong */
 };
 
 /* Read all of it into the db, which should be empty. Returns false, with result->error, if it is damaged, or does not

@@ -158,7 +158,7 @@ static bool on_full(const char *rest)
 		return false;
 	rest += RUN_ID + 1;
 	if (!slice_integer((struct slice){rest, strlen(rest)}, &offset) || offset < 0 ||
-	    offset > INT64_MAX / 2)
+	    offset > OFFSET_MAX)
 		return false;
 	log_line(LOG_NOTICE, "Full resync from master: %s:%" PRId64, link_.id, offset);
 	link_.offset = offset;

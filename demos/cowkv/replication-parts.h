@@ -5,6 +5,7 @@
  * replication.c is the stream of changes: its identity, its offset, and the backlog of what was sent last.
  * replication-master.c has the replicas, replication-transfer.c sends them their snapshots.
  * replication-replica.c is the link to a master, replication-receive.c the snapshot that it sends.
+ * replication-place.c is where the data stand in the stream, in files of them.
  * replication-info.c tells about all that, and has the commands of operators.
  */
 #ifndef COWKV_REPLICATION_PARTS_H
@@ -28,10 +29,12 @@ struct stream {
 	char *backlog;         /* the last of them, as a ring; NULL until there is a replica */
 	int64_t backlog_first; /* offset of its first byte */
 	bool select;           /* SELECT 0 goes first: a replica is new */
+	bool differs;          /* the data are not what it says: a restart is the end of it */
 };
 extern struct stream stream;
 
 #define BACKLOG_SIZE ((int64_t)1 << 20)
+#define OFFSET_MAX (INT64_MAX / 2) /* of what others say */
 #define NO_ID "0000000000000000000000000000000000000000"
 
 /* Begin another stream, at the same offset; what was sent so far stays valid under the former id. */
@@ -122,6 +125,8 @@ void transfer_wait(void);
 /* ---- the link to a master ---- */
 
 void link_cron(void);
+/* The data are those of the stream, up to its offset: a master may go on from there. */
+void link_know(void);
 void link_close(void);
 /* Tell our master how far we are. */
 void link_acknowledge(void);

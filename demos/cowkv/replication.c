@@ -27,6 +27,7 @@ void stream_new_id(void)
 	server_random_id(id);
 	stream_rename(id);
 	stream.select = true;
+	stream.differs = false;
 }
 
 void stream_follow(const char *id, int64_t offset)
@@ -35,6 +36,7 @@ void stream_follow(const char *id, int64_t offset)
 	strcpy(stream.former_id, NO_ID);
 	stream.former_end = -1;
 	stream.offset = stream.backlog_first = offset;
+	stream.differs = false;
 }
 
 void stream_reset(void)
@@ -181,7 +183,9 @@ void replication_applied(struct client *c, size_t n)
 
 	if (c->kind != CLIENT_MASTER || c->dead)
 		return;
-	if (reply_failed(c) && told != (time_t)ev_now(server.loop)) {
+	bool failed = reply_failed(c);
+	stream.differs |= failed;
+	if (failed && told != (time_t)ev_now(server.loop)) {
 		told = (time_t)ev_now(server.loop);
 		log_line(LOG_WARNING,
 			 "A command of our master cannot be run here (%.*s): the data are not the "

@@ -2,8 +2,8 @@
 /* save-file.c - see save-file.h. */
 #include "config.h"
 
+#include "replication.h"
 #include "save-file.h"
-#include "save.h"
 #include "server.h"
 
 #include <errno.h>
@@ -15,8 +15,6 @@
 #include <unistd.h>
 
 #define SYNC_EACH ((off_t)8 << 20) /* bytes that the disk is given to write while more come */
-
-bool (*save_position)(const char **repl_id, int64_t *offset);
 
 struct file {
 	int fd;
@@ -36,15 +34,11 @@ __attribute__((format(printf, 2, 3))) static bool failed(struct save_file *f, co
 
 bool save_file_begin(struct save_file *f)
 {
-	const char *repl_id;
-
 	*f = (struct save_file){.options.compress = config.compress};
 	if ((size_t)snprintf(f->name, sizeof f->name, "%s", config.dbfilename) >= sizeof f->name)
 		return failed(f, "dbfilename is too long");
-	if (save_position && save_position(&repl_id, &f->options.repl_offset)) {
-		snprintf(f->repl_id, sizeof f->repl_id, "%s", repl_id);
+	if (replication_position(f->repl_id, &f->options.repl_offset))
 		f->options.repl_id = f->repl_id;
-	}
 	f->dir = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return f->dir >= 0 || failed(f, "cannot open the working directory: %s", strerror(errno));
 }

@@ -33,8 +33,6 @@ static struct {
 	bool fine;
 } saver;
 
-static struct rdb_read_result loaded;
-
 static uint64_t held(void)
 {
 	struct cowarena_stats stats = {.sz = sizeof stats};
@@ -193,11 +191,6 @@ void save_cron(void)
 
 /* ---- loading ---- */
 
-const struct rdb_read_result *save_loaded(void)
-{
-	return &loaded;
-}
-
 void save_init(void)
 {
 	if (!crc64_init()) {
@@ -209,9 +202,21 @@ void save_init(void)
 	ev_async_start(server.loop, &saver.told);
 }
 
+static struct rdb_read_result loaded;
+
+/* Who has the data that the file was made of has this key, and goes on from there perhaps. */
+static void on_expired(struct slice key)
+{
+	const struct slice argv[] = {SLICE("DEL"), key};
+
+	replication_adopt(&loaded);
+	replication_send(argv, 2);
+}
+
 bool save_load(void)
 {
-	const struct rdb_read_options options = {.keep_expired = *config.master_host != 0};
+	const struct rdb_read_options options = {.keep_expired = *config.master_host != 0,
+						 .expired = on_expired};
 	struct timespec from, to;
 
 	clock_gettime(CLOCK_MONOTONIC, &from);
@@ -223,6 +228,7 @@ bool save_load(void)
 		log_line(LOG_WARNING, "Not starting, so that nothing is saved over it");
 		return false;
 	}
+	replication_adopt(&loaded);
 	/* Huge pages: the first snapshot then has few of them to protect, and is taken in no time. */
 	cowarena_compact(heap);
 	clock_gettime(CLOCK_MONOTONIC, &to);

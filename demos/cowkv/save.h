@@ -8,7 +8,6 @@
 #include <time.h>
 
 struct client;
-struct rdb_read_result;
 
 /* What INFO tells. */
 struct save_state {
@@ -42,12 +41,6 @@ void save_cron(void);
 /* Load config.dbfilename at the start. False if there is a file that is damaged: the server does not start then,
    so that nothing is saved over it. */
 bool save_load(void);
-
-/* What the file said that was loaded at the start: for replication. */
-const struct rdb_read_result *save_loaded(void);
-
-/* Where a file should say where its data stand in a stream of replication: true, with that. NULL: nowhere. */
-extern bool (*save_position)(const char **repl_id, int64_t *offset);
 
 /* DEBUG RELOAD [MERGE] [NOFLUSH] [NOSAVE]. */
 void save_debug_reload(struct client *c);

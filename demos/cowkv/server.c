@@ -65,7 +65,7 @@ static void cron(struct ev_loop *loop, ev_timer *timer, int events)
 	dict_step(&db->keys, STEPS);
 	save_cron();
 	compact_cron();
-	if (++ticks % HZ == 0) {
+	if (ticks++ % HZ == 0) { /* a master is asked at once */
 		client_cron();
 		listen_cron();
 		replication_cron();
@@ -172,9 +172,9 @@ static bool start(void)
 	db_on_expired = told_of_expiry;
 	save_init();
 	compact_init();
+	replication_init();
 	if (!save_load())
 		return false;
-	replication_init();
 	log_line(LOG_NOTICE, "cowkv %s, pid %d, port %zu: ready to accept connections, engine %s",
 		 PACKAGE_VERSION, (int)getpid(), (size_t)config.port, cowarena_engine_name(heap));
 	return true;
