@@ -1022,11 +1022,19 @@ static void *fills(void *arg)
 	return NULL;
 }
 
+static struct local *mine(void)
+{
+	heap_lock(prep.arena);
+	struct local *l = local_mine(prep.arena);
+	heap_unlock(prep.arena);
+	return l;
+}
+
 static void *attaches(void *arg)
 {
 	if (cowarena_after_fork_in_child())
 		_exit(2);
-	prep.local = local_mine(prep.arena);
+	prep.local = mine();
 	pthread_barrier_wait(&prep.meet);
 	return fills(arg);
 }
@@ -1055,7 +1063,7 @@ START_TEST(attached_by_another)
 			_exit(3);
 		pthread_barrier_wait(&prep.meet);
 		/* They may not meet in one, on a busy machine; so look at it too. */
-		if (prep.local && local_mine(prep.arena) == prep.local)
+		if (prep.local && mine() == prep.local)
 			_exit(5);
 		fills(&mark[1]);
 		pthread_join(prep.worker, NULL);
