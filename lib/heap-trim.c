@@ -26,6 +26,7 @@ static void give_pages(struct cowarena *arena, size_t first, size_t end)
 	sigset_t signals;
 
 	arena_lock_snapshots(arena, &signals);
+	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
 	for (size_t n; first < end; first += n) {
 		bool spare = is_spare(arena, first);
 		for (n = 1; first + n < end && is_spare(arena, first + n) == spare;)
@@ -34,6 +35,8 @@ static void give_pages(struct cowarena *arena, size_t first, size_t end)
 			continue;
 		fault_prepare(arena, first, n, FAULT_SPOIL_LOCKED);
 		os_punch(arena->fd, first << arena->page_shift, n << arena->page_shift);
+		/* What is written there next is in small pages. */
+		chunks_touch(&arena->chunks, first, n, epoch);
 	}
 	arena_unlock_snapshots(arena, &signals);
 }

@@ -186,6 +186,8 @@ static bool collapse(struct cowarena *arena, size_t index, uint32_t quiet)
 		return false;
 	TEST_POINT();
 	if (os_collapse(arena_address(arena, first), ARENA_CHUNK) == 0) {
+		/* Again: a fault meanwhile may have mapped the huge page in small ones. If not, this does nothing. */
+		os_collapse(arena_address(arena, first), ARENA_CHUNK);
 		atomic_store(&arena->helper.has_collapsed, true);
 	} else {
 		/* So it says too if a handler has split the mapping meanwhile. */

@@ -341,6 +341,34 @@ START_TEST(mixed_chunks)
 }
 END_TEST
 
+/* A chunk whose memory went back to the system is in small pages when it is used again. */
+START_TEST(chunks_that_came_back)
+{
+	struct cowarena_options o = case_options(_i);
+
+	o.flags |= COWARENA_NO_HELPER;
+	cowarena *arena = cowarena_create(&o);
+	ck_assert_msg(arena != NULL, "%s", cowarena_errmsg());
+	memset(chunk_block(arena, CHUNKS), 1, CHUNKS * CHUNK); /* stays */
+	char *p = chunk_block(arena, CHUNKS);
+	memset(p, 1, CHUNKS * CHUNK);
+	cowarena_compact(arena);
+	size_t huge = stats_of(arena).huge_bytes;
+	if (huge < 2 * CHUNKS * CHUNK) {
+		puts("SKIP: no huge pages here");
+		cowarena_destroy(arena);
+		return;
+	}
+	cowarena_free(arena, p);
+	ck_assert_uint_le(stats_of(arena).huge_bytes, huge - CHUNKS * CHUNK);
+	p = chunk_block(arena, CHUNKS);
+	memset(p, 1, CHUNKS * CHUNK);
+	cowarena_compact(arena);
+	ck_assert_uint_ge(stats_of(arena).huge_bytes, huge);
+	cowarena_destroy(arena);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("hybrid-compact");
@@ -349,6 +377,8 @@ int main(void)
 	tcase_add_loop_test(tc, no_byte_changes, 0, 4);
 	tcase_add_loop_test(tc, mixed_chunks, CASE_DEFAULT, CASE_FAITHFUL + 1);
 	tcase_add_loop_test(tc, mixed_chunks, CASE_HYBRID, CASE_HYBRID_FAITHFUL + 1);
+	tcase_add_loop_test(tc, chunks_that_came_back, CASE_DEFAULT, CASE_DEFAULT + 1);
+	tcase_add_loop_test(tc, chunks_that_came_back, CASE_HYBRID, CASE_HYBRID + 1);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }
