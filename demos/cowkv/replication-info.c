@@ -60,11 +60,11 @@ void replication_info(struct buffer *to)
 	    "master_repl_offset:%" PRId64 "\r\nsecond_repl_offset:%" PRId64
 	    "\r\nrepl_backlog_active:%d\r\nrepl_backlog_size:%" PRId64
 	    "\r\nrepl_backlog_first_byte_offset:%" PRId64 "\r\nrepl_backlog_histlen:%" PRId64
-	    "\r\n",
+	    "\r\nrepl_last_error:%s\r\n",
 	    stream.id, stream.former_id, stream.offset,
 	    stream.former_end < 0 ? -1 : stream.former_end + 1, stream.backlog != NULL,
 	    BACKLOG_SIZE, stream.backlog ? stream.backlog_first + 1 : 0,
-	    stream.backlog ? stream.offset - stream.backlog_first : 0);
+	    stream.backlog ? stream.offset - stream.backlog_first : 0, transfer_error());
 }
 
 static void role(struct client *c)

@@ -117,6 +117,9 @@ void replica_has_loaded(struct client *c);
 
 bool transfer_running(void);
 
+/* Why the last snapshot that they have not got was given up; "" if there was none. */
+const char *transfer_error(void);
+
 /* Take a snapshot and send it to all replicas that wait. */
 void transfer_begin(void);
 void transfer_init(void);

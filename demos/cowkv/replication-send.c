@@ -14,7 +14,13 @@
 /* That a replica may take nothing. Others that receive the same wait for it, and not for longer than a minute. */
 #define STALL_MS 60000
 #define STALL_OTHERS_MS 20000
-#define TURN_MS 1000
+#define TURN_MS 100 /* between two looks at whether it is worth waiting */
+
+/* Whether the snapshot was given up (--cow-limit): what would be sent of it is wrong. */
+static bool is_spoiled(void)
+{
+	return cowarena_view_check(transfer.cut.data.view) != 0;
+}
 
 static bool send_all(struct target *t, const char *data, size_t n)
 {
@@ -31,7 +37,7 @@ static bool send_all(struct target *t, const char *data, size_t n)
 		if (done < 0 && errno != EAGAIN && errno != EINTR)
 			return false;
 		struct pollfd p = {.fd = t->fd, .events = POLLOUT};
-		if (poll(&p, 1, TURN_MS) == 0 && (stalled += TURN_MS) >= most)
+		if (poll(&p, 1, TURN_MS) == 0 && ((stalled += TURN_MS) >= most || is_spoiled()))
 			return false;
 	}
 	return n == 0;
@@ -118,6 +124,8 @@ void *transfer_run(void *unused)
 	for (size_t i = 0; i < transfer.n; i++)
 		if (transfer.result == RDB_WRITTEN && transfer.targets[i].eof)
 			send_to(&transfer.targets[i], transfer.mark, RUN_ID);
+	if (transfer.result == RDB_NOT_TAKEN && is_spoiled())
+		transfer.result = RDB_SPOILED; /* why nobody took it */
 	rdb_cut_release(&transfer.cut);
 	ev_async_send(server.loop, &transfer.done);
 	return NULL;

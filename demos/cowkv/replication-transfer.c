@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,14 +25,27 @@ bool transfer_running(void)
 	return transfer.running;
 }
 
+const char *transfer_error(void)
+{
+	return transfer.error;
+}
+
+static void fails(const char *why)
+{
+	snprintf(transfer.error, sizeof transfer.error, "%s", why);
+	log_line(LOG_WARNING, "The snapshot for replicas was given up: %s", why);
+}
+
 static void finish(void)
 {
 	pthread_join(transfer.thread, NULL);
 	rdb_cut_done(&transfer.cut);
 	if (transfer.result == RDB_SPOILED)
-		log_line(LOG_WARNING,
-			 "The snapshot for replicas was given up: more memory was needed "
-			 "than --cow-limit allows");
+		fails(rdb_cut_spoiled(&transfer.cut)
+			  ? "more memory was needed than --cow-limit allows"
+			  : "it is lost, or the data in memory are damaged");
+	else if (transfer.result == RDB_NOT_TAKEN)
+		fails("none of them has taken all of it");
 	for (size_t i = 0; i < transfer.n; i++) {
 		struct target *t = &transfer.targets[i];
 		close(t->fd);
@@ -117,7 +131,7 @@ void transfer_begin(void)
 
 	client_send_all();
 	if (!rdb_cut_take(&transfer.cut, error, sizeof error)) {
-		log_line(LOG_WARNING, "No snapshot for replicas: %s", error);
+		fails(error);
 		drop_waiting();
 		return;
 	}

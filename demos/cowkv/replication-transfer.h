@@ -20,7 +20,8 @@ struct transfer {
 	bool compress;
 	enum rdb_written result;
 	uint64_t keys, bytes;
-	time_t told; /* the thread's */
+	char error[200]; /* why the last that failed has; the main thread's */
+	time_t told;     /* the thread's */
 };
 extern struct transfer transfer;
 

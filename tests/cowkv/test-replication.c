@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test-replication.c - cowkv as the master of real redis-servers; test-replica.c is the other direction. */
+/* test-replication.c - cowkv as the master of real redis-servers; and main() of all parts. */
 #include "config.h"
 
 #include "replicas.h"
@@ -7,7 +7,7 @@
 
 #include <signal.h>
 #include <stdio.h>
-#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 START_TEST(test_two_replicas_under_load)
@@ -92,154 +92,6 @@ START_TEST(test_replica_comes_back)
 }
 END_TEST
 
-/* ---- in the raw ---- */
-
-static void ask(int fd, const char *text)
-{
-	ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
-}
-
-/* The next line that is not empty, without its end. */
-static void read_line(int fd, char *line, size_t size)
-{
-	size_t n = 0;
-	char c = 0;
-
-	do {
-		ck_assert_int_eq(recv(fd, &c, 1, 0), 1);
-		if (c != '\r' && c != '\n')
-			line[n++] = c;
-	} while (n < size - 1 && (c != '\n' || !n));
-	line[n] = 0;
-}
-
-/* A snapshot of the old sort, whose size is said first: into a file. */
-static void take_snapshot(int fd, const char *path)
-{
-	char line[128], piece[4096];
-
-	read_line(fd, line, sizeof line);
-	ck_assert_msg(*line == '$' && line[1] != 'E', "SYNC is answered: %s", line);
-	FILE *f = fopen(path, "w");
-	ck_assert_ptr_nonnull(f);
-	for (long left = atol(line + 1); left > 0;) {
-		ssize_t n = recv(fd, piece, left < 4096 ? (size_t)left : sizeof piece, 0);
-		ck_assert_int_gt(n, 0);
-		fwrite(piece, 1, (size_t)n, f);
-		left -= n;
-	}
-	ck_assert_int_eq(fclose(f), 0);
-}
-
-/* The state of one instant: in each snapshot, and at real replicas as soon as they have theirs. */
-START_TEST(test_one_instant)
-{
-	struct server *cow = servers_start(COWKV, NULL);
-	pid_t writers[3];
-	char path[128];
-
-	for (unsigned w = 0; w < 3; w++)
-		writers[w] = writer_start(cow, w + 1, true);
-	for (size_t i = 0; i < scaled(2, 60, 2); i++) {
-		int fd = servers_socket(cow);
-		ask(fd, "SYNC\r\n");
-		snprintf(path, sizeof path, "%s/dump.rdb", cow->dir);
-		take_snapshot(fd, path);
-		close(fd);
-		struct server *loaded = servers_start_in(REDIS, cow->dir, NULL);
-		replica_check_order(loaded, 3);
-		servers_free(loaded);
-		struct server *replica = replica_start(REDIS, cow, NULL);
-		replica_wait(replica, true);
-		replica_check_order(replica, 3);
-		servers_free(replica);
-	}
-	for (unsigned w = 0; w < 3; w++)
-		writer_stop(writers[w]);
-	servers_free(cow);
-}
-END_TEST
-
-START_TEST(test_one_snapshot_for_all)
-{
-	struct server *cow = servers_start(COWKV, NULL);
-	char line[128];
-	int fds[6];
-	long long taken = 0;
-
-	servers_ok(cow, "SET a 1");
-	/* They come at the same time, unless the second ends just between them. */
-	for (int tries = 0; tries < 5 && taken != 1; tries++) {
-		taken = -servers_info(cow, "snapshots_taken");
-		for (int i = 0; i < 6; i++) {
-			fds[i] = servers_socket(cow);
-			ask(fds[i], i % 2 ? "REPLCONF capa eof\r\n" : "PING\r\n");
-			read_line(fds[i], line, sizeof line);
-		}
-		for (int i = 0; i < 6; i++)
-			ask(fds[i], i % 3 ? "PSYNC ? -1\r\n" : "SYNC\r\n");
-		for (int i = 0; i < 6; i++) {
-			read_line(fds[i], line, sizeof line);
-			if (i % 3) {
-				ck_assert_msg(strncmp(line, "+FULLRESYNC ", 12) == 0, "%s", line);
-				read_line(fds[i], line, sizeof line);
-			}
-			ck_assert_msg(strncmp(line, i % 2 ? "$EOF:" : "$1", i % 2 ? 5 : 2) == 0,
-				      "%s", line);
-		}
-		taken += servers_info(cow, "snapshots_taken");
-		for (int i = 0; i < 6; i++)
-			close(fds[i]);
-		REPLICA_AWAIT(servers_info(cow, "connected_slaves") == 0, "they are gone");
-	}
-	ck_assert_int_eq(taken, 1);
-	servers_free(cow);
-}
-END_TEST
-
-/* One that takes nothing is dropped before much memory is held for it. */
-START_TEST(test_replica_that_stops)
-{
-	struct server *cow = servers_start(COWKV, NULL);
-	size_t size = (size_t)4 << 20;
-	char *value = calloc(1, size), line[64];
-	int fd = servers_socket(cow);
-
-	ask(fd, "SYNC\r\n");
-	read_line(fd, line, sizeof line);
-	REPLICA_AWAIT(replica_info_has(cow, "state=online"), "it has its snapshot");
-	for (int i = 0; i < 80 && servers_info(cow, "connected_slaves"); i++) {
-		servers_ok(cow, "SET a %b", value, size);
-		ck_assert_int_lt(servers_info(cow, "mem_clients_normal"), 500 << 20);
-	}
-	ck_assert_int_eq(servers_info(cow, "connected_slaves"), 0);
-	ck_assert_int_lt(servers_info(cow, "mem_clients_normal"), 32 << 20);
-	close(fd);
-	free(value);
-	servers_free(cow);
-}
-END_TEST
-
-/* Its replies would get into its own stream, and need not be taken. */
-START_TEST(test_replica_that_asks)
-{
-	struct server *cow = servers_start(COWKV, NULL);
-	int fd = servers_socket(cow);
-	char line[64], c;
-
-	ask(fd, "SYNC\r\n");
-	read_line(fd, line, sizeof line);
-	ask(fd, "REPLCONF ACK 0\r\nSYNC\r\n");
-	REPLICA_AWAIT(replica_info_has(cow, "state=online"), "it has its snapshot");
-	ask(fd, "GET a\r\n");
-	while (recv(fd, &c, 1, 0) == 1)
-		;
-	ck_assert_int_eq(servers_info(cow, "connected_slaves"), 0);
-	close(fd);
-	servers_free(cow);
-}
-END_TEST
-
 TCase *tests_of_masters(void)
 {
 	TCase *tc = tcase_create("master");
@@ -247,24 +99,44 @@ TCase *tests_of_masters(void)
 	tcase_set_timeout(tc, 600);
 	tcase_add_test(tc, test_two_replicas_under_load);
 	tcase_add_test(tc, test_replica_comes_back);
-	tcase_add_test(tc, test_one_instant);
-	tcase_add_test(tc, test_one_snapshot_for_all);
-	tcase_add_test(tc, test_replica_that_stops);
-	tcase_add_test(tc, test_replica_that_asks);
 	return tc;
+}
+
+/* ---- all parts ---- */
+
+static int run_parts(TCase *(*const parts[])(void), size_t n)
+{
+	Suite *suite = suite_create("cowkv replication");
+
+	for (size_t i = 0; i < n; i++)
+		suite_add_tcase(suite, parts[i]());
+	return run_suite(suite);
 }
 
 int main(void)
 {
-	Suite *suite = suite_create("cowkv replication");
-	const char *why;
+	static TCase *(*const parts[])(void) = {tests_of_masters, tests_of_replicas,
+						tests_in_the_raw, tests_of_spoiled};
+	enum { PARTS = sizeof parts / sizeof *parts };
+	const char *why, *may_fork = getenv("CK_FORK");
+	int status, failed = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (!servers_redis(&why)) {
 		printf("SKIP: %s\n", why);
 		return 77;
 	}
-	suite_add_tcase(suite, tests_of_masters());
-	suite_add_tcase(suite, tests_of_replicas());
-	return run_suite(suite);
+	if (may_fork && strcmp(may_fork, "no") == 0)
+		return run_parts(parts, PARTS);
+	/* Most of the time goes into waiting for what servers do once a second: so the parts run at
+	   the same time. */
+	for (size_t i = 0; i < PARTS; i++) {
+		pid_t pid = fork();
+		if (pid == 0)
+			exit(run_parts(&parts[i], 1));
+		failed |= pid < 0;
+	}
+	while (wait(&status) > 0)
+		failed |= status;
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -7,5 +7,7 @@
 
 TCase *tests_of_masters(void);
 TCase *tests_of_replicas(void);
+TCase *tests_in_the_raw(void);
+TCase *tests_of_spoiled(void);
 
 #endif
