@@ -159,6 +159,7 @@ static void flush(struct client *c)
 	}
 	command_changed(db->keys.used + 1);
 	db_flush();
+	heap_trim();
 	reply_status(c, "OK");
 }
 

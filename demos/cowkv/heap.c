@@ -66,6 +66,11 @@ void heap_free(void *p)
 	cowarena_free(heap, p);
 }
 
+void heap_trim(void)
+{
+	cowarena_trim(heap);
+}
+
 void heap_stale(void)
 {
 	known = false;

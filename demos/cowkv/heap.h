@@ -41,7 +41,10 @@ bool heap_room_to_load(size_t n);
 /* Bytes in live blocks, as of a moment ago. */
 size_t heap_used(void);
 
-/* Have the two above look again at their next call. */
+/* Give memory that is in no block, and in no snapshot, back to the system. */
+void heap_trim(void);
+
+/* Have heap_room() and heap_used() look again at their next call. */
 void heap_stale(void);
 
 #endif

@@ -54,6 +54,29 @@ START_TEST(test_full)
 }
 END_TEST
 
+/* What FLUSHALL has freed goes back to the system. */
+START_TEST(test_flushed)
+{
+	struct server *s = servers_start(COWKV, NULL);
+	char value[1000];
+
+	memset(value, 'x', sizeof value);
+	for (int i = 0; i < 40 * 1000; i++)
+		redisAppendCommand(s->link, "SET k%d %b", i, value, sizeof value);
+	for (int i = 0; i < 40 * 1000; i++) {
+		redisReply *r;
+		ck_assert_int_eq(redisGetReply(s->link, (void **)&r), REDIS_OK);
+		freeReplyObject(r);
+	}
+	long long full = servers_info(s, "used_memory_rss");
+	ck_assert_int_gt(full, 40 * MB);
+	servers_ok(s, "FLUSHALL");
+	ck_assert_int_lt(servers_info(s, "used_memory_rss"), full - 30 * MB);
+	servers_ok(s, "SET a 1");
+	servers_free(s);
+}
+END_TEST
+
 START_TEST(test_huge_answer)
 {
 	struct server *s = servers_start(COWKV, NULL);
@@ -87,6 +110,7 @@ int main(void)
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	tcase_add_test(tc, test_full);
+	tcase_add_test(tc, test_flushed);
 	tcase_add_test(tc, test_huge_answer);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
