@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#define GROWTH ((size_t)64 << 20) /* bytes of the arena that are worth it */
+#define GROWTH ((size_t)4 << 20) /* bytes of the arena that are worth it */
 
 static struct {
 	pthread_t thread;

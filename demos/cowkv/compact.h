@@ -11,7 +11,7 @@
 
 void compact_init(void);
 
-/* Ten times a second: begin, if it is worth it and no snapshot is there. */
+/* Once a second: begin, if it is worth it and no snapshot is there. */
 void compact_cron(void);
 
 /* Wait until what is running has ended. */

@@ -10,6 +10,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <lzf.h>
+#include <sched.h>
 #include <stdlib.h>
 
 #define PACKED_ROOM ((size_t)64 << 10)
@@ -36,12 +37,16 @@ void rdb_out_close(struct rdb_out *out)
 	out->packed = NULL;
 }
 
-/* Summed here, while it is in the cache. */
+/*
+ * Summed here, while it is in the cache. And a place to let others have the processor: the scheduler would have a client wait some
+ * milliseconds for a thread that writes, though it is nice.
+ */
 static void send(struct rdb_out *out, const void *data, size_t n)
 {
 	out->crc = crc64(out->crc, data, n);
 	if (!out->failed && n && !out->sink->write(out->sink->ctx, data, n))
 		out->failed = errno ? errno : EIO;
+	sched_yield();
 }
 
 void rdb_out_flush(struct rdb_out *out)

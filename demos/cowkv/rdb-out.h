@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#define RDB_OUT_ROOM ((size_t)256 << 10)
+#define RDB_OUT_ROOM ((size_t)32 << 10)
 
 struct rdb_out {
 	const struct rdb_sink *sink;

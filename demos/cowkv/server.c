@@ -64,8 +64,8 @@ static void cron(struct ev_loop *loop, ev_timer *timer, int events)
 	dict_shrink(&db->keys);
 	dict_step(&db->keys, STEPS);
 	save_cron();
-	compact_cron();
 	if (ticks++ % HZ == 0) { /* a master is asked at once */
+		compact_cron();
 		client_cron();
 		listen_cron();
 		replication_cron();
