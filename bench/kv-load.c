@@ -4,6 +4,7 @@
  *
  *	kv-load PORT fill KEYS BYTES [FROM]    SET key:000000000000, or number FROM, up to KEYS, with values of BYTES
  *	kv-load PORT writes KEYS BYTES RATE FILE
+ *	kv-load PORT save                      BGSAVE; when it began and when it had ended, in ms of the monotonic clock
  *
  * `writes` overwrites random keys, RATE a second, until it is sent SIGTERM. It is an open loop: a request is sent when it is due,
  * whether the one before has been answered or not, and its latency counts from when it was due; so a
@@ -203,11 +204,52 @@ static void writes(uint64_t keys, uint64_t rate, FILE *out)
 	       latencies[count - 1]);
 }
 
+/* ---- a save ---- */
+
+/* Ask for INFO until the save has ended. No process is started meanwhile, which would be a load of its own. */
+static void save(void)
+{
+	static char text[BUFFER];
+	struct timespec pause = {0, 100000000};
+	const char *state = NULL;
+
+	nanosleep(&pause, NULL);
+	uint64_t begun = now_ns();
+	send_all("BGSAVE\r\n", 8);
+	receive(true);
+	while (!state || !strstr(state, "rdb_bgsave_in_progress:0")) {
+		size_t n = 0;
+		nanosleep(&pause, NULL);
+		send_all("INFO persistence\r\n", 18);
+		do {
+			ssize_t got = recv(fd, text + n, sizeof text - 1 - n, 0);
+			if (got <= 0)
+				die("the server has gone");
+			n += (size_t)got;
+			text[n] = 0;
+			state = strstr(text, "rdb_bgsave_in_progress:");
+		} while (!state || !strstr(state, "rdb_last_cow_size:") || text[n - 1] != '\n');
+	}
+	printf("%" PRIu64 " %" PRIu64 "\n", begun / 1000000, now_ns() / 1000000);
+	if (!strstr(text, "rdb_last_bgsave_status:ok")) {
+		errno = 0;
+		die("the save has failed");
+	}
+}
+
 int main(int argc, char **argv)
 {
+	bool saves = argc == 3 && strcmp(argv[2], "save") == 0;
+
+	if (saves) {
+		connect_to((unsigned)atoi(argv[1]));
+		save();
+		return EXIT_SUCCESS;
+	}
 	if (argc < 5 || (strcmp(argv[2], "fill") != 0 && argc < 7)) {
 		fprintf(stderr, "usage: kv-load PORT fill KEYS BYTES [FROM]\n"
-				"       kv-load PORT writes KEYS BYTES RATE FILE\n");
+				"       kv-load PORT writes KEYS BYTES RATE FILE\n"
+				"       kv-load PORT save\n");
 		return 2;
 	}
 	uint64_t keys = strtoull(argv[3], NULL, 10);

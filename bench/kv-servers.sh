@@ -73,24 +73,8 @@ stop() {
 	server=
 }
 
-now_ms() {
-	awk '{ printf "%d\n", $1 * 1000 }' /proc/uptime
-}
-
+# save: BGSAVE, from $begun to $ended, in ms.
 # shellcheck disable=SC2034
-# save WAIT: BGSAVE, from $begun to $ended, in ms; WAIT waits for its end.
 save() {
-	begun=$(now_ms)
-	cli bgsave >/dev/null
-	$1
-	ended=$(now_ms)
-	[ "$(info rdb_last_bgsave_status)" = ok ] || {
-		echo >&2 "the save has failed"
-		exit 1
-	}
-}
-
-# One process that asks: to start one each time would be a load of its own.
-wait_quietly() {
-	grep -q -m 1 'rdb_bgsave_in_progress:0' < <(cli -r -1 -i 0.1 info persistence 2>/dev/null)
+	read -r begun ended < <("$KV_LOAD" "$port" save)
 }
