@@ -256,6 +256,8 @@ static void names(struct server *s, char *list, size_t size)
 
 	for (const char *p = r->str; *p; p += strcspn(p, "\n"), p += *p == '\n') {
 		int name = (int)strcspn(p, ":\r");
+		if (strncmp(p, "repl_last_error:", 16) == 0) /* ours alone */
+			continue;
 		n += (size_t)snprintf(list + n, size - n, "%.*s\n", name, p);
 		if (strncmp(p, "slave0:", 7) == 0) /* ip=..,port=..,state=.. */
 			n += (size_t)snprintf(list + n, size - n, "%.*s %.*s\n", 12, p + 7,
