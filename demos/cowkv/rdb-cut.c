@@ -29,13 +29,6 @@ static uint64_t usec_now(void)
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
-static uint64_t spoiled(void)
-{
-	struct cowarena_stats stats = {.sz = sizeof stats};
-
-	return cowarena_stats_get(heap, &stats) ? 0 : stats.spoiled;
-}
-
 /* The heap is one range of pages with the root in it. The last one up, or down, that belongs to it. */
 static uintptr_t furthest(const void *root, int direction)
 {
@@ -58,7 +51,7 @@ bool rdb_cut_take(struct rdb_cut *cut, char *error, size_t size)
 {
 	uint64_t begin = usec_now();
 
-	*cut = (struct rdb_cut){.spoiled = spoiled()};
+	*cut = (struct rdb_cut){0};
 	/* Not COWARENA_QUIESCENT, though no other thread writes to the heap: the pages that it copies at once, of which
 	   the view then has copies of its own, would make the pause longer and take memory twice. */
 	cut->snapshot = cowarena_snapshot_take(heap, 0);
@@ -87,11 +80,14 @@ bool rdb_cut_take(struct rdb_cut *cut, char *error, size_t size)
 
 bool rdb_cut_spoiled(const struct rdb_cut *cut)
 {
-	return spoiled() != cut->spoiled;
+	/* To read nothing is to ask whether it is there. */
+	return cut->snapshot ? cowarena_snapshot_read(cut->snapshot, NULL, NULL, 0) != 0
+			     : cut->spoiled;
 }
 
 void rdb_cut_release(struct rdb_cut *cut)
 {
+	cut->spoiled = rdb_cut_spoiled(cut);
 	cowarena_view_close(cut->data.view);
 	cowarena_snapshot_release(cut->snapshot);
 	cut->data.view = NULL;

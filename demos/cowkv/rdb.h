@@ -29,10 +29,10 @@ struct rdb_data {
 };
 
 struct rdb_cut {
-	cowarena_snapshot *snapshot;
+	cowarena_snapshot *snapshot; /* NULL once it is released */
 	struct rdb_data data;
-	uint64_t usec;    /* how long it took to take: the only pause */
-	uint64_t spoiled; /* snapshots given up before */
+	uint64_t usec; /* how long it took to take: the only pause */
+	bool spoiled;  /* by the time it was released */
 };
 
 /* Take a snapshot and open a view of it. While there is a cut, tables are not rehashed (config.rehash_guard). Main

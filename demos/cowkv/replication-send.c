@@ -16,7 +16,7 @@
 #define STALL_OTHERS_MS 20000
 #define TURN_MS 100 /* between two looks at whether it is worth waiting */
 
-/* Whether the snapshot was given up (--cow-limit): what would be sent of it is wrong. */
+/* Whether what would be sent is wrong: the snapshot was given up (--cow-limit), or the view is broken. */
 static bool is_spoiled(void)
 {
 	return cowarena_view_check(transfer.cut.data.view) != 0;

@@ -52,6 +52,17 @@ const char *servers_redis(const char **why)
 	return NULL;
 }
 
+bool servers_need_redis(void)
+{
+	const char *why;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (servers_redis(&why))
+		return true;
+	printf("SKIP: %s\n", why);
+	return false;
+}
+
 static const char *program(enum server_kind kind)
 {
 	static char cowkv[4096];

@@ -29,6 +29,9 @@ struct server {
 /* Where a real redis-server is: its path, to be executed under the name redis-server; NULL, with *why, if nowhere. */
 const char *servers_redis(const char **why);
 
+/* For main(): lines come out as they are written; false, having said why the test is skipped, if there is none. */
+bool servers_need_redis(void);
+
 /*
  * Start one on a free port of 127.0.0.1 with these arguments besides (up to a NULL; NULL for none), and wait until it
  * answers. It works in a directory of its own, or in `dir`. It ends with the process that started it.

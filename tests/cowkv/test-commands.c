@@ -238,14 +238,8 @@ END_TEST
 
 int main(void)
 {
-	const char *why;
-
-	setvbuf(stdout, NULL, _IOLBF, 0);
-
-	if (!servers_redis(&why)) {
-		printf("SKIP: %s\n", why);
+	if (!servers_need_redis())
 		return 77;
-	}
 	Suite *suite = suite_create("cowkv's commands");
 	TCase *tc = tcase_create("sequences");
 	tcase_add_loop_test(tc, test_sequence, 0, (int)(sizeof sequences / sizeof *sequences));

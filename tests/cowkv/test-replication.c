@@ -118,14 +118,11 @@ int main(void)
 	static TCase *(*const parts[])(void) = {tests_of_masters, tests_of_replicas,
 						tests_in_the_raw, tests_of_spoiled};
 	enum { PARTS = sizeof parts / sizeof *parts };
-	const char *why, *may_fork = getenv("CK_FORK");
+	const char *may_fork = getenv("CK_FORK");
 	int status, failed = 0;
 
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (!servers_redis(&why)) {
-		printf("SKIP: %s\n", why);
+	if (!servers_need_redis())
 		return 77;
-	}
 	if (may_fork && strcmp(may_fork, "no") == 0)
 		return run_parts(parts, PARTS);
 	/* Most of the time goes into waiting for what servers do once a second: so the parts run at

@@ -57,6 +57,16 @@ static void synced(struct server *master, long long full, long long partial)
 	ck_assert_int_eq(servers_info(master, "sync_partial_ok"), partial);
 }
 
+/* Stop a replica, start it again, and wait until it has all. */
+static struct server *start_again(struct server *cow, struct server *redis)
+{
+	servers_end(cow, SIGTERM);
+	servers_free(cow);
+	cow = replica_start(COWKV, redis, dir);
+	replica_catch_up(redis, cow);
+	return cow;
+}
+
 /* ---- a replica that is started again ---- */
 
 enum stop { STOPS, IS_KILLED, COUNT_STOPS };
@@ -107,17 +117,11 @@ START_TEST(test_replica_that_differs)
 	ck_assert_int_eq(servers_number(redis, "PFADD p 1 2 3"), 1);
 	replica_catch_up(redis, cow);
 	ck_assert_int_eq(servers_number(cow, "EXISTS p"), 0);
-	servers_end(cow, SIGTERM);
-	servers_free(cow);
-	cow = replica_start(COWKV, redis, dir);
-	replica_catch_up(redis, cow);
+	cow = start_again(cow, redis);
 	synced(redis, 2, 0);
 	replica_compare(redis, cow);
 	/* Now they are the same. */
-	servers_end(cow, SIGTERM);
-	servers_free(cow);
-	cow = replica_start(COWKV, redis, dir);
-	replica_catch_up(redis, cow);
+	cow = start_again(cow, redis);
 	synced(redis, 2, 1);
 	servers_free(cow);
 	servers_free(redis);
@@ -235,10 +239,7 @@ START_TEST(test_roles_change)
 	replica_compare(redis, cow);
 	/* Other data by the way of DEBUG: those are at no place of the stream. */
 	servers_ok(cow, "DEBUG RELOAD NOSAVE");
-	servers_end(cow, SIGTERM);
-	servers_free(cow);
-	cow = replica_start(COWKV, redis, dir);
-	replica_catch_up(redis, cow);
+	cow = start_again(cow, redis);
 	synced(redis, 1, 1);
 	servers_free(cow);
 	servers_free(redis);
@@ -343,13 +344,9 @@ int main(void)
 {
 	Suite *suite = suite_create("cowkv replication beyond a restart");
 	TCase *tc = tcase_create("resync");
-	const char *why;
 
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (!servers_redis(&why)) {
-		printf("SKIP: %s\n", why);
+	if (!servers_need_redis())
 		return 77;
-	}
 	tcase_set_timeout(tc, 300);
 	tcase_add_loop_test(tc, test_replica_goes_on, 0, COUNT_STOPS);
 	tcase_add_test(tc, test_replica_that_differs);
