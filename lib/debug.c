@@ -6,6 +6,7 @@
 #include "debug.h"
 #include "error.h"
 #include "track.h"
+#include "versions.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -73,10 +74,10 @@ static void check_page(struct cowarena *arena, size_t page)
 		require(is_armed(arena, page), "I1: a page that a snapshot needs is not armed",
 			page);
 	/* The versions: newest first, apart from each other, all older than the stamp. */
-	for (uint32_t f = entry->head; f != FRAME_NONE;
-	     f = frames_version(&arena->frames, f)->older) {
+	for (uint32_t f = versions_upto(&arena->frames, entry->versions, PAGE_STAMP_MAX);
+	     f != FRAME_NONE; f = versions_upto(&arena->frames, entry->versions, newest - 1)) {
 		const struct version *v = frames_version(&arena->frames, f);
-		require(v->page == page, "a version is in another page's list", page);
+		require(v->page == page, "a version is in another page's tree", page);
 		require(v->first <= v->last && v->last < newest, "versions overlap", page);
 		newest = v->first;
 	}
@@ -84,11 +85,9 @@ static void check_page(struct cowarena *arena, size_t page)
 
 static bool is_listed(struct cowarena *arena, const struct version *v, uint32_t frame)
 {
-	uint32_t f = arena->table.pages[v->page].head;
+	uint32_t root = arena->table.pages[v->page].versions;
 
-	while (f != FRAME_NONE && f != frame)
-		f = frames_version(&arena->frames, f)->older;
-	return f == frame;
+	return versions_upto(&arena->frames, root, v->first) == frame;
 }
 
 /* Versions are kept by the newest snapshot that they serve (timeline.h), and all that are taken are. */
@@ -104,7 +103,7 @@ static void check_kept(struct cowarena *arena)
 				"a version is kept by a snapshot that it does not serve", v->page);
 			require(!s->newer || s->newer->epoch > v->last,
 				"a version is not kept by the newest", v->page);
-			require(is_listed(arena, v, f), "a version is not in its page's list",
+			require(is_listed(arena, v, f), "a version is not in its page's tree",
 				v->page);
 			versions++;
 			held += !v->zero;

@@ -28,17 +28,22 @@
 #define FRAMES_LOW 32 /* fewer never-taken ones with memory than this: frames.low is set */
 
 /* A version: the content of `page` as the snapshots of the epochs first..last hold it.
-   Immutable from publication on (I2), but for the two links. */
+   Immutable from publication on (I2), but for the links. */
 struct version {
-	uint64_t first, last;
+	uint64_t first;
+	uint64_t last : 56; /* as wide as a stamp (pagetable.h) */
+	uint64_t zero : 1;  /* the page was never touched: it is zeros, the frame is not used */
 	uint32_t page;
-	uint32_t zero; /* the page was never touched: its content is zeros, the frame is not used */
-	uint32_t older; /* next version of the same page; protected by the page's lock */
+	/* In the page's tree (versions.h), the tops of what is older and of what is newer; protected
+	   by the page's lock. */
+	uint32_t older, newer;
 	/* Next in a list: of the free frames, or of what one snapshot keeps (timeline.h).
 	   Atomic because a thread that takes a free frame may read it while another one has it
 	   already. */
 	_Atomic uint32_t link;
 };
+
+_Static_assert(sizeof(struct version) == 32, "two versions share a cache line");
 
 struct segment {
 	char *data;

@@ -38,10 +38,12 @@
 #define PAGE_LOCKED ((uint64_t)1)
 #define PAGE_FRESH ((uint64_t)2)
 #define PAGE_STAMP_SHIFT 8 /* the stamp: 56 bits, a snapshot a nanosecond for two years */
+#define PAGE_STAMP_MAX (UINT64_MAX >> PAGE_STAMP_SHIFT)
 
 struct page {
 	_Atomic uint64_t state;
-	uint32_t head; /* newest version (frames.h), 0 = none; protected by PAGE_LOCKED */
+	uint32_t
+	    versions;  /* the top of their tree (versions.h), 0 = none; protected by PAGE_LOCKED */
 	uint32_t heat; /* shadow.c; gate closed */
 };
 

@@ -6,6 +6,7 @@
 #include "fault.h"
 #include "shadow.h"
 #include "track.h"
+#include "versions.h"
 
 /* page.heat: in the lower bits in how many epochs in a row the page was dirty, above the last of them. */
 #define LEVEL_BITS 4
@@ -17,9 +18,10 @@
 /* Whether the page has not changed since its shadow was made, at the snapshot before. */
 static bool equals_shadow(struct cowarena *arena, size_t page, uint64_t epoch)
 {
-	uint32_t frame = arena->table.pages[page].head;
+	uint32_t frame =
+	    versions_find(&arena->frames, arena->table.pages[page].versions, epoch - 1);
 
-	return frame != FRAME_NONE && frames_version(&arena->frames, frame)->last == epoch - 1 &&
+	return frame != FRAME_NONE &&
 	       track_same(arena_address(arena, page), frames_data(&arena->frames, frame),
 			  arena_page_size(arena));
 }

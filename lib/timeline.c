@@ -5,6 +5,7 @@
 #include "arena.h"
 #include "debug.h"
 #include "point.h"
+#include "versions.h"
 
 void timeline_append(struct cowarena *arena, struct cowarena_snapshot *s)
 {
@@ -49,25 +50,16 @@ void timeline_publish(struct cowarena *arena, size_t page, uint64_t first, uint3
 	struct page *entry = &arena->table.pages[page];
 
 	v->first = first;
-	v->last = atomic_load_explicit(&t->epoch, memory_order_relaxed) - 1;
+	v->last = (atomic_load_explicit(&t->epoch, memory_order_relaxed) - 1) & PAGE_STAMP_MAX;
 	v->page = (uint32_t)page;
 	v->zero = zero;
-	v->older = entry->head;
-	entry->head = frame;
+	versions_add(&arena->frames, &entry->versions, frame);
 	keep(&arena->frames, t->newest, frame);
 }
 
 uint32_t timeline_find(struct cowarena *arena, size_t page, uint64_t epoch)
 {
-	uint32_t frame = arena->table.pages[page].head;
-
-	while (frame != FRAME_NONE) {
-		const struct version *v = frames_version(&arena->frames, frame);
-		if (v->first <= epoch && epoch <= v->last)
-			return frame;
-		frame = v->older;
-	}
-	return FRAME_NONE;
+	return versions_find(&arena->frames, arena->table.pages[page].versions, epoch);
 }
 
 /* Nobody needs this version any more. */
@@ -77,11 +69,8 @@ static void drop(struct cowarena *arena, uint32_t frame)
 	struct page *entry = &arena->table.pages[v->page];
 	bool zero = v->zero;
 	uint64_t state = page_lock(entry);
-	uint32_t *at = &entry->head;
 
-	while (*at != frame)
-		at = &frames_version(&arena->frames, *at)->older;
-	*at = v->older;
+	versions_remove(&arena->frames, &entry->versions, frame);
 	page_unlock(entry, state);
 	frames_give(&arena->frames, frame);
 	if (!zero)
@@ -175,9 +164,30 @@ void timeline_remove_view(struct cowarena *arena, struct cowarena_view *view)
 	gate_open(&arena->gate);
 }
 
-void timeline_each(struct cowarena *arena, struct cowarena_snapshot *s,
-		   void (*fn)(void *ctx, size_t page, uint32_t frame), void *ctx)
+/* By the page table, whose pages say themselves whether they have changed since. */
+static void each_page(struct cowarena *arena, struct cowarena_snapshot *s, timeline_fn *fn,
+		      void *ctx)
 {
+	for (size_t i = 0; i < s->pages; i++) {
+		struct page *entry = &arena->table.pages[i];
+		if (page_stamp(page_peek(entry)) <= s->epoch)
+			continue;
+		uint64_t state = page_lock(entry);
+		uint32_t frame = timeline_find(arena, i, s->epoch);
+		page_unlock(entry, state);
+		if (frame != FRAME_NONE)
+			fn(ctx, i, frame);
+	}
+}
+
+void timeline_each(struct cowarena *arena, struct cowarena_snapshot *s, timeline_fn *fn, void *ctx)
+{
+	/* Pages that were rewritten after each of many snapshots have many more versions than serve
+	   one of these. */
+	if (atomic_load_explicit(&arena->frames.taken, memory_order_relaxed) > s->pages) {
+		each_page(arena, s, fn, ctx);
+		return;
+	}
 	/* A version that covers s is listed with s or with a newer snapshot. */
 	for (struct cowarena_snapshot *at = s; at; at = at->newer) {
 		/* Acquire: pairs with keep(). Handlers may push meanwhile, in front of what is

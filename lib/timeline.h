@@ -98,8 +98,13 @@ bool timeline_spoil(struct cowarena *arena);
 void timeline_add_view(struct cowarena *arena, struct cowarena_view *view);
 void timeline_remove_view(struct cowarena *arena, struct cowarena_view *view);
 
-/* Call fn for each version that holds what `snapshot` sees. Snapshot lock held. */
-void timeline_each(struct cowarena *arena, struct cowarena_snapshot *snapshot,
-		   void (*fn)(void *ctx, size_t page, uint32_t frame), void *ctx);
+/*
+ * Call fn for each version that holds what `snapshot` sees. Snapshot lock held. The pages come in no
+ * order. Cost: in the versions of this snapshot and of newer ones, or in the pages of the snapshot,
+ * whichever are fewer.
+ */
+typedef void timeline_fn(void *ctx, size_t page, uint32_t frame);
+void timeline_each(struct cowarena *arena, struct cowarena_snapshot *snapshot, timeline_fn *fn,
+		   void *ctx);
 
 #endif

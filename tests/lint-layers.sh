@@ -18,7 +18,7 @@ layers='
 	fault
 	timeline debug range engine-eager engine-hybrid engine-mprotect engine-uffd
 	mappings trap trap-sigsegv trap-sigaction
-	pagetable chunks frames gate
+	pagetable chunks versions frames gate
 	error os os-linux os-linux-uffd bell bitmap lock point track streams engine
 '
 # Headers that every file may include: the public face, and the struct that all layers share.

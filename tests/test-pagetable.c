@@ -221,7 +221,7 @@ START_TEST(entering)
 	table_init(&t, 100000, 10);
 	ck_assert_uint_eq(bitmap_next(&t.dirty, 0), 100000);
 	for (int i = 0; i < 10; i++)
-		ck_assert(!atomic_load(&t.pages[i].state) && !t.pages[i].head);
+		ck_assert(!atomic_load(&t.pages[i].state) && !t.pages[i].versions);
 	pagetable_enter(&t, 0, 4, 7, false);
 	pagetable_enter(&t, 4, 10, 8, true);
 	for (size_t i = 0; i < 10; i++) {
