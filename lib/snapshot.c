@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "arena.h"
+#include "arming.h"
 #include "debug.h"
 #include "error.h"
 #include "fault.h"
@@ -17,39 +18,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Arm what is dirty, run by run; runs with a short gap between them in one call, unless there are hot
-   pages in it. -1 with errno. */
+/* Arm what is dirty. -1 with errno. */
 static int arm_dirty(struct cowarena *arena)
 {
-	const struct engine *engine = arena->engine;
-	struct bitmap *dirty = &arena->table.dirty, *hot = &arena->table.hot;
-	size_t pages = atomic_load_explicit(&arena->pages, memory_order_relaxed);
-	size_t first = bitmap_next(dirty, 0);
+	struct bitmap *dirty = &arena->table.dirty;
 
 	atomic_store_explicit(&arena->half_armed, false, memory_order_relaxed);
-	while (first < pages) {
-		size_t end = bitmap_next_clear(dirty, first);
-		size_t next = bitmap_next(dirty, end);
-		while (next < pages && next - end <= engine->merge_gap &&
-		       bitmap_next(hot, end) > next) {
-			end = bitmap_next_clear(dirty, next);
-			next = bitmap_next(dirty, end);
-		}
-		if (end > pages)
-			end = pages;
-		TEST_POINT();
-		if (engine->arm(arena, first, end - first)) {
-			atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
-			/* Refused for want of mappings? The whole heap is one mapping. That arms the hot
-			   pages too; a fault will mend it. */
-			if (engine->arm(arena, 0, pages))
-				return -1;
-		}
-		first = next;
-	}
+	if (arming_arm(arena, dirty))
+		return -1;
 	bitmap_clear(dirty);
-	if (engine->armed_all)
-		engine->armed_all(arena);
+	if (arena->engine->armed_all)
+		arena->engine->armed_all(arena);
 	return 0;
 }
 

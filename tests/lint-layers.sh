@@ -16,7 +16,7 @@ layers='
 	heap-runs heap-units shadow arenas
 	engine-uffd-thread
 	fault
-	timeline debug range engine-eager engine-hybrid engine-mprotect engine-uffd
+	timeline debug arming range engine-eager engine-hybrid engine-mprotect engine-uffd
 	mappings trap trap-sigsegv trap-sigaction
 	pagetable chunks versions frames gate
 	error os os-linux os-linux-uffd bell bitmap lock point track streams engine
