@@ -197,6 +197,7 @@ void cowarena_destroy(cowarena *arena)
 		arena->engine->close(arena);
 	arena->debug = false; /* from here on nothing is armed */
 	snapshot_destroy_all(arena);
+	rearm_destroy(&arena->rearm);
 	heap_destroy(arena);
 	trap_remove(arena->trap);
 	frames_destroy(&arena->frames);

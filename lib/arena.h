@@ -22,6 +22,7 @@
 #include "helper.h"
 #include "lock.h"
 #include "pagetable.h"
+#include "rearm.h"
 #include "stats.h"
 #include "streams.h"
 #include "timeline.h"
@@ -77,6 +78,7 @@ struct cowarena {
 	struct frames frames;
 	struct timeline timeline;
 	struct streams streams;
+	struct rearm rearm;
 	struct counters counters;
 };
 

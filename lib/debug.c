@@ -68,8 +68,10 @@ static void check_page(struct cowarena *arena, size_t page)
 	require(stamp <= epoch, "a stamp is ahead of the epoch", page);
 	require(!bitmap_test(&arena->table.hot, page), "a page is hot after the cut", page);
 	if (!atomic_load(&arena->half_armed))
-		require(dirty == (stamp == epoch && !(state & PAGE_FRESH)),
+		require(dirty == (stamp == epoch && !(state & (PAGE_FRESH | PAGE_REARMED))),
 			"stamp and bitmap differ", page);
+	if (!dirty && state & PAGE_REARMED)
+		require(is_armed(arena, page), "a page is not armed after a rollback", page);
 	if (stamp < epoch && !dirty && timeline_newest(&arena->timeline) >= stamp)
 		require(is_armed(arena, page), "I1: a page that a snapshot needs is not armed",
 			page);

@@ -258,9 +258,17 @@ static int arm(struct cowarena *arena, size_t first, size_t n)
 	return result && n == pages ? arm_whole(arena, pages) : result;
 }
 
-static void armed_all(struct cowarena *arena)
+static void armed(struct cowarena *arena)
 {
-	atomic_store_explicit(&arena->chunks.borders, 1, memory_order_relaxed);
+	const struct bitmap *dirty = &arena->table.dirty;
+	long borders = 1;
+
+	for (size_t i = bitmap_next(dirty, 0), end; i < dirty->bits; i = bitmap_next(dirty, end)) {
+		end = bitmap_next_clear(dirty, i);
+		borders += (state_of(chunk_of(arena, i)) != CHUNK_WARM) +
+			   (state_of(chunk_of(arena, end - 1)) != CHUNK_WARM);
+	}
+	atomic_store_explicit(&arena->chunks.borders, borders, memory_order_relaxed);
 }
 
 /* Of pages that are marked, in a chunk that is not cold. */
@@ -433,7 +441,7 @@ const struct engine engine_hybrid = {
     .abandon = close_engine,
     .commit = commit,
     .arm = arm,
-    .armed_all = armed_all,
+    .armed = armed,
     .disarm = disarm,
     .can_write = can_write,
     .cool = cool,

@@ -26,9 +26,15 @@ static int arm(struct cowarena *arena, size_t first, size_t n)
 	return protect(arena, first, n, OS_READ);
 }
 
-static void armed_all(struct cowarena *arena)
+static void armed(struct cowarena *arena)
 {
-	atomic_store_explicit(&arena->borders, 1, memory_order_relaxed);
+	const struct bitmap *dirty = &arena->table.dirty;
+	long borders = 1;
+
+	for (size_t i = bitmap_next(dirty, 0); i < dirty->bits;
+	     i = bitmap_next(dirty, bitmap_next_clear(dirty, i)))
+		borders += 2;
+	atomic_store_explicit(&arena->borders, borders, memory_order_relaxed);
 }
 
 static int disarm(struct cowarena *arena, size_t first, size_t n)
@@ -68,7 +74,7 @@ const struct engine engine_mprotect = {
     .merge_gap = 64, /* arming costs 0.06 us a page, a call that splits and merges mappings 4 us */
     .commit = commit,
     .arm = arm,
-    .armed_all = armed_all,
+    .armed = armed,
     .disarm = disarm,
     .widen = widen,
     .cool = cool,

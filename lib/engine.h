@@ -43,8 +43,9 @@ struct engine {
 	   thread can write there without a fault. -1 with errno: then any part of the range may
 	   be armed. */
 	int (*arm)(struct cowarena *arena, size_t first, size_t n);
-	/* The whole heap is armed now, but for hot pages (shadow.h). Gate closed. May be NULL. */
-	void (*armed_all)(struct cowarena *arena);
+	/* Pages were armed. Those that are writable are in table.dirty now, and soon the hot ones
+	   (shadow.h): count anew what the engine counts. Gate closed. May be NULL. */
+	void (*armed)(struct cowarena *arena);
 
 	/* Disarm a range, of which some pages may be disarmed already; but first note it with
 	   pagetable_mark_dirty(). Not only at a fault: whoever finds that no snapshot needs a page any

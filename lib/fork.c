@@ -54,6 +54,7 @@ static void shed(struct cowarena *arena)
 	memset(&arena->table, 0, sizeof arena->table);
 	memset(&arena->snapshots, 0, sizeof arena->snapshots);
 	memset(&arena->streams, 0, sizeof arena->streams);
+	memset(&arena->rearm, 0, sizeof arena->rearm);
 	atomic_store(&arena->borders, 0);
 	atomic_store(&arena->half_armed, false);
 	heap_inherit(arena);

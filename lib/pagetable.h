@@ -20,6 +20,8 @@
  *	       +------------------------------------> [locked] --- copy, publish, ------+
  *	                                                           disarm, unlock
  *
+ * A rollback too may arm a page: in the epoch of its stamp, which no snapshot needs (PAGE_REARMED).
+ *
  * The stamp is the epoch in which the page was last made writable: since then, while it was
  * armed, it has not changed. So the content of an armed page with stamp s is what every snapshot of
  * the epochs s, s+1, ... holds, and the page needs a copy if one of those is alive.
@@ -37,22 +39,25 @@
 /* Bits of page.state. */
 #define PAGE_LOCKED ((uint64_t)1)
 #define PAGE_FRESH ((uint64_t)2)
-#define PAGE_STAMP_SHIFT 8 /* the stamp: 56 bits, a snapshot a nanosecond for two years */
+#define PAGE_REARMED ((uint64_t)4) /* by a rollback, in the epoch of its stamp (rearm.h) */
+#define PAGE_STAMP_SHIFT 8         /* the stamp: 56 bits, a snapshot a nanosecond for two years */
 #define PAGE_STAMP_MAX (UINT64_MAX >> PAGE_STAMP_SHIFT)
 
 struct page {
 	_Atomic uint64_t state;
-	uint32_t
-	    versions;  /* the top of their tree (versions.h), 0 = none; protected by PAGE_LOCKED */
-	uint32_t heat; /* shadow.c; gate closed */
+	uint32_t versions; /* top of their tree (versions.h), 0 = none; under PAGE_LOCKED */
+	uint32_t heat;     /* shadow.c; gate closed */
 };
 
 struct pagetable {
 	struct page *pages;
 	/* Pages that may be writable: those that the next snapshot has to arm. */
 	struct bitmap dirty;
-	/* Used while a snapshot is taken (shadow.h); empty otherwise. */
+	/* Used while a snapshot is taken (shadow.h), or pages are armed again (rearm.h); empty
+	   otherwise. */
 	struct bitmap hot;
+	/* Pages that may differ from what the heap was rolled back to, and are armed (rearm.h). */
+	struct bitmap changed;
 	void *memory;
 	size_t bytes;      /* reserved */
 	size_t accessible; /* bytes of `pages` */

@@ -17,30 +17,61 @@
 #include "verify.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
-struct changes {
-	uint32_t *pages;
-	size_t n, room;
-};
-
-static void count_change(void *ctx, size_t page, uint32_t frame)
-{
-	(void)page, (void)frame;
-	((struct changes *)ctx)->n++;
-}
 
 static void add_change(void *ctx, size_t page, uint32_t frame)
 {
-	struct changes *c = ctx;
+	struct cowarena *arena = ctx;
 
 	(void)frame;
-	if (c->n < c->room)
-		c->pages[c->n++] = (uint32_t)page;
+	bitmap_set(&arena->table.changed, page);
 }
 
-static void restore(struct cowarena *arena, struct cowarena_snapshot *s, size_t page)
+/* Have in table.changed, of the pages in use at the snapshot, all that may differ from it. */
+static void find_changes(struct cowarena *arena, struct cowarena_snapshot *s)
+{
+	struct pagetable *t = &arena->table;
+
+	/* A page that has changed since the snapshot has a version that the snapshot sees, and no
+	   other page has. More may come meanwhile only by threads that must not be running. */
+	if (arena->rearm.to != s->id) {
+		bitmap_clear(&t->changed);
+		timeline_each(arena, s, add_change, arena);
+		return;
+	}
+	for (size_t i = bitmap_next(&t->dirty, 0); i < s->pages; i = bitmap_next(&t->dirty, i + 1))
+		bitmap_set(&t->changed, i);
+}
+
+/* Whether a store to the page takes no fault. */
+static bool is_open(struct cowarena *arena, size_t page)
+{
+	return bitmap_test(&arena->table.dirty, page) &&
+	       !atomic_load_explicit(&arena->half_armed, memory_order_relaxed);
+}
+
+/* Preserve and disarm what is to be overwritten, neighbours by one call. */
+static void prepare(struct cowarena *arena, size_t pages)
+{
+	const struct bitmap *changed = &arena->table.changed;
+
+	for (size_t first = bitmap_next(changed, 0), n; first < pages;
+	     first = bitmap_next(changed, first + n)) {
+		bool open = is_open(arena, first);
+		for (n = 1; first + n < pages && bitmap_test(changed, first + n) &&
+			    is_open(arena, first + n) == open;)
+			n++;
+		if (!open)
+			fault_prepare(arena, first, n, FAULT_SPOIL_LOCKED);
+	}
+}
+
+static bool is_zero(const char *p, size_t n)
+{
+	return track_same(p, "", 1) && track_same(p, p + 1, n - 1);
+}
+
+/* Returns whether the page differed. */
+static bool restore(struct cowarena *arena, struct cowarena_snapshot *s, size_t page)
 {
 	struct page *entry = &arena->table.pages[page];
 	size_t size = arena_page_size(arena);
@@ -52,51 +83,51 @@ static void restore(struct cowarena *arena, struct cowarena_snapshot *s, size_t 
 	uint64_t state = page_lock(entry);
 	uint32_t frame = timeline_find(arena, page, s->epoch);
 	page_unlock(entry, state);
-	if (frames_version(&arena->frames, frame)->zero)
+	if (frame == FRAME_NONE) /* it has come into use since, or was disarmed and not written */
+		return false;
+	if (frames_version(&arena->frames, frame)->zero) {
+		if (is_zero(live, size))
+			return false;
 		track_clear(live, size);
-	else
-		track_copy(live, frames_data(&arena->frames, frame), size);
+		return true;
+	}
+	if (track_same(live, frames_data(&arena->frames, frame), size))
+		return false;
+	track_copy(live, frames_data(&arena->frames, frame), size);
+	return true;
+}
+
+/* Those that are to stay writable are no longer in table.changed then. */
+static void restore_all(struct cowarena *arena, struct cowarena_snapshot *s)
+{
+	struct bitmap *changed = &arena->table.changed;
+
+	for (size_t i = bitmap_next(changed, 0); i < changed->bits; i = bitmap_next(changed, i + 1))
+		if (i >= s->pages || !rearm_wants(&arena->rearm, i, restore(arena, s, i)))
+			bitmap_unset(changed, i);
 }
 
 /* Snapshot lock held. 0, or an errno. */
 static int roll_back(struct cowarena *arena, struct cowarena_snapshot *s)
 {
-	struct changes c = {0};
-
 	if (atomic_load(&s->spoiled))
 		return ESTALE;
 	if (frames_reserve(&arena->frames, atomic_load(&arena->pages)))
 		return ENOMEM;
-	/* A page that has changed since the snapshot has a version that the snapshot sees, and
-	   no other page has. More may be added to the lists meanwhile only by threads that must
-	   not be running. */
-	timeline_each(arena, s, count_change, &c);
-	c.room = c.n;
-	c.n = 0;
-	if (!c.room)
-		return 0;
-	c.pages = malloc(c.room * sizeof *c.pages);
-	if (!c.pages)
-		return ENOMEM;
-	timeline_each(arena, s, add_change, &c);
-
-	/* Runs of neighbours are prepared by one call each: few are sorted by chance, but
-	   streams are. */
-	for (size_t i = 0, n; i < c.n; i += n) {
-		size_t low = c.pages[i];
-		for (n = 1; i + n < c.n; n++) {
-			if (c.pages[i + n] == c.pages[i + n - 1] - 1)
-				low = c.pages[i + n];
-			else
-				break;
-		}
-		fault_prepare(arena, low, n, FAULT_SPOIL_LOCKED);
+	find_changes(arena, s);
+	rearm_begin(arena);
+	prepare(arena, s->pages);
+	if (atomic_load(&s->spoiled)) {
+		bitmap_clear(&arena->table.changed);
+		return ESTALE;
 	}
-	int result = atomic_load(&s->spoiled) ? ESTALE : 0;
-	for (size_t i = 0; i < c.n && !result; i++)
-		restore(arena, s, c.pages[i]);
-	free(c.pages);
-	return result;
+	restore_all(arena, s);
+	/* An engine that copies at the cut has nothing armed in between. */
+	if (arena->engine->copies_at_cut)
+		bitmap_clear(&arena->table.changed);
+	rearm_finish(arena, s->pages);
+	arena->rearm.to = s->id;
+	return 0;
 }
 
 int cowarena_rollback(cowarena *arena, cowarena_snapshot *s)
@@ -123,8 +154,8 @@ int cowarena_rollback(cowarena *arena, cowarena_snapshot *s)
 	if (failed == ESTALE)
 		return snapshot_usable(s);
 	if (failed)
-		return error_set(failed, "no memory for a list of the changed pages, or for "
-					 "frames; nothing was rolled back: " ERROR_NO_ROOM);
+		return error_set(failed, "no address space for the frames that a rollback could "
+					 "need; nothing was rolled back: " ERROR_NO_ROOM);
 	errno = e;
 	return 0;
 }

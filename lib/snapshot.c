@@ -27,8 +27,8 @@ static int arm_dirty(struct cowarena *arena)
 	if (arming_arm(arena, dirty))
 		return -1;
 	bitmap_clear(dirty);
-	if (arena->engine->armed_all)
-		arena->engine->armed_all(arena);
+	if (arena->engine->armed)
+		arena->engine->armed(arena);
 	return 0;
 }
 
@@ -58,6 +58,7 @@ static int cut(struct cowarena *arena, struct cowarena_snapshot *s, bool shadow)
 	/* Again, usually to find it done: until now writers went on taking frames. */
 	if (reserve(arena, s->pages, shadow))
 		goto out;
+	rearm_note_cut(arena);
 	if (shadow)
 		shadow_choose(arena);
 	/* On failure some dirty pages are armed. Their stamps say writable, so a fault heals
@@ -177,6 +178,7 @@ int cowarena_snapshot_release(cowarena_snapshot *s)
 	unsigned views = s->views;
 	if (!views) {
 		helper_note_use(arena);
+		rearm_forget(arena, s);
 		if (!atomic_load(&s->spoiled))
 			timeline_retire(arena, s);
 		timeline_forget(arena, s);

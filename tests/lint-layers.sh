@@ -13,7 +13,7 @@ layers='
 	snapshot view rollback diff stats verify
 	helper
 	heap heap-locals heap-slabs heap-trim options
-	heap-runs heap-units shadow arenas
+	heap-runs heap-units shadow rearm arenas
 	engine-uffd-thread
 	fault
 	timeline debug arming range engine-eager engine-hybrid engine-mprotect engine-uffd

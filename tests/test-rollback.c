@@ -5,6 +5,7 @@
 #include "common.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #define STATES 6
 #define PAGES 40
@@ -237,6 +238,169 @@ START_TEST(at_the_limit)
 }
 END_TEST
 
+/* ---- what a rollback arms again ---- */
+
+/* Faults that `n` stores take, to every `step`th page. */
+static uint64_t faults_of(cowarena *arena, char *p, size_t n, size_t step, char value)
+{
+	uint64_t before = stats_of(arena).faults;
+
+	for (size_t i = 0; i < n; i++)
+		p[i * step * page_size()] = value;
+	return stats_of(arena).faults - before;
+}
+
+static bool has_faults(int i)
+{
+	return i != CASE_EAGER;
+}
+
+/* Going back to one snapshot costs what was written since the last time, not all that ever was. */
+START_TEST(pages_at_rest_are_armed_again)
+{
+	cowarena *arena = arena_case(_i);
+	char *p = page_block(arena, 400);
+
+	memset(p, 'a', 400 * page_size());
+	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	if (has_faults(_i))
+		ck_assert_uint_eq(faults_of(arena, p, 20, 20, 'b'), 20);
+	/* Put back; found as they were put back; armed. */
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(cowarena_rollback(arena, s), 0);
+	struct cowarena_stats before = stats_of(arena), after;
+	if (has_faults(_i))
+		ck_assert_uint_eq(faults_of(arena, p, 20, 20, 'c'), 20);
+	after = stats_of(arena);
+	/* The snapshot has its copies already. */
+	ck_assert_uint_eq(after.copied, before.copied);
+	ck_assert_uint_eq(after.held_bytes, before.held_bytes);
+	if (has_faults(_i))
+		ck_assert_uint_eq(after.reused, before.reused + 20);
+	ck_assert_int_eq(cowarena_rollback(arena, s), 0);
+	for (size_t i = 0; i < 400 * page_size(); i++)
+		ck_assert_int_eq(p[i], 'a');
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* A page that is written in every round is not worth a fault in every round. */
+START_TEST(pages_in_use_stay_writable)
+{
+	cowarena *arena = arena_case(_i);
+	char *p = page_block(arena, 400);
+	uint64_t faults = 0;
+
+	memset(p, 'a', 400 * page_size());
+	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	for (int round = 0; round < 100; round++) {
+		faults += faults_of(arena, p, 10, 40, 'b');
+		ck_assert_int_eq(cowarena_rollback(arena, s), 0);
+		ck_assert_int_eq(p[0], 'a');
+	}
+	ck_assert_uint_le(faults, 20);
+	/* They come to rest some time. */
+	for (int round = 0; round < 100; round++)
+		ck_assert_int_eq(cowarena_rollback(arena, s), 0);
+	if (has_faults(_i))
+		ck_assert_uint_eq(faults_of(arena, p, 10, 40, 'c'), 10);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* System calls: what is armed has to be prepared, and then is not armed. */
+START_TEST(what_is_armed_again_can_be_prepared)
+{
+	cowarena *arena = arena_case(_i);
+	char *p = page_block(arena, 4);
+	int fd[2];
+
+	ck_assert_int_eq(pipe(fd), 0);
+	memset(p, 'a', 4 * page_size());
+	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	p[page_size()] = 'b';
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(cowarena_rollback(arena, s), 0);
+	ck_assert_int_eq(write(fd[1], "xyz", 3), 3);
+	ck_assert_int_eq(cowarena_prepare_write(arena, p + page_size(), 3), 0);
+	ck_assert_int_eq(read(fd[0], p + page_size(), 3), 3);
+	ck_assert_int_eq(p[page_size()], 'x');
+	ck_assert_int_eq(cowarena_rollback(arena, s), 0);
+	ck_assert_int_eq(p[page_size()], 'a');
+	close(fd[0]);
+	close(fd[1]);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* Snapshots in between arm pages too: the next rollback must not forget those. */
+START_TEST(snapshots_between_rollbacks)
+{
+	cowarena *arena = arena_case(_i);
+	enum { N = 64 };
+	char *p = page_block(arena, N), then;
+	cowarena_snapshot *kept[4] = {0};
+	uint64_t state = seed_of_run(11);
+
+	memset(p, 'a', N * page_size());
+	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	for (size_t round = 0; round < scaled(400, 4000, 60); round++) {
+		for (size_t i = rng(&state) % 6; i; i--) {
+			p[rng(&state) % N * page_size()] = (char)('b' + round % 20);
+			if (rng(&state) % 3)
+				continue;
+			size_t k = rng(&state) % 4;
+			cowarena_snapshot_release(kept[k]);
+			kept[k] =
+			    cowarena_snapshot_take(arena, rng(&state) % 2 ? 0 : COWARENA_QUIESCENT);
+			ck_assert_ptr_nonnull(kept[k]);
+		}
+		if (kept[0] && rng(&state) % 8 == 0)
+			ck_assert_int_eq(cowarena_rollback(arena, kept[0]), 0);
+		ck_assert_int_eq(cowarena_rollback(arena, s), 0);
+		for (size_t i = 0; i < N; i++) {
+			ck_assert_int_eq(p[i * page_size()], 'a');
+			ck_assert_int_eq(cowarena_snapshot_read(s, &then, p + i * page_size(), 1),
+					 0);
+			ck_assert_int_eq(then, 'a');
+		}
+	}
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* Among ten thousand snapshots that all changed the pages, each is found. */
+START_TEST(among_very_many)
+{
+	cowarena *arena = arena_case(_i);
+	uint32_t *x = (uint32_t *)page_block(arena, 3);
+	size_t step = page_size() / sizeof *x, n = scaled(2000, 10000, 100);
+	cowarena_snapshot **all = calloc(n, sizeof(cowarena_snapshot *));
+	uint64_t state = seed_of_run(13);
+
+	for (uint32_t i = 0; i < n; i++) {
+		x[0] = x[step] = x[2 * step] = i;
+		all[i] = cowarena_snapshot_take(arena, 0);
+		ck_assert_ptr_nonnull(all[i]);
+	}
+	for (size_t i = 0; i < n; i++) {
+		uint32_t which = (uint32_t)(rng(&state) % n), then;
+		ck_assert_int_eq(cowarena_snapshot_read(all[which], &then, &x[step], sizeof then),
+				 0);
+		ck_assert_uint_eq(then, which);
+		if (i % 16 == 0) {
+			ck_assert_int_eq(cowarena_rollback(arena, all[which]), 0);
+			ck_assert_uint_eq(x[2 * step], which);
+		}
+	}
+	for (size_t i = 0; i < n; i++)
+		ck_assert_int_eq(cowarena_snapshot_release(all[i]), 0);
+	ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+	free(all);
+	cowarena_destroy(arena);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("rollback");
@@ -250,6 +414,11 @@ int main(void)
 	tcase_add_loop_test(tc, the_heap_rolls_back, 0, CASES);
 	tcase_add_loop_test(tc, a_ring_of_states, 0, CASES);
 	tcase_add_test(tc, at_the_limit);
+	tcase_add_loop_test(tc, pages_at_rest_are_armed_again, 0, CASES);
+	tcase_add_loop_test(tc, pages_in_use_stay_writable, 0, CASES);
+	tcase_add_loop_test(tc, what_is_armed_again_can_be_prepared, 0, CASES);
+	tcase_add_loop_test(tc, snapshots_between_rollbacks, 0, CASES);
+	tcase_add_loop_test(tc, among_very_many, 0, CASES);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }

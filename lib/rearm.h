@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * rearm.h - after a rollback: which pages are armed again, and which stay writable.
+ *
+ * A program that goes back to one snapshot again and again (a fuzzer, a search, rollback netcode)
+ * writes a few pages in between. If every page that was ever written stayed writable, each rollback
+ * would have to put all of them back. So a rollback arms pages that have come to rest, and the next
+ * rollback to that snapshot looks only at what has been disarmed since: table.dirty, and
+ * table.changed, in which a snapshot notes what it arms.
+ *
+ * To arm a page that is written again costs the call and a fault, some 8 us; to leave a page
+ * writable costs a look at its content in each rollback, 0.1 to 0.5 us. So a page is armed when a
+ * rollback finds that nobody has written to it since the one before; but a page that was written
+ * twice within REARM_NEAR rollbacks stays writable until so many have passed without a write. What
+ * that wastes is never more than what a fault costs (the rule of who rents skis or buys them:
+ * Karlin, Manasse, Rudolph, Sleator, "Competitive Snoopy Caching", 1988).
+ */
+#ifndef COWARENA_REARM_H
+#define COWARENA_REARM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct cowarena;
+struct cowarena_snapshot;
+
+#define REARM_NEAR 32
+
+struct rearm {
+	/* The snapshot, by its id, that the heap was when the last rollback had ended; 0: none, or one
+	   that is gone. While it is not 0, pages that differ from that snapshot are in table.dirty or
+	   in table.changed. Heap lock and snapshot lock. */
+	uint64_t to;
+	uint32_t rollbacks;
+	/* For each page: which rollback found it written last (0: none), and whether another one not
+	   long before did too. NULL where there is no memory for that, or no rollback yet. */
+	uint32_t *written;
+	size_t bytes;
+};
+
+void rearm_destroy(struct rearm *rearm);
+
+/* A rollback begins. Best effort: without memory no page is remembered. */
+void rearm_begin(struct cowarena *arena);
+
+/* Whether a page is to be armed again. written: it differed from the snapshot. */
+bool rearm_wants(struct rearm *rearm, size_t page, bool written);
+
+/* Arm the pages in table.changed, which are like the snapshot, and empty that set. Snapshot lock held, gate
+   open. limit: no page beyond it is among them. */
+void rearm_finish(struct cowarena *arena, size_t limit);
+
+/* A snapshot is about to arm what is dirty. Gate closed. */
+void rearm_note_cut(struct cowarena *arena);
+
+/* The snapshot is gone. Snapshot lock held. */
+void rearm_forget(struct cowarena *arena, const struct cowarena_snapshot *snapshot);
+
+#endif
