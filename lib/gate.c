@@ -6,22 +6,33 @@
 #include "os.h"
 #include "point.h"
 
+#include <stdbool.h>
+
 #define SPINS 200 /* a handler takes some microseconds; sleeping and waking takes longer */
+
+static bool try_to_enter(struct gate *gate, unsigned hint)
+{
+	TEST_POINT();
+	/* pairs with the store in gate_close() */
+	atomic_fetch_add(&gate->shard[hint % GATE_SHARDS].inside, 1);
+	TEST_POINT();
+	if (!atomic_load(&gate->closed))
+		return true;
+	gate_leave(gate, hint);
+	return false;
+}
 
 void gate_enter(struct gate *gate, unsigned hint)
 {
-	_Atomic uint32_t *inside = &gate->shard[hint % GATE_SHARDS].inside;
-
-	for (;;) {
-		TEST_POINT();
-		atomic_fetch_add(inside, 1); /* pairs with the store in gate_close() */
-		TEST_POINT();
-		if (!atomic_load(&gate->closed))
-			return;
-		gate_leave(gate, hint);
+	if (try_to_enter(gate, hint))
+		return;
+	atomic_fetch_add(&gate->waiting, 1);
+	do {
 		TEST_POINT();
 		os_wait(&gate->closed, 1);
-	}
+	} while (!try_to_enter(gate, hint));
+	if (atomic_fetch_sub(&gate->waiting, 1) == 1)
+		os_wake_all(&gate->waiting);
 }
 
 void gate_leave(struct gate *gate, unsigned hint)
@@ -37,8 +48,27 @@ void gate_leave(struct gate *gate, unsigned hint)
 		os_wake_all(inside);
 }
 
+/* Nobody begins to wait while the gate is open, but for who has just found it closed. */
+static void let_through(struct gate *gate)
+{
+	uint64_t start = os_now(), now = start;
+
+	for (uint32_t n; (n = atomic_load(&gate->waiting)) != 0; now = os_now()) {
+		if (now - start >= GATE_PATIENCE_NS)
+			return;
+		os_wait_at_most(&gate->waiting, n, GATE_PATIENCE_NS);
+	}
+	/* They are in. Their stores come after they have left, in threads that may have to be woken
+	   first (engine-uffd-thread.c): that takes no more than to sleep and be woken here. */
+	if (now - gate->opened < GATE_RECENT_NS || now > start)
+		os_nap();
+}
+
 void gate_close(struct gate *gate)
 {
+	if (gate->opened)
+		let_through(gate);
+	gate->opened = 0;
 	atomic_store(&gate->closed, 1);
 	TEST_POINT();
 	for (unsigned i = 0; i < GATE_SHARDS; i++) {
@@ -54,6 +84,8 @@ void gate_close(struct gate *gate)
 
 void gate_open(struct gate *gate)
 {
+	if (atomic_load_explicit(&gate->waiting, memory_order_relaxed))
+		gate->opened = os_now();
 	atomic_store(&gate->closed, 0);
 	TEST_POINT();
 	os_wake_all(&gate->closed);

@@ -13,6 +13,13 @@
  *
  * The count is spread over cache lines, so that handlers on different processors do not
  * fight for one.
+ *
+ * Handlers who have waited go first: a thread that takes one snapshot after the other would find
+ * the gate again before they wake up, arm the page that they have come for, and their stores would
+ * never be done. So whoever closes the gate waits until they are in, and leaves them a moment for
+ * their stores, if the gate was opened less than GATE_RECENT_NS ago. A handler that is not scheduled
+ * for long is waited for GATE_PATIENCE_NS at most: to go first is a courtesy, nothing else depends
+ * on it.
  */
 #ifndef COWARENA_GATE_H
 #define COWARENA_GATE_H
@@ -21,9 +28,13 @@
 #include <stdint.h>
 
 #define GATE_SHARDS 16
+#define GATE_RECENT_NS 1000000
+#define GATE_PATIENCE_NS 1000000000
 
 struct gate {
-	_Atomic uint32_t closed; /* futex */
+	_Atomic uint32_t closed;  /* futex */
+	_Atomic uint32_t waiting; /* handlers who found it closed, and are not in yet; futex */
+	uint64_t opened; /* when it was opened for somebody who waited, or 0; closers only */
 	struct gate_shard {
 		_Alignas(64) _Atomic uint32_t inside; /* futex */
 	} shard[GATE_SHARDS];

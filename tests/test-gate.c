@@ -105,6 +105,30 @@ START_TEST(closed_gate_holds)
 }
 END_TEST
 
+/* Who has waited is let in before the gate is closed again, however soon that is. */
+START_TEST(who_waits_goes_first)
+{
+	static struct gate gate;
+	struct visitor v[3];
+
+	for (int round = 0; round < 50; round++) {
+		gate_close(&gate);
+		for (unsigned i = 0; i < 3; i++)
+			start(&v[i], &gate, (unsigned)_i + i, visit);
+		while (atomic_load(&gate.waiting) < 3)
+			usleep(100);
+		gate_open(&gate);
+		gate_close(&gate);
+		for (int i = 0; i < 3; i++)
+			ck_assert(atomic_load(&v[i].done));
+		ck_assert_uint_eq(atomic_load(&gate.waiting), 0);
+		gate_open(&gate);
+		for (int i = 0; i < 3; i++)
+			pthread_join(v[i].thread, NULL);
+	}
+}
+END_TEST
+
 START_TEST(closing_waits)
 {
 	static struct gate gate;
@@ -226,7 +250,7 @@ static void run_crowd(void)
 START_TEST(nobody_inside_while_closed)
 {
 	crowd.slow = _i;
-	crowd.closings = scaled(8000, 400000, 400);
+	crowd.closings = scaled(1500, 100000, 400);
 	run_crowd();
 }
 END_TEST
@@ -287,6 +311,7 @@ int main(void)
 
 	tcase_add_test(one, open_gate);
 	tcase_add_loop_test(one, closed_gate_holds, 0, 3);
+	tcase_add_loop_test(one, who_waits_goes_first, 0, 3);
 	tcase_add_loop_test(one, closing_waits, 0, GATE_SHARDS);
 	tcase_add_test(one, signals_open_nothing);
 	suite_add_tcase(suite, one);
