@@ -62,32 +62,45 @@ static bool split_sealed(struct cowarena_view *view, char *at, const char *live,
 	return os_protect(at, size, OS_READ) == 0;
 }
 
-/* Whether the view still shares a page with this stamp. (Of a spoiled snapshot too: it does no harm, and
-   the two loops below must agree, while a snapshot may be spoiled in between.) */
-static bool shares(const struct cowarena_view *view, uint64_t stamp)
+/* Whether the view still shows the live page, which has this stamp. (Of a spoiled snapshot too: it
+   does no harm, and the two loops below must agree, while a snapshot may be spoiled in between.) */
+static bool shares(const struct cowarena_view *view, size_t page, uint64_t stamp)
 {
-	return view->snapshot->epoch >= stamp;
+	return view->snapshot->epoch >= stamp && !bitmap_test(&view->own, page);
 }
 
-static size_t views_sharing(struct cowarena *arena, uint64_t stamp)
+static size_t views_sharing(struct cowarena *arena, size_t page, uint64_t stamp)
 {
 	size_t n = 0;
 
 	for (struct cowarena_view *v = arena->timeline.views; v; v = v->next)
-		n += shares(v, stamp);
+		n += shares(v, page, stamp);
 	return n;
 }
 
-/* Make the open views' pages that still share this one their own. The page is locked and armed. */
+/* Make a page of a view, which has been charged for it, the view's own. The live page is locked and
+   armed. False when the kernel refuses. */
+static bool make_own(struct cowarena *arena, struct cowarena_view *view, size_t page)
+{
+	char *at = view->base + (page << arena->page_shift);
+	bool done = true;
+
+	if (!view->sealed)
+		os_touch(at);
+	else
+		done = split_sealed(view, at, arena_address(arena, page), arena_page_size(arena));
+	if (done)
+		bitmap_set(&view->own, page);
+	return done;
+}
+
+/* The same in all views that share the page. */
 static void privatise(struct cowarena *arena, size_t page, uint64_t stamp)
 {
 	for (struct cowarena_view *v = arena->timeline.views; v; v = v->next) {
-		if (!shares(v, stamp))
+		if (!shares(v, page, stamp))
 			continue;
-		char *at = v->base + (page << arena->page_shift);
-		if (!v->sealed)
-			os_touch(at);
-		else if (!split_sealed(v, at, arena_address(arena, page), arena_page_size(arena)))
+		if (!make_own(arena, v, page))
 			atomic_store(&v->broken, true);
 		atomic_fetch_add_explicit(&v->touched, 1, memory_order_relaxed);
 	}
@@ -120,7 +133,7 @@ static bool preserve(struct cowarena *arena, size_t page, uint64_t state,
 	}
 	/* Charged in one piece, before anything is touched, so that there is nothing to take
 	   back. */
-	size_t pages = views_sharing(arena, stamp) + !fresh;
+	size_t pages = views_sharing(arena, page, stamp) + !fresh;
 	if (!frames_charge(&arena->frames, pages))
 		return false;
 	uint32_t frame = frames_take(&arena->frames);

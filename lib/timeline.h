@@ -18,6 +18,7 @@
 #ifndef COWARENA_TIMELINE_H
 #define COWARENA_TIMELINE_H
 
+#include "bitmap.h"
 #include "cowarena.h"
 
 #include <stdatomic.h>
@@ -46,7 +47,11 @@ struct cowarena_view {
 	bool sealed;         /* read-only from now on; until then it is being filled */
 	int poke_fd;         /* os_poke(), by which a sealed view's pages are made private; or -1 */
 	_Atomic bool broken; /* a page could not be made private: what it shows may be wrong */
-	_Atomic size_t touched; /* pages that are its own: charged to frames.held */
+	/* Pages that are the view's own, and no longer the live heap's. Set under the page's lock,
+	   before the live page may change. */
+	struct bitmap own;
+	void *own_memory;
+	_Atomic size_t touched; /* ... that were charged to frames.held */
 	struct cowarena_view *next;
 };
 

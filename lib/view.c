@@ -39,10 +39,37 @@ static void fill(void *ctx, size_t page, uint32_t frame)
 		return;
 	}
 	f->filled++;
+	bitmap_set(&f->view->own, page);
 	if (frames_version(&arena->frames, frame)->zero)
 		memset(at, 0, size);
 	else
 		memcpy(at, frames_data(&arena->frames, frame), size);
+}
+
+/* -1 when there is no room. */
+static int map(struct cowarena *arena, struct cowarena_view *view)
+{
+	size_t n = view->pages << arena->page_shift;
+	size_t bits = os_round_up(bitmap_bytes(view->pages), arena_page_size(arena));
+
+	view->base = os_map_private(n, arena->fd);
+	view->own_memory = os_map_anonymous(bits);
+	if (!view->base || !view->own_memory)
+		return -1;
+	os_keep_from_children(view->base, n);
+	os_keep_from_children(view->own_memory, bits);
+	bitmap_init(&view->own, view->own_memory, view->pages);
+	return 0;
+}
+
+static void unmap(struct cowarena *arena, struct cowarena_view *view)
+{
+	size_t bits = os_round_up(bitmap_bytes(view->pages), arena_page_size(arena));
+
+	if (view->base)
+		os_unmap(view->base, view->pages << arena->page_shift);
+	if (view->own_memory)
+		os_unmap(view->own_memory, bits);
 }
 
 static void remove_view(struct cowarena *arena, struct cowarena_view *view)
@@ -123,20 +150,17 @@ cowarena_view *cowarena_view_open(cowarena_snapshot *s, unsigned flags)
 	view->snapshot = s;
 	view->pages = s->pages;
 	view->writable = flags & COWARENA_VIEW_PRIVATE;
-	view->base = os_map_private(view->pages << arena->page_shift, arena->fd);
-	int failed = view->base ? 0 : ENOMEM;
+	int failed = map(arena, view) ? ENOMEM : 0;
 	if (!failed && !view->writable)
 		prepare_poking(arena);
 	if (!failed) {
-		os_keep_from_children(view->base, view->pages << arena->page_shift);
 		arena_lock_snapshots(arena, &signals);
 		failed = open_locked(arena, view);
 		arena_unlock_snapshots(arena, &signals);
 	}
 	if (!failed)
 		return view;
-	if (view->base)
-		os_unmap(view->base, view->pages << arena->page_shift);
+	unmap(arena, view);
 	free(view);
 	if (failed == ESTALE) {
 		snapshot_usable(s);
@@ -199,8 +223,8 @@ int cowarena_view_close(cowarena_view *view)
 	remove_view(arena, view);
 	debug_check(arena);
 	arena_unlock_snapshots(arena, &signals);
-	if (view->pages)
-		os_unmap(view->base, view->pages << arena->page_shift);
+	if (view->pages) /* it was not lost to a fork() */
+		unmap(arena, view);
 	free(view);
 	errno = result ? ESTALE : e;
 	return result;
