@@ -573,6 +573,26 @@ void *cowarena_view_at(const cowarena_view *view, const void *live);
 int cowarena_view_check(const cowarena_view *view);
 
 /*
+ * Give a range of the view memory of its own now, before the kernel takes pages of it without copying
+ * them: vmsplice(2), MSG_ZEROCOPY, O_DIRECT, io_uring, AIO, and a plain write(2) to a descriptor opened
+ * with O_DIRECT. Such a call holds on to the page that is mapped at that moment, which is the live
+ * heap's page as long as neither side has been written to; later stores to the heap then show in what
+ * is sent, and nothing can tell. What is settled stays as it is until the view is closed, and the
+ * kernel's references to it outlive even that.
+ *
+ * p: an address in the view. n: in bytes; whole pages are settled.
+ * Returns: 0, also for what was settled before; or -1 with errno:
+ *	EINVAL   view is NULL
+ *	EFAULT   the range is not in the view
+ *	ENOMEM   options.held_limit is reached; pages before the one that did not fit are settled
+ *	EAGAIN   the kernel refused to split the view's mapping (vm.max_map_count)
+ *	ESTALE   as cowarena_view_check()
+ * Threads: safe, but not while the view is being closed. Signals: not safe. Cost: a page of memory,
+ * which counts in `held_bytes`, and 1 to 3 us, for each page that the view still shares. Since: 0.1
+ */
+int cowarena_view_settle(cowarena_view *view, const void *p, size_t n);
+
+/*
  * Unmap a view. view: NULL does nothing.
  *
  * Returns: 0; or -1 with errno ESTALE when the snapshot was spoiled while the view was open, or the

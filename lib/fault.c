@@ -7,7 +7,7 @@
  * reads it there. A reader that copied from the live page looks at its state again afterwards
  * (snapshot.c): it finds the page locked or stamped if the page can have been disarmed in between.
  *
- * Everything here but fault_preserve_all() runs in a signal handler (I3).
+ * Everything here but fault_preserve_all() and fault_settle() runs in a signal handler (I3).
  */
 #include "config.h"
 
@@ -18,6 +18,7 @@
 #include "point.h"
 #include "track.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #define WIDER 16  /* how much further to reach after the engine failed to disarm a range */
@@ -337,6 +338,40 @@ void fault_prepare(struct cowarena *arena, size_t first, size_t n, enum fault_sp
 		piece = n < PIECE ? n : PIECE;
 		settle(arena, first, piece, piece, AHEAD_OF_WRITES, spoiling, hint);
 	}
+}
+
+/* Inside the gate. */
+static int settle_page(struct cowarena *arena, struct cowarena_view *view, size_t page)
+{
+	struct page *entry = &arena->table.pages[page];
+	uint64_t state = page_lock(entry);
+	int result = 0;
+
+	if (!shares(view, page, page_stamp(state))) {
+		; /* the view has its own already */
+	} else if (!frames_charge(&arena->frames, 1)) {
+		result = ENOMEM;
+	} else if (!make_own(arena, view, page)) {
+		frames_uncharge(&arena->frames, 1);
+		result = EAGAIN;
+	} else {
+		atomic_fetch_add_explicit(&view->touched, 1, memory_order_relaxed);
+	}
+	page_unlock(entry, state);
+	return result;
+}
+
+int fault_settle(struct cowarena *arena, struct cowarena_view *view, size_t first, size_t n)
+{
+	unsigned hint = shard_hint();
+	int result = 0;
+
+	for (size_t i = first; i < first + n && !result; i++) {
+		gate_enter(&arena->gate, hint);
+		result = settle_page(arena, view, i);
+		gate_leave(&arena->gate, hint);
+	}
+	return result;
 }
 
 int fault_preserve_all(struct cowarena *arena)

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 struct cowarena;
+struct cowarena_view;
 
 /*
  * A write to `address`, in the arena's range, met a write-protected page. Returns true when the
@@ -22,6 +23,13 @@ bool fault_handle(struct cowarena *arena, const void *address);
  */
 enum fault_spoil { FAULT_SPOIL, FAULT_SPOIL_LOCKED };
 void fault_prepare(struct cowarena *arena, size_t first, size_t n, enum fault_spoil spoiling);
+
+/*
+ * Make [first, first + n) of a view the view's own, as far as the view shares them with the live heap.
+ * Ordinary code, signals blocked. 0, or an errno: ENOMEM at the limit of held memory, EAGAIN when the
+ * kernel refuses; what was done so far stays.
+ */
+int fault_settle(struct cowarena *arena, struct cowarena_view *view, size_t first, size_t n);
 
 /*
  * Preserve every page in use, and disarm the heap. For engines that copy at the cut. Gate closed,

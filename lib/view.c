@@ -12,6 +12,7 @@
 #include "arena.h"
 #include "debug.h"
 #include "error.h"
+#include "fault.h"
 #include "snapshot.h"
 #include "verify.h"
 
@@ -204,6 +205,39 @@ static int check(const struct cowarena_view *view)
 int cowarena_view_check(const cowarena_view *view)
 {
 	return view ? check(view) : error_set(EINVAL, "view is NULL");
+}
+
+int cowarena_view_settle(cowarena_view *view, const void *p, size_t n)
+{
+	sigset_t signals;
+
+	if (!view)
+		return error_set(EINVAL, "view is NULL");
+	if (check(view))
+		return -1;
+	struct cowarena *arena = view->snapshot->arena;
+	size_t offset = (size_t)((const char *)p - view->base),
+	       all = view->pages << arena->page_shift;
+	if (offset > all || n > all - offset)
+		return error_set(EFAULT,
+				 "[%p, +%zu) is not in the view: p must be an address in it, as "
+				 "cowarena_view_at() gives",
+				 p, n);
+	if (n == 0)
+		return 0;
+	int e = errno;
+	size_t first = offset >> arena->page_shift, last = (offset + n - 1) >> arena->page_shift;
+	os_block_signals(&signals);
+	int failed = fault_settle(arena, view, first, last - first + 1);
+	os_restore_signals(&signals);
+	if (failed == ENOMEM)
+		return error_set(ENOMEM, "the pages do not fit into what is left of "
+					 "options.held_limit: raise it, or close other views");
+	if (failed)
+		return error_set(failed, "the kernel refused to split off a page of the view: "
+					 "raise vm.max_map_count");
+	errno = e;
+	return check(view);
 }
 
 int cowarena_view_close(cowarena_view *view)

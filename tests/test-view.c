@@ -6,8 +6,11 @@
 #include "common.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 static void assert_filled(const char *p, char c, size_t n)
 {
@@ -270,6 +273,109 @@ START_TEST(opening_under_fire)
 }
 END_TEST
 
+/* ---- settled: pages for those who take them without copying ---- */
+
+/* Send n bytes by reference, let the heap go on, and look at what arrives. */
+static void send_by_reference(int i, unsigned flags)
+{
+	cowarena *arena = arena_case(i);
+	size_t n = 8 * page_size();
+	char *p = page_block(arena, 8), *got = malloc(n);
+	int fd[2];
+
+	ck_assert_int_eq(pipe(fd), 0);
+	memset(p, 'o', n);
+	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+	memset(p, 'x', page_size()); /* the view has a page of its own from the beginning */
+	cowarena_view *view = cowarena_view_open(snap, flags);
+	memset(p + page_size(), 'x', page_size()); /* and gets one by a write */
+	char *past = cowarena_view_at(view, p);
+	ck_assert_int_eq(cowarena_view_settle(view, past, n), 0);
+	struct iovec whole = {past, n};
+	ck_assert_int_eq(vmsplice(fd[1], &whole, 1, 0), (ssize_t)n);
+	memset(p, 'n', n);
+	ck_assert_int_eq(cowarena_view_close(view), 0); /* the pipe has references of its own */
+	for (size_t have = 0; have < n;) {
+		ssize_t more = read(fd[0], got + have, n - have);
+		ck_assert_int_gt(more, 0);
+		have += (size_t)more;
+	}
+	assert_filled(got, 'o', n);
+	ck_assert_int_eq(cowarena_snapshot_release(snap), 0);
+	ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+	close(fd[0]);
+	close(fd[1]);
+	free(got);
+	cowarena_destroy(arena);
+}
+
+START_TEST(settled_pages_can_be_sent)
+{
+	send_by_reference(_i, 0);
+	send_by_reference(_i, COWARENA_VIEW_PRIVATE);
+}
+END_TEST
+
+START_TEST(settling_is_charged_once)
+{
+	cowarena *arena = arena_case(_i);
+	char *p = page_block(arena, 8);
+
+	memset(p, 'a', 8 * page_size());
+	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+	cowarena_view *view = cowarena_view_open(snap, 0);
+	char *past = cowarena_view_at(view, p);
+	uint64_t before = stats_of(arena).held_bytes;
+	/* Parts of three pages. */
+	ck_assert_int_eq(cowarena_view_settle(view, past + page_size() - 1, page_size() + 2), 0);
+	uint64_t settled = stats_of(arena).held_bytes;
+	if (_i != CASE_EAGER) /* whose views have all pages from the beginning */
+		ck_assert_uint_eq(settled, before + 3 * page_size());
+	ck_assert_int_eq(cowarena_view_settle(view, past, 3 * page_size()), 0);
+	ck_assert_uint_eq(stats_of(arena).held_bytes, settled);
+	/* A write to such a page needs a frame, and no page for the view. */
+	p[0] = 'b';
+	if (_i != CASE_EAGER)
+		ck_assert_uint_le(stats_of(arena).held_bytes, settled + 2 * page_size());
+	ck_assert_int_eq(*past, 'a');
+	ck_assert_int_eq(cowarena_view_settle(view, past, 0), 0);
+	ck_assert_int_eq(cowarena_view_close(view), 0);
+	ck_assert_int_eq(cowarena_snapshot_release(snap), 0);
+	ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+START_TEST(what_cannot_be_settled)
+{
+	struct cowarena_options o = case_options(CASE_DEFAULT);
+	o.held_limit = 4 * page_size();
+	cowarena *arena = cowarena_create(&o);
+	char *p = page_block(arena, 8);
+
+	memset(p, 'a', 8 * page_size());
+	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+	cowarena_view *view = cowarena_view_open(snap, 0);
+	char *past = cowarena_view_at(view, p);
+	ck_assert_int_eq(cowarena_view_settle(NULL, past, 1), -1);
+	ck_assert_int_eq(errno, EINVAL);
+	ck_assert_int_eq(cowarena_view_settle(view, p, 1), -1);
+	ck_assert_int_eq(errno, EFAULT);
+	ck_assert_int_eq(cowarena_view_settle(view, past, SIZE_MAX), -1);
+	ck_assert_int_eq(errno, EFAULT);
+	/* More than may be held costs no snapshot: who asks can do without. */
+	ck_assert_int_eq(cowarena_view_settle(view, past, 8 * page_size()), -1);
+	ck_assert_int_eq(errno, ENOMEM);
+	ck_assert_ptr_nonnull(strstr(cowarena_errmsg(), "held_limit"));
+	ck_assert_int_eq(cowarena_view_check(view), 0);
+	ck_assert_uint_eq(stats_of(arena).spoiled, 0);
+	memset(p, 'b', 8 * page_size()); /* this does cost one */
+	ck_assert_int_eq(cowarena_view_settle(view, past, 1), -1);
+	ck_assert_int_eq(errno, ESTALE);
+	cowarena_destroy(arena);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("view");
@@ -283,6 +389,9 @@ int main(void)
 	tcase_add_loop_test(tc, a_list_walked_in_the_past, 0, CASES);
 	tcase_add_loop_test(tc, both_sides_write_at_once, 0, CASES);
 	tcase_add_loop_test(tc, opening_under_fire, 0, CASES);
+	tcase_add_loop_test(tc, settled_pages_can_be_sent, 0, CASES);
+	tcase_add_loop_test(tc, settling_is_charged_once, 0, CASES);
+	tcase_add_test(tc, what_cannot_be_settled);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }
