@@ -138,10 +138,11 @@ enum cowarena_limit_policy {
 };
 
 /*
- * Told when a snapshot is given up at held_limit, by its id. It runs in the thread that met the limit, in
- * a signal handler perhaps, with locks of the library held: so it must be async-signal-safe,
- * and must neither call the library nor touch an arena's memory. To set a flag, or to write to
- * a pipe, is what it is for.
+ * Told when a snapshot is about to be given up at held_limit, by its id: before any function can
+ * say ESTALE for it, and before its memory is used again. It runs in the thread that met the limit,
+ * in a signal handler perhaps, with locks of the library held: so it must be async-signal-safe, and
+ * must neither call the library nor touch an arena's memory. To set a flag, or to write to a pipe,
+ * is what it is for. (Who is woken by it and asks at once may find the snapshot still whole.)
  */
 typedef void cowarena_spoiled_fn(void *ctx, uint64_t id);
 

@@ -132,6 +132,10 @@ bool timeline_spoil(struct cowarena *arena)
 
 	if (!s)
 		return false;
+	/* Who asked to be told hears of it first: before anybody can meet the ESTALE. */
+	if (t->on_spoiled)
+		t->on_spoiled(t->on_spoiled_ctx, s->id);
+	TEST_POINT();
 	/* Before any of its frames is recycled: a reader that copied from a recycled one sees
 	   the flag afterwards (snapshot.c). Release by the page locks and the pool's exchanges
 	   that follow. */
@@ -140,8 +144,6 @@ bool timeline_spoil(struct cowarena *arena)
 	timeline_retire(arena, s);
 	atomic_fetch_add(&t->spoils, 1); /* when its memory is there */
 	debug_check(arena);
-	if (t->on_spoiled)
-		t->on_spoiled(t->on_spoiled_ctx, s->id);
 	return true;
 }
 

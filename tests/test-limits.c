@@ -584,6 +584,52 @@ START_TEST(held_limit)
 }
 END_TEST
 
+struct reader {
+	cowarena_snapshot *snap;
+	const char *p;
+	_Atomic bool told, early;
+};
+
+/* Takes its time: who could meet the ESTALE meanwhile does. */
+static void tell_slowly(void *ctx, uint64_t id)
+{
+	struct reader *r = ctx;
+
+	(void)id;
+	nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+	atomic_store(&r->told, true);
+}
+
+static void *read_until_stale(void *ctx)
+{
+	struct reader *r = ctx;
+	char byte;
+
+	while (cowarena_snapshot_read(r->snap, &byte, r->p, 1) == 0)
+		;
+	atomic_store(&r->early, !atomic_load(&r->told));
+	return NULL;
+}
+
+/* Who is told of a snapshot that is given up hears of it before anybody meets it. */
+START_TEST(told_before_anybody_meets_it)
+{
+	struct cowarena_options o = case_options(CASE_DEFAULT);
+	pthread_t thread;
+
+	o.held_limit = PAGES / 2 * page_size();
+	cowarena *arena = cowarena_create(&o);
+	struct reader r = {.p = page_block(arena, PAGES)};
+	ck_assert_int_eq(cowarena_on_spoiled(arena, tell_slowly, &r), 0);
+	r.snap = cowarena_snapshot_take(arena, 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, read_until_stale, &r), 0);
+	memset((char *)r.p, 2, PAGES * page_size());
+	pthread_join(thread, NULL);
+	ck_assert(atomic_load(&r.told) && !atomic_load(&r.early));
+	cowarena_destroy(arena);
+}
+END_TEST
+
 /* The eager engine knows beforehand. */
 START_TEST(held_limit_of_copies)
 {
@@ -753,6 +799,7 @@ int main(void)
 	suite_add_tcase(suite, process);
 	tcase_add_loop_test(held, held_limit, 0, 4);
 	tcase_add_loop_test(held, held_limit_of_one, 0, 4);
+	tcase_add_test(held, told_before_anybody_meets_it);
 	tcase_add_test(held, held_limit_of_neighbours);
 	tcase_add_loop_test(held, held_limit_without_faults, 0, 2);
 	tcase_add_loop_test(held, held_limit_of_copies, 0, 2);
