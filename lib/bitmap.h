@@ -60,6 +60,16 @@ static inline bool bitmap_set(struct bitmap *b, size_t i)
 	return old & bit;
 }
 
+/* Set [first, end); whole words by one store. Of a bitmap whose words are not walked. */
+static inline void bitmap_fill(struct bitmap *b, size_t first, size_t end)
+{
+	for (size_t i = first, n; i < end; i += n) {
+		n = 64 - i % 64 < end - i ? 64 - i % 64 : end - i;
+		atomic_fetch_or_explicit(&b->words[i / 64], UINT64_MAX >> (64 - n) << (i % 64),
+					 memory_order_relaxed);
+	}
+}
+
 /* The setters must be excluded. */
 static inline void bitmap_unset(struct bitmap *b, size_t i)
 {

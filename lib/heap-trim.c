@@ -10,6 +10,7 @@
 #include "arena.h"
 #include "fault.h"
 #include "heap-units.h"
+#include "range.h"
 
 #include <errno.h>
 
@@ -34,7 +35,7 @@ static void give_pages(struct cowarena *arena, size_t first, size_t end)
 		if (!spare)
 			continue;
 		fault_prepare(arena, first, n, FAULT_SPOIL_LOCKED);
-		os_punch(arena->fd, first << arena->page_shift, n << arena->page_shift);
+		range_punch(arena, first, n);
 		/* What is written there next is in small pages. */
 		chunks_touch(&arena->chunks, first, n, epoch);
 	}

@@ -139,6 +139,22 @@ void os_punch(int fd, size_t offset, size_t n)
 	errno = e;
 }
 
+bool os_next_memory(int fd, size_t from, size_t *start, size_t *end)
+{
+	int e = errno;
+	off_t at = lseek(fd, (off_t)from, SEEK_DATA);
+	off_t stop = at >= 0 ? lseek(fd, at, SEEK_HOLE) : -1;
+
+	if (at < 0 && errno == ENXIO) /* there is no more */
+		at = stop = lseek(fd, 0, SEEK_END);
+	errno = e;
+	if (at < 0 || stop < 0)
+		return false;
+	*start = (size_t)at;
+	*end = (size_t)stop;
+	return true;
+}
+
 size_t os_memory_used(int fd)
 {
 	int e = errno;
@@ -161,6 +177,13 @@ void *os_map_private(size_t n, int fd)
 	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
 
 	return p == MAP_FAILED ? NULL : p;
+}
+
+int os_map_zeros(void *p, size_t n)
+{
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
+
+	return mmap(p, n, PROT_READ | PROT_WRITE, flags, -1, 0) == MAP_FAILED ? -1 : 0;
 }
 
 void os_unmap(void *p, size_t n)

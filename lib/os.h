@@ -54,6 +54,13 @@ int os_memory_file(size_t n);
 /* Give the memory of a range of the file back: it is a hole then, zeros. Best effort. */
 void os_punch(int fd, size_t offset, size_t n);
 
+/*
+ * Where the file next has memory, at `from` or after it: [*start, *end), as far as the kernel knows; all
+ * before *start is a hole. Beyond the last memory both are the file's length. False if that cannot be
+ * told. Reading a hole through a mapping would give it memory; this does not.
+ */
+bool os_next_memory(int fd, size_t from, size_t *start, size_t *end);
+
 /* How many bytes of memory the file has; 0 if that cannot be told. */
 size_t os_memory_used(int fd);
 
@@ -62,6 +69,10 @@ int os_map_shared(void *over, size_t n, int fd);
 
 /* A second mapping of the file's first n bytes whose writes stay in it, readable and writable. */
 void *os_map_private(size_t n, int fd);
+
+/* Zeros that take no memory until they are written, private, readable and writable, in the place of
+   what is mapped at p. */
+int os_map_zeros(void *p, size_t n);
 
 void os_unmap(void *p, size_t n);
 

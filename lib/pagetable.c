@@ -13,7 +13,7 @@
 
 int pagetable_init(struct pagetable *table, size_t n)
 {
-	size_t bitmap = os_round_up(3 * bitmap_bytes(n), HUGE_PIECE);
+	size_t bitmap = os_round_up(4 * bitmap_bytes(n), HUGE_PIECE);
 
 	/* The bitmaps first: they are small, and usable at once. */
 	table->bytes = bitmap + os_round_up(n * sizeof(struct page), HUGE_PIECE);
@@ -30,6 +30,7 @@ int pagetable_init(struct pagetable *table, size_t n)
 	bitmap_init(&table->dirty, table->memory, n);
 	bitmap_init(&table->hot, (char *)table->memory + bitmap_bytes(n), n);
 	bitmap_init(&table->changed, (char *)table->memory + 2 * bitmap_bytes(n), n);
+	bitmap_init(&table->backed, (char *)table->memory + 3 * bitmap_bytes(n), n);
 	table->pages = (struct page *)((char *)table->memory + bitmap);
 	return 0;
 }

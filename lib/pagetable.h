@@ -58,6 +58,8 @@ struct pagetable {
 	struct bitmap hot;
 	/* Pages that may differ from what the heap was rolled back to, and are armed (rearm.h). */
 	struct bitmap changed;
+	/* Pages that are known to have memory (range.h). */
+	struct bitmap backed;
 	void *memory;
 	size_t bytes;      /* reserved */
 	size_t accessible; /* bytes of `pages` */

@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define KNOWN_AHEAD 512 /* pages */
+
 int range_map(struct cowarena *arena, size_t bytes, void *base)
 {
 	arena->reserved = bytes;
@@ -38,6 +40,30 @@ void range_unmap(struct cowarena *arena)
 	arena->base = NULL;
 	arena->fd = -1;
 	errno = e;
+}
+
+bool range_is_hole(struct cowarena *arena, size_t page)
+{
+	struct bitmap *backed = &arena->table.backed;
+	size_t start, end;
+
+	if (bitmap_test(backed, page) ||
+	    !os_next_memory(arena->fd, page << arena->page_shift, &start, &end))
+		return false;
+	if (start > page << arena->page_shift)
+		return true;
+	/* Some of what comes behind too, as whoever reads on wants to know next. */
+	end >>= arena->page_shift;
+	bitmap_fill(backed, page, end - page < KNOWN_AHEAD ? end : page + KNOWN_AHEAD);
+	return false;
+}
+
+void range_punch(struct cowarena *arena, size_t first, size_t n)
+{
+	os_punch(arena->fd, first << arena->page_shift, n << arena->page_shift);
+	/* Whoever has asked before and notes it now will read a hole: that costs memory, no byte. */
+	for (size_t i = first; i < first + n; i++)
+		bitmap_unset(&arena->table.backed, i);
 }
 
 int range_grow(struct cowarena *arena, size_t bytes)

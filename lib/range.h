@@ -3,6 +3,7 @@
 #ifndef COWARENA_RANGE_H
 #define COWARENA_RANGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct cowarena;
@@ -11,6 +12,16 @@ struct cowarena;
    caller, and so is range_unmap(). */
 int range_map(struct cowarena *arena, size_t bytes, void *base);
 void range_unmap(struct cowarena *arena);
+
+/*
+ * Whether a page has no memory, and so is all zeros. To read it would give it memory, which nobody
+ * ever gave back. Async-signal-safe. Cost: a system call, once for each run of pages with memory.
+ */
+bool range_is_hole(struct cowarena *arena, size_t page);
+
+/* Give the memory of pages back to the system: they are holes then. Nobody needs what is in them, and
+   nobody writes there meanwhile. */
+void range_punch(struct cowarena *arena, size_t first, size_t n);
 
 /* The heap needs the first `bytes` bytes: commit them. Heap lock held. -1 with errno and
    message. */

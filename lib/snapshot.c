@@ -9,6 +9,7 @@
 #include "fault.h"
 #include "helper.h"
 #include "point.h"
+#include "range.h"
 #include "shadow.h"
 #include "snapshot.h"
 #include "track.h"
@@ -289,7 +290,10 @@ static void copy_part(struct cowarena_snapshot *s, size_t page, void *dst, size_
 		/* Unchanged since: it is the live page. No lock is held, since dst may be
 		   armed memory. */
 		TEST_POINT();
-		track_copy(dst, arena_address(arena, page) + within, n);
+		if (state & PAGE_FRESH || range_is_hole(arena, page))
+			track_clear(dst, n);
+		else
+			track_copy(dst, arena_address(arena, page) + within, n);
 		TEST_POINT();
 		/*
 		 * Was it, all the time? A store to it comes after the page was disarmed, which

@@ -67,8 +67,9 @@ int cowarena_stats_get(cowarena *arena, struct cowarena_stats *stats)
 	s.spoiled = atomic_load(&arena->timeline.spoils);
 	s.mappings = arena->engine->mappings(arena) + frames_mappings(&arena->frames) +
 		     3; /* pagetable, chunks */
+	/* A view, its bits, and its holes with what comes behind each. */
 	for (struct cowarena_view *v = arena->timeline.views; v; v = v->next)
-		s.mappings++;
+		s.mappings += 2 + 2 * v->holes;
 	s.huge_bytes =
 	    chunks_huge(&arena->chunks, atomic_load(&arena->pages) >> arena->chunks.pages_shift) *
 	    ARENA_CHUNK;

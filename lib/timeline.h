@@ -52,6 +52,7 @@ struct cowarena_view {
 	struct bitmap own;
 	void *own_memory;
 	_Atomic size_t touched; /* ... that were charged to frames.held */
+	size_t holes;           /* runs of pages that are zeros, mapped as such */
 	struct cowarena_view *next;
 };
 

@@ -4,6 +4,7 @@
 
 #include "arena.h"
 #include "error.h"
+#include "range.h"
 #include "snapshot.h"
 #include "track.h"
 #include "verify.h"
@@ -35,6 +36,17 @@ TRACK_UNSEEN static uint64_t hash(const void *p, size_t n)
 	return h;
 }
 
+static char zeros[1 << 16]; /* a page; nobody writes to it */
+
+/* Of a page of the live heap; one that has no memory is not given any. */
+static uint64_t hash_live(struct cowarena *arena, size_t page)
+{
+	size_t size = arena_page_size(arena);
+	bool hole = size <= sizeof zeros && range_is_hole(arena, page);
+
+	return hash(hole ? zeros : arena_address(arena, page), size);
+}
+
 static size_t bytes_of(const struct cowarena_snapshot *s)
 {
 	return os_round_up(s->hashed * sizeof *s->hashes, arena_page_size(s->arena));
@@ -52,7 +64,7 @@ int verify_prepare(struct cowarena_snapshot *s, size_t pages)
 void verify_record(struct cowarena_snapshot *s)
 {
 	for (size_t i = 0; s->hashes && i < s->hashed; i++)
-		s->hashes[i] = hash(arena_address(s->arena, i), arena_page_size(s->arena));
+		s->hashes[i] = hash_live(s->arena, i);
 }
 
 void verify_forget(struct cowarena_snapshot *s)
@@ -62,11 +74,11 @@ void verify_forget(struct cowarena_snapshot *s)
 	s->hashes = NULL;
 }
 
-/* view: where the content was read, or NULL. */
+/* found: the page's hash. view: where the page was read, or NULL. */
 static void expect(struct cowarena_snapshot *s, size_t page, const struct cowarena_view *view,
-		   const void *content, const char *what)
+		   uint64_t found, const char *what)
 {
-	if (hash(content, arena_page_size(s->arena)) == s->hashes[page])
+	if (found == s->hashes[page])
 		return;
 	/* What was given up meanwhile says so itself. */
 	if (snapshot_usable(s) == 0 && !(view && atomic_load(&view->broken)))
@@ -82,7 +94,8 @@ void verify_read(struct cowarena_snapshot *s, size_t offset, size_t n)
 	/* Without memory for it there is one look less. */
 	for (size_t i = first; copy && i << s->arena->page_shift < offset + n; i++) {
 		snapshot_copy(s, copy, i << s->arena->page_shift, size);
-		expect(s, i, NULL, copy, "a page of a snapshot has changed since it was taken");
+		expect(s, i, NULL, hash(copy, size),
+		       "a page of a snapshot has changed since it was taken");
 	}
 	free(copy);
 	errno = e;
@@ -96,7 +109,7 @@ void verify_all(struct cowarena_snapshot *s)
 void verify_live(struct cowarena_snapshot *s)
 {
 	for (size_t i = 0; s->hashes && i < s->hashed; i++)
-		expect(s, i, NULL, arena_address(s->arena, i),
+		expect(s, i, NULL, hash_live(s->arena, i),
 		       "a page is not what it was after a rollback");
 }
 
@@ -108,6 +121,7 @@ void verify_view(const struct cowarena_view *view)
 		return;
 	/* One that breaks meanwhile says so itself. */
 	for (size_t i = 0; i < view->pages; i++)
-		expect(s, i, view, view->base + (i << s->arena->page_shift),
+		expect(s, i, view,
+		       hash(view->base + (i << s->arena->page_shift), arena_page_size(s->arena)),
 		       "a page of a read-only view is not what it was at the snapshot");
 }

@@ -20,6 +20,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HOLE_MIN ((size_t)64) /* pages */
+#define HOLES_MAX 500         /* mappings that a view may take for them, twice */
+
 struct filling {
 	struct cowarena_view *view;
 	size_t filled;
@@ -47,6 +50,30 @@ static void fill(void *ctx, size_t page, uint32_t frame)
 		memcpy(at, frames_data(&arena->frames, frame), size);
 }
 
+/*
+ * Have zeros of the view's own where the file has no memory: a read through the file would give it some.
+ * What is a hole at any time after the snapshot was zeros then, or has changed since; and what has
+ * changed is filled in afterwards. Small holes are not worth a mapping. -1 when there is no room.
+ */
+static int map_holes(struct cowarena *arena, struct cowarena_view *view)
+{
+	size_t size = view->pages << arena->page_shift, start, end;
+
+	for (size_t at = 0; at < size && view->holes < HOLES_MAX; at = end) {
+		if (!os_next_memory(arena->fd, at, &start, &end))
+			return 0;
+		size_t stop = start < size ? start : size;
+		if (stop - at < HOLE_MIN << arena->page_shift)
+			continue;
+		if (os_map_zeros(view->base + at, stop - at))
+			return -1;
+		os_keep_from_children(view->base + at, stop - at);
+		bitmap_fill(&view->own, at >> arena->page_shift, stop >> arena->page_shift);
+		view->holes++;
+	}
+	return 0;
+}
+
 /* -1 when there is no room. */
 static int map(struct cowarena *arena, struct cowarena_view *view)
 {
@@ -60,7 +87,7 @@ static int map(struct cowarena *arena, struct cowarena_view *view)
 	os_keep_from_children(view->base, n);
 	os_keep_from_children(view->own_memory, bits);
 	bitmap_init(&view->own, view->own_memory, view->pages);
-	return 0;
+	return map_holes(arena, view);
 }
 
 static void unmap(struct cowarena *arena, struct cowarena_view *view)
