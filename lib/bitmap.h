@@ -73,8 +73,10 @@ static inline void bitmap_fill(struct bitmap *b, size_t first, size_t end)
 /* The setters must be excluded. */
 static inline void bitmap_unset(struct bitmap *b, size_t i)
 {
-	atomic_fetch_and_explicit(&b->words[i / 64], ~((uint64_t)1 << (i % 64)),
-				  memory_order_relaxed);
+	uint64_t word = atomic_load_explicit(&b->words[i / 64], memory_order_relaxed);
+
+	atomic_store_explicit(&b->words[i / 64], word & ~((uint64_t)1 << (i % 64)),
+			      memory_order_relaxed);
 }
 
 /* The first set bit of a level of so many words, at or after i; beyond them when there is none. */
@@ -132,6 +134,42 @@ static inline size_t bitmap_next_clear(const struct bitmap *b, size_t i)
 			return i < b->bits ? i : b->bits;
 		}
 		i = (i / 64 + 1) * 64;
+	}
+	return b->bits;
+}
+
+/*
+ * Add the bits of `from` below `end` that are not in `but` (NULL: all of them) to `b`. The setters of all
+ * three must be excluded. Cost in the words of `from` that are set.
+ */
+static inline void bitmap_add(struct bitmap *b, const struct bitmap *from, const struct bitmap *but,
+			      size_t end)
+{
+	for (size_t i = bitmap_next(from, 0), w; i < end; i = bitmap_next(from, (w + 1) * 64)) {
+		w = i / 64;
+		uint64_t bits = atomic_load_explicit(&from->words[w], memory_order_relaxed);
+		if (but)
+			bits &= ~atomic_load_explicit(&but->words[w], memory_order_relaxed);
+		if (end - w * 64 < 64)
+			bits &= UINT64_MAX >> (64 - (end - w * 64));
+		if (!bits)
+			continue;
+		bitmap_set(b, w * 64 + (size_t)__builtin_ctzll(bits)); /* and the levels above */
+		uint64_t old = atomic_load_explicit(&b->words[w], memory_order_relaxed);
+		atomic_store_explicit(&b->words[w], old | bits, memory_order_relaxed);
+	}
+}
+
+/* The first bit of `b`, at or after i, that is not in `but`; b->bits when there is none. */
+static inline size_t bitmap_next_but(const struct bitmap *b, const struct bitmap *but, size_t i)
+{
+	for (i = bitmap_next(b, i); i < b->bits; i = bitmap_next(b, (i / 64 + 1) * 64)) {
+		size_t w = i / 64;
+		uint64_t bits = atomic_load_explicit(&b->words[w], memory_order_relaxed) &
+				~atomic_load_explicit(&but->words[w], memory_order_relaxed);
+		bits = bits >> (i % 64) << (i % 64);
+		if (bits)
+			return w * 64 + (size_t)__builtin_ctzll(bits);
 	}
 	return b->bits;
 }

@@ -47,12 +47,9 @@ bool rearm_wants(struct rearm *r, size_t page, bool written)
 static void keep_the_others_open(struct cowarena *arena, size_t limit)
 {
 	struct pagetable *t = &arena->table;
-	size_t end = os_round_up(limit, chunks_pages(&arena->chunks));
 
-	for (size_t i = bitmap_next(&t->dirty, 0); i < end && i < t->dirty.bits;
-	     i = bitmap_next(&t->dirty, i + 1))
-		if (!bitmap_test(&t->changed, i))
-			bitmap_set(&t->hot, i);
+	bitmap_add(&t->hot, &t->dirty, &t->changed,
+		   os_round_up(limit, chunks_pages(&arena->chunks)));
 }
 
 static void mark_armed(struct cowarena *arena)
@@ -90,11 +87,8 @@ void rearm_note_cut(struct cowarena *arena)
 {
 	struct pagetable *t = &arena->table;
 
-	if (!arena->rearm.to)
-		return;
-	for (size_t i = bitmap_next(&t->dirty, 0); i < t->dirty.bits;
-	     i = bitmap_next(&t->dirty, i + 1))
-		bitmap_set(&t->changed, i);
+	if (arena->rearm.to)
+		bitmap_add(&t->changed, &t->dirty, NULL, t->dirty.bits);
 }
 
 void rearm_forget(struct cowarena *arena, const struct cowarena_snapshot *s)

@@ -25,7 +25,7 @@
 struct cowarena;
 struct cowarena_snapshot;
 
-#define REARM_NEAR 32
+#define REARM_NEAR 128
 
 struct rearm {
 	/* The snapshot, by its id, that the heap was when the last rollback had ended; 0: none, or one

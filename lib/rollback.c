@@ -38,29 +38,22 @@ static void find_changes(struct cowarena *arena, struct cowarena_snapshot *s)
 		timeline_each(arena, s, add_change, arena);
 		return;
 	}
-	for (size_t i = bitmap_next(&t->dirty, 0); i < s->pages; i = bitmap_next(&t->dirty, i + 1))
-		bitmap_set(&t->changed, i);
+	bitmap_add(&t->changed, &t->dirty, NULL, s->pages);
 }
 
-/* Whether a store to the page takes no fault. */
-static bool is_open(struct cowarena *arena, size_t page)
-{
-	return bitmap_test(&arena->table.dirty, page) &&
-	       !atomic_load_explicit(&arena->half_armed, memory_order_relaxed);
-}
-
-/* Preserve and disarm what is to be overwritten, neighbours by one call. */
+/* Preserve and disarm what is to be overwritten, neighbours by one call. Dirty pages are writable,
+   unless a call has failed half-way. */
 static void prepare(struct cowarena *arena, size_t pages)
 {
-	const struct bitmap *changed = &arena->table.changed;
+	const struct bitmap *changed = &arena->table.changed, *dirty = &arena->table.dirty;
+	bool all = atomic_load_explicit(&arena->half_armed, memory_order_relaxed);
 
-	for (size_t first = bitmap_next(changed, 0), n; first < pages;
-	     first = bitmap_next(changed, first + n)) {
-		bool open = is_open(arena, first);
+	for (size_t first = 0, n; first < pages; first += n) {
+		first = all ? bitmap_next(changed, first) : bitmap_next_but(changed, dirty, first);
 		for (n = 1; first + n < pages && bitmap_test(changed, first + n) &&
-			    is_open(arena, first + n) == open;)
+			    (all || !bitmap_test(dirty, first + n));)
 			n++;
-		if (!open)
+		if (first < pages)
 			fault_prepare(arena, first, n, FAULT_SPOIL_LOCKED);
 	}
 }
@@ -73,16 +66,13 @@ static bool is_zero(const char *p, size_t n)
 /* Returns whether the page differed. */
 static bool restore(struct cowarena *arena, struct cowarena_snapshot *s, size_t page)
 {
-	struct page *entry = &arena->table.pages[page];
 	size_t size = arena_page_size(arena);
 	char *live = arena_address(arena, page);
 
-	/* No version is dropped while we hold the snapshot lock, so the page's lock need not
-	   be held during the copy; and it must not be, should the page have been armed by a
-	   mistake of ours. */
-	uint64_t state = page_lock(entry);
+	/* The page is writable in this epoch, so no handler adds a version; and no version is dropped
+	   while we hold the snapshot lock. So the page need not be locked; and it must not be, should
+	   it have been armed by a mistake of ours. */
 	uint32_t frame = timeline_find(arena, page, s->epoch);
-	page_unlock(entry, state);
 	if (frame == FRAME_NONE) /* it has come into use since, or was disarmed and not written */
 		return false;
 	if (frames_version(&arena->frames, frame)->zero) {

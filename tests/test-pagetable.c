@@ -175,6 +175,55 @@ static void *set_bits(void *arg)
 	return NULL;
 }
 
+/* Sets added to each other, less a third, and searched so. */
+START_TEST(sets_of_sets)
+{
+	size_t bits = sizes[_i];
+	uint64_t state = seed_of_run(5);
+	struct both to, from, but;
+
+	both_init(&to, bits);
+	both_init(&from, bits);
+	both_init(&but, bits);
+	for (int round = 0; round < 20; round++) {
+		struct both *all[] = {&to, &from, &but};
+		for (int k = 0; k < 3; k++)
+			for (size_t n = rng(&state) % 200; n; n--) {
+				size_t i = rng(&state) % bits;
+				bitmap_set(&all[k]->map, i);
+				all[k]->naive[i] = true;
+			}
+		size_t end = rng(&state) % (bits + 1), i = rng(&state) % bits, found = i;
+		while (found < bits && !(from.naive[found] && !but.naive[found]))
+			found++;
+		ck_assert_uint_eq(bitmap_next_but(&from.map, &but.map, i), found);
+		bitmap_add(&to.map, &from.map, round % 2 ? &but.map : NULL, end);
+		for (size_t k = 0; k < end; k++)
+			to.naive[k] |= from.naive[k] && !(round % 2 && but.naive[k]);
+		for (size_t k = 0, next = 0; k < bits; k++) {
+			if (!to.naive[k])
+				continue;
+			ck_assert_uint_eq(bitmap_next(&to.map, next), k);
+			next = k + 1;
+		}
+		size_t first = rng(&state) % (bits + 1),
+		       last = first + rng(&state) % (bits + 1 - first);
+		bitmap_fill(&but.map, first, last);
+		for (size_t k = 0; k < bits; k++) {
+			but.naive[k] |= k >= first && k < last;
+			ck_assert(bitmap_test(&but.map, k) == but.naive[k]);
+		}
+		bitmap_clear(&from.map);
+		memset(from.naive, 0, bits);
+		memset((char *)but.map.words, 0, bitmap_bytes(bits));
+		memset(but.naive, 0, bits);
+	}
+	both_free(&to);
+	both_free(&from);
+	both_free(&but);
+}
+END_TEST
+
 START_TEST(many_setters)
 {
 	size_t bits = 300001;
@@ -403,6 +452,7 @@ int main(void)
 
 	tcase_add_loop_test(bitmap, word_borders, 0, SIZES);
 	tcase_add_loop_test(bitmap, random_bits, 0, SIZES);
+	tcase_add_loop_test(bitmap, sets_of_sets, 0, SIZES);
 	tcase_add_test(bitmap, many_setters);
 	suite_add_tcase(suite, bitmap);
 	tcase_add_test(pages, entering);

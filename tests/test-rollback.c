@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "common.h"
+#include "rearm.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -300,7 +301,7 @@ START_TEST(pages_in_use_stay_writable)
 	}
 	ck_assert_uint_le(faults, 20);
 	/* They come to rest some time. */
-	for (int round = 0; round < 100; round++)
+	for (int round = 0; round < REARM_NEAR + 2; round++)
 		ck_assert_int_eq(cowarena_rollback(arena, s), 0);
 	if (has_faults(_i))
 		ck_assert_uint_eq(faults_of(arena, p, 10, 40, 'c'), 10);
