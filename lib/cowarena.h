@@ -72,7 +72,8 @@
  *            installed over ours and does not pass faults on.
  *   Cure:    leave these unblocked in threads that write to an arena; install other handlers before
  *            the first arena is created: ours passes foreign faults on to them. Where that is not to
- *            be had: cowarena_trap_check() tells, cowarena_trap_reinstall() mends.
+ *            be had: cowarena_trap_check() tells, cowarena_trap_reinstall() mends. Both ask the
+ *            kernel, so they help too where sigaction() is a preloaded library's (libjsig.so).
  *   In gdb: handle SIGSEGV SIGBUS nostop noprint pass; and call cowarena_prepare_write() before setting
  *   a variable that lies in an armed page.
  *
@@ -222,7 +223,8 @@ struct cowarena_options {
  *	EFBIG    RLIMIT_FSIZE is below the capacity
  *	EMFILE, ENFILE  no file descriptor left (an arena holds one; with userfaultfd(2) two, or three)
  *	ENOSYS   memfd_create(2) is not to be had
- *	EPERM    a signal handler cannot be installed (a sanitizer forbids it); userfaultfd(2), or
+ *	EPERM    a signal handler cannot be installed (a sanitizer forbids it, or a preloaded
+ *	         library keeps it and rt_sigaction(2) is refused); userfaultfd(2), or
  *		 its use for system calls, is forbidden, and COWARENA_STRICT_ENGINE
  * Cost: a few system calls. The first arena installs handlers for SIGSEGV and SIGBUS. Since: 0.1
  */
@@ -667,8 +669,9 @@ void cowarena_set_log(void (*fn)(void *ctx, const char *message), void *ctx);
 
 /*
  * Whether the library's handlers still are the ones that faults reach first: of SIGSEGV, and of SIGBUS
- * where an engine needs it. Another part of the program may have installed a handler of its own over
- * them. If that one passes on what is not its own, all is well nevertheless.
+ * where an engine needs it. (The kernel is asked, not sigaction(), which may be a preloaded
+ * library's.) Another part of the program may have installed a handler of its own over them. If that
+ * one passes on what is not its own, all is well nevertheless.
  *
  * Returns: 0, also while there is no arena; or -1 with errno EBUSY, and a message that names the signal.
  * Cost: a system call or two. Since: 0.1
@@ -677,11 +680,12 @@ int cowarena_trap_check(void);
 
 /*
  * Put the library's handlers in front again. What is no fault of an arena then goes to the handler that
- * was installed over them, as if it had been there before. It may call ours as the one that it found:
- * then the fault goes on to the one before it.
+ * was installed over them, as if it had been there before. It may call ours as the one that it
+ * found, or put that back and return, or raise the signal again: then the fault goes on to the one
+ * before it. Each handler gets a fault once.
  *
- * Returns: 0, also when there was nothing to do; or -1 with errno EPERM as cowarena_create(), EAGAIN (this
- * was needed too often). Threads: safe. Since: 0.1
+ * Returns: 0, also when there was nothing to do; or -1 with errno EPERM as cowarena_create(), EAGAIN
+ * (15 others have been installed over the library's). Threads: safe. Since: 0.1
  */
 int cowarena_trap_reinstall(void);
 

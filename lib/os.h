@@ -4,14 +4,14 @@
  *
  * To port the library is to write another os-NAME.c. Nothing else in lib/ includes a system header
  * for memory, signals or threads of the kernel, and no file but os-*.c has an #ifdef for a system. (But
- * trap.c, whose business handlers are, calls sigaction(2) itself.)
+ * handlers.c calls sigaction(3) itself: what others are told goes through it.)
  *
  * Conventions: 0 or a pointer on success; -1 or NULL with errno set on failure; a function that
  * returns nothing leaves errno as it was. Lengths and
  * addresses are multiples of os_page_size() unless said otherwise.
  *
  * [fault path] marks what the fault handler calls: such a function is async-signal-safe, allocates
- * nothing, takes no lock. (errno is kept by the handler's frame, trap.c.)
+ * nothing, takes no lock. (errno is kept by the handler's frame, handlers.c.)
  */
 #ifndef COWARENA_OS_H
 #define COWARENA_OS_H
@@ -186,6 +186,20 @@ bool os_fault_was_write(const void *ucontext);
  * __builtin_dwarf_cfa(), which is the stack pointer before the call. False if it cannot tell. [fault path]
  */
 bool os_called_by_kernel(const void *cfa, const siginfo_t *info, const void *ucontext);
+
+/*
+ * What the kernel has for a signal, and changing that (os-linux-handlers.c). sigaction(3) may be
+ * that of a library which was loaded before the C library, and neither do nor tell the same. -1 with
+ * errno. [fault path]
+ */
+int os_action_get(int signo, struct sigaction *action);
+int os_action_set(int signo, const struct sigaction *action);
+
+/* The signals that were blocked when the handler with that context was called. [fault path] */
+void os_context_signals(const void *ucontext, sigset_t *interrupted);
+
+/* A pointer in the context that is for us: NULL at each delivery, not used else. [fault path] */
+void **os_context_note(void *ucontext);
 
 /* Send the signal to this thread again with its own siginfo. [fault path] */
 void os_resend_signal(int signo, siginfo_t *info);

@@ -4,8 +4,8 @@
  *
  * Only the dispatcher is used, never sigsegv_install_handler(): that one installs over earlier
  * handlers without chaining, takes the place of another user of libsigsegv in the same process,
- * and uninstalls itself when a fault is declined. trap.c, in front of it, does these things
- * right.
+ * and uninstalls itself when a fault is declined. handlers.c, in front of it, does these
+ * things right.
  *
  * A dispatcher is a tree without a lock. So each span has one of its own, built before the
  * span is in use and never changed: no tree is modified while a thread can fault in it.

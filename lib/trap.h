@@ -2,8 +2,8 @@
 /*
  * trap.h - how faults arrive: from the signal to the arena that it belongs to, or on to others.
  *
- * trap.c owns the signal: it looks up the address, checks that it was a write to protected
- * memory, keeps errno, and passes what is not ours to the handler that was installed before (I5).
+ * trap.c looks up the address, and checks that it was a write to protected memory. What is not ours
+ * goes on to the handler that was installed before (I5, handlers.h).
  * What is ours goes through one of two back ends, chosen at build time: libsigsegv's dispatcher
  * (trap-sigsegv.c), or a plain call (trap-sigaction.c).
  */

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* os-linux-handlers.c - what the kernel has for a signal, and what it hands to a handler. */
+#include "config.h"
+
+#include "os.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+/* The kernel's set of signals is shorter than the C library's. */
+#define KERNEL_SET (_NSIG / 8)
+
+/* ---- actions ---- */
+
+/*
+ * ThreadSanitizer and MemorySanitizer keep the program's actions, and stand before them with a
+ * handler of their own, which they need: their word is taken for the kernel's.
+ */
+void __tsan_init(void) __attribute__((weak));
+void __msan_init(void) __attribute__((weak));
+
+/* As rt_sigaction(2) has it. (Linux, include/linux/signal_types.h: struct sigaction.) */
+#if defined __x86_64__ || defined __aarch64__ || defined __powerpc64__ || defined __s390x__
+#define HAS_RESTORER 1
+#elif defined __riscv || defined __loongarch__
+#define HAS_RESTORER 0
+#else
+#define UNKNOWN_LAYOUT 1
+#endif
+
+static bool ask_the_c_library(void)
+{
+#ifdef UNKNOWN_LAYOUT
+	return true;
+#else
+	return __tsan_init || __msan_init;
+#endif
+}
+
+#ifndef UNKNOWN_LAYOUT
+
+struct kernel_action {
+	void (*handler)(int);
+	unsigned long flags;
+#if HAS_RESTORER
+	void (*restorer)(void);
+#endif
+	unsigned char mask[KERNEL_SET];
+};
+
+#ifdef __x86_64__
+
+#ifndef SA_RESTORER
+#define SA_RESTORER 0x04000000
+#endif
+
+/*
+ * Where a handler returns to. The kernel has none of its own for this processor. Debuggers and
+ * unwinders know it by the C library's name for it, or by these very instructions in a place
+ * without unwind tables; they look at the byte before it too.
+ */
+void restore_rt(void) __asm__("__restore_rt") __attribute__((visibility("hidden")));
+__asm__(".text\n"
+	"	nop\n"
+	"	.balign 16\n"
+	"	.type __restore_rt, @function\n"
+	"__restore_rt:\n"
+	"	movq $15, %rax\n" /* rt_sigreturn */
+	"	syscall\n"
+	"	.size __restore_rt, . - __restore_rt\n");
+
+static void set_restorer(struct kernel_action *k, const struct sigaction *action)
+{
+	bool given = action->sa_flags & SA_RESTORER && action->sa_restorer;
+
+	k->flags |= SA_RESTORER;
+	k->restorer = given ? action->sa_restorer : restore_rt;
+}
+
+#else
+
+static void set_restorer(struct kernel_action *k, const struct sigaction *action)
+{
+#if HAS_RESTORER
+	k->restorer = action->sa_restorer; /* which flags say whether to use */
+#endif
+	(void)k, (void)action;
+}
+
+#endif
+
+static int kernel_get(int signo, struct sigaction *action)
+{
+	struct kernel_action k;
+
+	if (syscall(SYS_rt_sigaction, signo, NULL, &k, (size_t)KERNEL_SET))
+		return -1;
+	memset(action, 0, sizeof *action);
+	action->sa_handler = k.handler;
+	action->sa_flags = (int)k.flags;
+#if HAS_RESTORER
+	action->sa_restorer = k.restorer;
+#endif
+	memcpy(&action->sa_mask, k.mask, KERNEL_SET);
+	return 0;
+}
+
+static int kernel_set(int signo, const struct sigaction *action)
+{
+	struct kernel_action k = {.handler = action->sa_handler,
+				  .flags = (unsigned)action->sa_flags};
+
+	memcpy(k.mask, &action->sa_mask, KERNEL_SET);
+	set_restorer(&k, action);
+	return (int)syscall(SYS_rt_sigaction, signo, &k, NULL, (size_t)KERNEL_SET);
+}
+
+#else
+
+static int kernel_get(int signo, struct sigaction *action)
+{
+	return sigaction(signo, NULL, action);
+}
+
+static int kernel_set(int signo, const struct sigaction *action)
+{
+	return sigaction(signo, action, NULL);
+}
+
+#endif
+
+int os_action_get(int signo, struct sigaction *action)
+{
+	return ask_the_c_library() ? sigaction(signo, NULL, action) : kernel_get(signo, action);
+}
+
+int os_action_set(int signo, const struct sigaction *action)
+{
+	return ask_the_c_library() ? sigaction(signo, action, NULL) : kernel_set(signo, action);
+}
+
+/* ---- contexts ---- */
+
+void os_context_signals(const void *ucontext, sigset_t *interrupted)
+{
+	sigemptyset(interrupted);
+	memcpy(interrupted, &((const ucontext_t *)ucontext)->uc_sigmask, KERNEL_SET);
+}
+
+/* Linux clears uc_link at each delivery, and does not read it when the handler returns. */
+void **os_context_note(void *ucontext)
+{
+	return (void **)&((ucontext_t *)ucontext)->uc_link;
+}
