@@ -52,6 +52,7 @@ struct cowarena {
 	/* Between the two sides of a fork: whether the child wants a copy, and of what. */
 	bool is_copied;
 	struct cowarena_snapshot *fork_snapshot;
+	bool holds_place; /* range_hold_place() */
 
 	int uffd;                  /* the userfaultfd of the engines that have one, or -1 */
 	struct resolver *resolver; /* engine-uffd-thread.c's */

@@ -36,6 +36,28 @@ static struct {
 enum { CHILD_FAILED, CHILD_COPIED };
 enum { SNAPSHOT_LOST, SNAPSHOT_SENT };
 
+/* ---- the places of the arenas in a child ---- */
+
+/*
+ * In a child there is a gap where each arena was, and the kernel likes to put what is mapped next into just
+ * such a gap: memory for the copy of one arena would take the place of another. So before the first copy all
+ * places are taken.
+ */
+static void hold_places(void)
+{
+	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next)
+		if (trap_inherited(a->trap))
+			range_hold_place(a);
+}
+
+/* Those that have no copy are gaps again: who touches one must be told why. */
+static void leave_places(void)
+{
+	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next)
+		if (a->holds_place)
+			range_leave_place(a);
+}
+
 /* ---- the child's own copy ---- */
 
 /* What was inherited of an arena's outer parts is of no use: locks that others hold, addresses of memory
@@ -159,9 +181,13 @@ int cowarena_after_fork_in_child(void)
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	arenas_lock();
+	hold_places();
 	for (struct cowarena *a = arenas_first(); a && !result; a = a->arenas_next)
 		if (trap_inherited(a->trap))
 			result = attach(a, NULL);
+	int e = errno;
+	leave_places();
+	errno = e;
 	arenas_unlock();
 	pthread_setcancelstate(cancel, NULL);
 	return result;
@@ -287,8 +313,10 @@ static void after_fork_in_child(void)
 	int e = errno;
 
 	arenas_inherit();
-	if (forking.any)
+	if (forking.any) {
 		os_close(forking.parent);
+		hold_places();
+	}
 	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next) {
 		struct cowarena_snapshot *s = a->fork_snapshot;
 		if (!a->is_copied)
@@ -300,8 +328,10 @@ static void after_fork_in_child(void)
 		else
 			cowarena_snapshot_release(s);
 	}
-	if (forking.any)
+	if (forking.any) {
+		leave_places();
 		os_close(forking.child);
+	}
 	errno = e;
 	after_fork();
 }

@@ -15,7 +15,8 @@
 int range_map(struct cowarena *arena, size_t bytes, void *base)
 {
 	arena->reserved = bytes;
-	arena->base = os_reserve(arena->reserved, ARENA_CHUNK, base);
+	arena->base = arena->holds_place ? base : os_reserve(bytes, ARENA_CHUNK, base);
+	arena->holds_place = false;
 	if (!arena->base)
 		return -1;
 	arena->fd = os_memory_file(arena->reserved);
@@ -26,6 +27,17 @@ int range_map(struct cowarena *arena, size_t bytes, void *base)
 	    chunks_init(&arena->chunks, arena->reserved, arena_page_size(arena)))
 		return -1;
 	return 0;
+}
+
+void range_hold_place(struct cowarena *arena)
+{
+	arena->holds_place = os_reserve(arena->reserved, ARENA_CHUNK, arena->base) != NULL;
+}
+
+void range_leave_place(struct cowarena *arena)
+{
+	os_unmap(arena->base, arena->reserved);
+	arena->holds_place = false;
 }
 
 void range_unmap(struct cowarena *arena)

@@ -23,6 +23,11 @@ bool range_is_hole(struct cowarena *arena, size_t page);
    nobody writes there meanwhile. */
 void range_punch(struct cowarena *arena, size_t first, size_t n);
 
+/* In a child of fork(), where nothing is mapped: reserve the arena's place, for range_map() to map over, unless
+   something lies there by now; or give the place up again. */
+void range_hold_place(struct cowarena *arena);
+void range_leave_place(struct cowarena *arena);
+
 /* The heap needs the first `bytes` bytes: commit them. Heap lock held. -1 with errno and
    message. */
 int range_grow(struct cowarena *arena, size_t bytes);

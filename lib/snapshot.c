@@ -240,6 +240,8 @@ int cowarena_on_page(cowarena *arena, cowarena_page_fn *fn, void *ctx)
 void snapshot_lose_all(struct cowarena *arena)
 {
 	struct timeline *t = &arena->timeline;
+	struct cowarena_snapshot **link = &t->all;
+	size_t live = 0;
 
 	for (struct cowarena_view *v = t->views; v; v = v->next)
 		v->pages = 0;
@@ -248,7 +250,12 @@ void snapshot_lose_all(struct cowarena *arena)
 		atomic_store(&s->spoiled, true);
 		atomic_store(&s->keeps, FRAME_NONE);
 		s->older = s->newer = NULL;
+		/* A thread that is not here may have been about to change these. */
+		s->link = link;
+		link = &s->next;
+		live++;
 	}
+	atomic_store(&t->live, live);
 	t->newest = t->oldest = NULL;
 	t->views = NULL;
 }

@@ -24,6 +24,9 @@ void timeline_append(struct cowarena *arena, struct cowarena_snapshot *s)
 	s->link = &t->all;
 	if (s->next)
 		s->next->link = &s->next;
+	/* Another thread may be forking: read forwards, the list in the child is whole (snapshot_lose_all). */
+	TEST_POINT();
+	atomic_thread_fence(memory_order_release);
 	t->all = s;
 	t->live++;
 	/* The gate orders this for the handlers. */
@@ -118,7 +121,10 @@ void timeline_retire(struct cowarena *arena, struct cowarena_snapshot *s)
 
 void timeline_forget(struct cowarena *arena, struct cowarena_snapshot *s)
 {
+	/* In this order, for a fork meanwhile: as above. */
 	*s->link = s->next;
+	atomic_thread_fence(memory_order_release);
+	TEST_POINT();
 	if (s->next)
 		s->next->link = s->link;
 	arena->timeline.live--;
@@ -151,6 +157,7 @@ void timeline_add_view(struct cowarena *arena, struct cowarena_view *view)
 {
 	gate_close(&arena->gate);
 	view->next = arena->timeline.views;
+	atomic_thread_fence(memory_order_release); /* as in timeline_append() */
 	arena->timeline.views = view;
 	gate_open(&arena->gate);
 }

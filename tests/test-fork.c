@@ -6,6 +6,7 @@
  */
 #include "config.h"
 
+#include "arena.h"
 #include "common.h"
 
 #include <errno.h>
@@ -251,6 +252,91 @@ START_TEST(occupied)
 }
 END_TEST
 
+/* ---- several arenas ---- */
+
+#define SEVERAL 4 /* the last one is without COWARENA_FORK_COPY */
+
+struct several {
+	cowarena *arena[SEVERAL];
+	unsigned char *block[SEVERAL];
+};
+
+/* What is mapped for one copy must not lie where another arena was. */
+static void look_at_several(void *arg)
+{
+	struct several *s = arg;
+
+	for (unsigned i = 0; i < SEVERAL - 1; i++)
+		DEMAND(s->block[i][1000] == (unsigned char)(i + 1000));
+	/* Nothing has been mapped since. */
+	DEMAND(cowarena_after_fork_in_child() == 0);
+	for (unsigned i = 0; i < SEVERAL; i++) {
+		for (size_t j = 0; j < 3 * CHUNK; j += 1000)
+			DEMAND(s->block[i][j] == (unsigned char)(i + j));
+		cowarena_snapshot *snap = cowarena_snapshot_take(s->arena[i], 0);
+		s->block[i][0]++;
+		DEMAND(snap && cowarena_rollback(s->arena[i], snap) == 0);
+		DEMAND(cowarena_snapshot_release(snap) == 0);
+	}
+}
+
+START_TEST(several_arenas)
+{
+	struct several s;
+
+	if (!children_have_threads(_i))
+		return;
+	for (unsigned i = 0; i < SEVERAL; i++) {
+		struct cowarena_options o = case_options(_i);
+		o.flags |= forking_flags() | (i + 1 < SEVERAL ? COWARENA_FORK_COPY : 0);
+		s.arena[i] = cowarena_create(&o);
+		ck_assert_msg(s.arena[i] != NULL, "%s", cowarena_errmsg());
+		s.block[i] = cowarena_alloc(s.arena[i], 3 * CHUNK);
+		for (size_t j = 0; j < 3 * CHUNK; j++)
+			s.block[i][j] = (unsigned char)(i + j);
+	}
+	run_child(look_at_several, &s);
+	for (unsigned i = 0; i < SEVERAL; i++)
+		cowarena_destroy(s.arena[i]);
+}
+END_TEST
+
+/* ---- a list of snapshots that another thread is changing ---- */
+
+static void release_all(void *arg)
+{
+	cowarena_snapshot **s = arg;
+	cowarena *arena = s[0]->arena;
+
+	for (int i = 0; i < 2; i++)
+		DEMAND(cowarena_snapshot_release(s[i]) == 0);
+	DEMAND(!arena->timeline.all && stats_of(arena).snapshots_live == 0);
+	for (int i = 0; i < 3; i++)
+		s[i % 2] = cowarena_snapshot_take(arena, 0);
+	DEMAND(s[0] && s[1] && stats_of(arena).snapshots_live == 3);
+}
+
+/* That thread is not in the child, where the list stays as it was in between. */
+START_TEST(half_changed_list)
+{
+	struct cowarena_options o = case_options(CASE_DEFAULT);
+	cowarena_snapshot *s[2], gone;
+
+	o.flags |= COWARENA_FORK_COPY | forking_flags();
+	cowarena *arena = cowarena_create(&o);
+	for (int i = 0; i < 2; i++)
+		s[i] = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot **link = s[0]->link;
+	gone = (cowarena_snapshot){.next = s[0]};
+	s[0]->link = &gone.next; /* as when one between the two is being released */
+	atomic_fetch_add(&arena->timeline.live, 1);
+	run_child(release_all, s);
+	s[0]->link = link;
+	atomic_fetch_sub(&arena->timeline.live, 1);
+	cowarena_destroy(arena);
+}
+END_TEST
+
 /* ---- one cut across all threads ---- */
 
 #define WRITERS 3
@@ -388,7 +474,7 @@ static void touch_in_child(void *arg)
 	((struct scene *)arg)->big[0] = 1;
 }
 
-#define DESCRIPTORS 64
+#define LIMIT_OF_FILES 64
 
 /* Leave so many descriptors to be had. */
 static void exhaust(int *fds, size_t left)
@@ -396,7 +482,7 @@ static void exhaust(int *fds, size_t left)
 	size_t n = 0;
 
 	while ((fds[n] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
-		ck_assert_uint_lt(++n, DESCRIPTORS - 1);
+		ck_assert_uint_lt(++n, LIMIT_OF_FILES - 1);
 	while (left--)
 		close(fds[--n]);
 	fds[n] = -1;
@@ -417,7 +503,7 @@ START_TEST(no_descriptor_left)
 {
 	struct scene scene;
 	struct rlimit was;
-	int fds[DESCRIPTORS];
+	int fds[LIMIT_OF_FILES];
 	unsigned failed = 0;
 
 	complaints =
@@ -427,7 +513,7 @@ START_TEST(no_descriptor_left)
 	make(&scene, _i, COWARENA_FORK_COPY);
 	getrlimit(RLIMIT_NOFILE, &was);
 	for (size_t left = 2; left < 8; left++) { /* in_child() takes two */
-		setrlimit(RLIMIT_NOFILE, &(struct rlimit){DESCRIPTORS, was.rlim_max});
+		setrlimit(RLIMIT_NOFILE, &(struct rlimit){LIMIT_OF_FILES, was.rlim_max});
 		exhaust(fds, left);
 		int status = in_child(touch_in_child, &scene, NULL);
 		setrlimit(RLIMIT_NOFILE, &was);
@@ -494,6 +580,8 @@ int main(void)
 	tcase_add_loop_test(copies, a_copy_of_each, 0, CASES);
 	tcase_add_loop_test(copies, asked_for, 0, CASES);
 	tcase_add_loop_test(copies, occupied, 0, CASES);
+	tcase_add_loop_test(copies, several_arenas, 0, CASES);
+	tcase_add_test(copies, half_changed_list);
 	tcase_add_loop_test(copies, one_cut, 0, CASES);
 	tcase_add_loop_test(copies, locks_of_others, 0, CASES);
 	tcase_add_loop_test(copies, no_descriptor_left, 0, CASES);
