@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NAPS_MAX 10000 /* about a second */
+#define NAPS_MAX                                                                                   \
+	10000000 /* a quarter of an hour: who has locked it may be out of the processor for long */
 
 bool debug_wanted(void)
 {

@@ -89,7 +89,7 @@ run() {
 		cd "$build" || exit 1
 		# shellcheck disable=SC2086
 		# shellcheck disable=SC2016
-		env CK_DEFAULT_TIMEOUT="${CK_DEFAULT_TIMEOUT-30}" CK_TAP_LOG_FILE_NAME="$dir/tap" $3 \
+		env CK_DEFAULT_TIMEOUT="${CK_DEFAULT_TIMEOUT-$2}" CK_TAP_LOG_FILE_NAME="$dir/tap" $3 \
 			setsid sh -c 'echo $$ >"$0"; exec timeout -k 5 "$@"' "$dir/session" "$2" "tests/$1" \
 			>"$dir/test.log" 2>&1
 		echo $? >"$dir/status.new"

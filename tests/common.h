@@ -56,7 +56,23 @@ cowarena *hybrid_arena(unsigned flags);
 /* Whether this system collapses chunks into huge pages; it says so if not. */
 bool can_collapse(void);
 
-/* Threads of this process, and whether there are so many: one that was joined is still there for a
+/*
+ * No test asserts how long anything takes: a machine may be slow, shared or emulated. What has to come sooner or
+ * later is waited for, by naps of a millisecond, and a count of naps is the last resort of that. Check's own limit
+ * is the last resort of all the rest: half an hour a test (CK_DEFAULT_TIMEOUT, in seconds, is another; 0 is none).
+ */
+#define AWAIT(condition)                                                                           \
+	for (unsigned long naps_ = 0; !(condition) && await_nap(&naps_);)                          \
+	continue
+
+/* A nap. False when there have been so many that it is hopeless: after quarter of an hour of sleep, or half of
+   Check's limit if that is less. */
+bool await_nap(unsigned long *naps);
+
+/* Seconds that the processors have spent on this process: how long a race goes on, if it is not counted. */
+double processor_seconds(void);
+
+/* Threads of this process, and whether there come to be so many: one that was joined is still there for a
    moment. Open descriptors. */
 size_t threads_now(void);
 bool threads_become(size_t n);

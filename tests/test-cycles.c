@@ -235,7 +235,6 @@ int main(void)
 	for (int i = 0; i < KINDS; i++) {
 		TCase *tc = tcase_create(case_name(kinds[i]));
 		tcase_add_loop_test(tc, nothing_grows, i, i + 1);
-		tcase_set_timeout(tc, stressing() ? 7200 : 600);
 		suite_add_tcase(suite, tc);
 	}
 	return run_suite(suite);

@@ -2,8 +2,7 @@
 /*
  * test-helper.c - the helper thread: what it does with frames, and that it disturbs nobody.
  *
- * (What it does with chunks is in test-hybrid.c.) It works when it likes: a test waits for what it
- * expects, up to half a minute.
+ * (What it does with chunks is in test-hybrid.c.) It works when it likes: a test waits for what it expects.
  */
 #include "config.h"
 
@@ -13,16 +12,10 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PAGES 4000
 #define KEPT 1100 /* frames with memory that the library may keep while there is no snapshot */
-
-static void nap(void)
-{
-	nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
-}
 
 static cowarena *arena_with(unsigned flags)
 {
@@ -103,7 +96,6 @@ START_TEST(memory_of_frames_comes_back_by_itself)
 {
 	cowarena *arena = arena_with(0);
 	char *p = page_block(arena, PAGES);
-	size_t resident = PAGES;
 
 	memset(p, 1, PAGES * page_size());
 	/* Two at a time, so that it looks as if more were needed than are. */
@@ -116,11 +108,8 @@ START_TEST(memory_of_frames_comes_back_by_itself)
 	}
 	ck_assert_uint_ge(frames_resident(arena), PAGES);
 	cowarena_snapshot_release(old);
-	for (int i = 0; i < 3000 && resident >= KEPT; i++) {
-		resident = frames_resident(arena);
-		nap();
-	}
-	ck_assert_uint_lt(resident, KEPT);
+	AWAIT(frames_resident(arena) < KEPT);
+	ck_assert_uint_lt(frames_resident(arena), KEPT);
 	cowarena_destroy(arena);
 }
 END_TEST
@@ -136,11 +125,8 @@ START_TEST(frames_are_there_before_they_are_needed)
 	memset(p, 1, PAGES * page_size());
 	for (int epoch = 0; epoch < 12; epoch++) {
 		cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
-		for (int i = 0; i < 3000 && !alone && frames_warm(&arena->frames) < PAGES; i++)
-			if (epoch < 4)
-				break;
-			else
-				nap();
+		if (epoch >= 4 && !alone)
+			AWAIT(frames_warm(&arena->frames) >= PAGES);
 		if (epoch >= 4)
 			ck_assert_uint_ge(frames_warm(&arena->frames), PAGES);
 		write_all(p, PAGES);
@@ -162,8 +148,7 @@ START_TEST(the_handler_calls_for_more)
 	for (size_t done = 0; done < PAGES; done += 500) {
 		write_all(p + done * page_size(), 500);
 		/* With more than that the writer has not called yet. */
-		for (int i = 0; i < 3000 && frames_warm(&arena->frames) < FRAMES_LOW; i++)
-			nap();
+		AWAIT(frames_warm(&arena->frames) >= FRAMES_LOW);
 		ck_assert_uint_ge(frames_warm(&arena->frames), FRAMES_LOW);
 	}
 	ck_assert_uint_lt(frames_resident(arena), 3 * PAGES);
@@ -351,8 +336,6 @@ int main(void)
 {
 	Suite *suite = suite_create("helper");
 	TCase *tc = tcase_create("helper");
-
-	tcase_set_timeout(tc, 120); /* the pool keeps its memory for a while */
 
 	tcase_add_loop_test(tc, memory_of_frames_comes_back_at_once, 0, 2);
 	tcase_add_test(tc, so_does_what_was_never_used);

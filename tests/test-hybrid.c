@@ -152,11 +152,7 @@ START_TEST(the_helper_makes_it_cold_when_it_has_been_quiet)
 		return;
 	*page_at(&s, 1, 3) = 'b';
 	ck_assert_uint_eq(warm(&s), 1);
-	/* A machine may be busy: up to 30 s. */
-	for (int i = 0; i < 3000 && warm(&s); i++) {
-		some_epochs(s.arena, 1);
-		nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
-	}
+	AWAIT((some_epochs(s.arena, 1), warm(&s) == 0));
 	ck_assert_uint_eq(warm(&s), 0);
 	check_past(s.snap, s.p, CHUNKS * CHUNK, 'a');
 	close_scene(&s);

@@ -125,7 +125,7 @@ static const struct row rows[] = {
 
 #define ROWS ((int)(sizeof rows / sizeof *rows))
 
-#define QUIET 20 /* seconds in one step that are too many */
+#define QUIET_MAX 600 /* seconds in one step that are too many */
 
 static const size_t bursts[] = {1, 3, 8};
 #define BURSTS (sizeof bursts / sizeof *bursts)
@@ -1182,7 +1182,7 @@ static const char *in_child_walk(struct job *j, char *text, size_t room)
 	close(fd[1]);
 	/* A call that fails must not make anybody wait for ever. */
 	size_t seen = 0, quiet = 0;
-	for (ssize_t got = 1; got > 0 && quiet < QUIET;) {
+	for (ssize_t got = 1; got > 0 && quiet < QUIET_MAX;) {
 		got = 1;
 		if (poll(&(struct pollfd){.fd = fd[0], .events = POLLIN}, 1, 1000) > 0) {
 			got = read(fd[0], text + n, room - 1 - n);
@@ -1192,7 +1192,7 @@ static const char *in_child_walk(struct job *j, char *text, size_t room)
 		quiet = now == seen ? quiet + 1 : 0;
 		seen = now;
 	}
-	bool hangs = quiet >= QUIET;
+	bool hangs = quiet >= QUIET_MAX;
 	text[n] = 0;
 	close(fd[0]);
 	if (hangs)

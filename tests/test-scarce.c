@@ -810,8 +810,7 @@ static bool make_group(struct group *g)
 static void remove_group(const struct group *g)
 {
 	/* The kernel may still be at work on the last process. */
-	for (int i = 0; i < 1000 && rmdir(g->path) && errno == EBUSY; i++)
-		usleep(1000);
+	AWAIT(rmdir(g->path) == 0 || errno != EBUSY);
 }
 
 struct dirtying {

@@ -549,7 +549,6 @@ int main(void)
 		TCase *tc = tcase_create(case_name(i));
 		int tests = (int)(LITMUSES * SIZES);
 		tcase_add_loop_test(tc, no_snapshot_is_torn, i * tests, (i + 1) * tests);
-		tcase_set_timeout(tc, snapshots_of_run() > 10000 ? 7200 : 600);
 		suite_add_tcase(suite, tc);
 	}
 	return run_suite(suite);

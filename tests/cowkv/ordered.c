@@ -183,9 +183,9 @@ void ordered_wait(long long n)
 {
 	for (unsigned i = 0; i < ORDERED_WRITERS; i++) {
 		struct writer *w = &all.writers[i];
-		for (long tries = 0; atomic_load(&w->done) - w->began < n; tries++) {
+		/* Short naps, for short waits: so the last resort here is Check's. */
+		while (atomic_load(&w->done) - w->began < n) {
 			must_be_fine(w);
-			ck_assert_msg(tries < 60 * 1000000 / WAIT_US, "writer %u is stuck", i);
 			usleep(WAIT_US);
 		}
 	}

@@ -184,7 +184,7 @@ void replica_compare(struct server *a, struct server *b)
 	char one[41], other[41];
 
 	/* What has expired is deleted at the master, soon; then it is told. */
-	for (int i = 0; i < 50; i++) {
+	for (int i = 0; i < 600; i++) {
 		replica_digest(a, one);
 		replica_digest(b, other);
 		if (strcmp(one, other) == 0)

@@ -32,15 +32,10 @@ void replica_check_order(struct server *s, unsigned writers);
 bool replica_info_has(struct server *s, const char *text);
 bool replica_log_has(const struct server *s, const char *text);
 
-/* Try until it is true, for a minute. */
+/* Wait until it is true. */
 #define REPLICA_AWAIT(condition, what)                                                             \
-	do {                                                                                       \
-		int tries_ = 0;                                                                    \
-		while (!(condition)) {                                                             \
-			if (++tries_ > 6000)                                                       \
-				ck_abort_msg("this did not come: %s", what);                       \
-			usleep(10000);                                                             \
-		}                                                                                  \
-	} while (0)
+	for (unsigned long tries_ = 0; !(condition); tries_ += 9, usleep(9000))                    \
+		if (!await_nap(&tries_))                                                           \
+	ck_abort_msg("this did not come: %s", what)
 
 #endif

@@ -20,9 +20,8 @@
 #include <unistd.h>
 
 #define ARGS_MAX 64
-#define TRIES 5       /* to find a port that nobody takes before the server does */
-#define WAIT_MS 60000 /* for a server to answer */
-#define ANSWER_SECONDS 60
+#define TRIES 5            /* to find a port that nobody takes before the server does */
+#define ANSWER_SECONDS 900 /* the last resort: a machine may be slow */
 
 /* ---- programs ---- */
 
@@ -159,7 +158,7 @@ static redisContext *connect_to(int port)
 /* Whether it has come up: it answers, be it that it wants a password, or is loading. */
 static bool comes_up(struct server *s)
 {
-	for (int ms = 0; ms < WAIT_MS; ms += 5) {
+	for (unsigned long naps = 0; await_nap(&naps);) {
 		int status;
 		if (waitpid(s->pid, &status, WNOHANG) == s->pid) {
 			s->pid = 0;
@@ -175,7 +174,6 @@ static bool comes_up(struct server *s)
 		if (s->link)
 			redisFree(s->link);
 		s->link = NULL;
-		nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
 	}
 	return false;
 }

@@ -270,7 +270,6 @@ int main(void)
 
 	if (!servers_need_redis())
 		return 77;
-	tcase_set_timeout(tc, 600);
 	tcase_add_test(tc, test_of_cowkv);
 	tcase_add_test(tc, test_of_redis);
 	suite_add_tcase(suite, tc);

@@ -31,9 +31,9 @@ wrong() {
 	status=1
 }
 
-# answers PORT: whether a server is there, after some time.
+# answers PORT PID: wait until the server answers; false when its process has gone.
 answers() {
-	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+	while kill -0 "$2" 2>/dev/null; do
 		[ "$(redis-cli -p "$1" ping 2>/dev/null)" = PONG ] && return 0
 		sleep 0.1
 	done
@@ -45,7 +45,7 @@ redis-server --port $port --save '' --dir "$dir/theirs" --enable-debug-command y
 theirs=$!
 "$cowkv" --port $((port + 1)) --save '' --dir "$dir/ours" >"$dir/ours.log" 2>&1 &
 ours=$!
-if ! answers $port || ! answers $((port + 1)); then
+if ! answers $port $theirs || ! answers $((port + 1)) $ours; then
 	cat "$dir/theirs.log" "$dir/ours.log"
 	exit 1
 fi

@@ -284,7 +284,6 @@ TCase *tests_of_replicas(void)
 {
 	TCase *tc = tcase_create("replica");
 
-	tcase_set_timeout(tc, 600);
 	tcase_add_test(tc, test_follows_and_is_promoted);
 	tcase_add_test(tc, test_in_a_chain);
 	tcase_add_test(tc, test_damaged_snapshots);

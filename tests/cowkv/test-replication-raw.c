@@ -160,7 +160,6 @@ TCase *tests_in_the_raw(void)
 {
 	TCase *tc = tcase_create("raw");
 
-	tcase_set_timeout(tc, 600);
 	tcase_add_test(tc, test_one_instant);
 	tcase_add_test(tc, test_one_snapshot_for_all);
 	tcase_add_test(tc, test_replica_that_stops);

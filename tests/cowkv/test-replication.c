@@ -96,7 +96,6 @@ TCase *tests_of_masters(void)
 {
 	TCase *tc = tcase_create("master");
 
-	tcase_set_timeout(tc, 600);
 	tcase_add_test(tc, test_two_replicas_under_load);
 	tcase_add_test(tc, test_replica_comes_back);
 	return tc;

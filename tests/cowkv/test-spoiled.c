@@ -126,7 +126,6 @@ TCase *tests_of_spoiled(void)
 {
 	TCase *tc = tcase_create("spoiled");
 
-	tcase_set_timeout(tc, 600);
 	tcase_add_test(tc, test_slow_replica);
 	tcase_add_test(tc, test_broken_off);
 	return tc;
