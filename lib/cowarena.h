@@ -628,7 +628,9 @@ struct cowarena_stats {
 	uint64_t fault_ns_p50;    /* time in the handler, median; signal delivery not included */
 	uint64_t fault_ns_p99;    /* ... 99th percentile (both to within 1/8) */
 	uint64_t fault_ns_max;    /* ... longest, waiting for a snapshot included */
-	uint64_t mappings;        /* kernel mappings that the arena and its views use now */
+	/* kernel mappings that the arena and its views use now, and those of any arena that the kernel has
+	   refused to unmap so far (it may, at vm.max_map_count: they have no memory, and go later) */
+	uint64_t mappings;
 	uint64_t huge_bytes; /* of the heap, mapped by huge pages as far as the library knows */
 	uint64_t warm_bytes; /* of the heap, armed page by page by engine hybrid */
 	uint64_t spoiled;    /* snapshots given up at held_limit */

@@ -313,6 +313,7 @@ static void after_fork_in_child(void)
 	int e = errno;
 
 	arenas_inherit();
+	os_unmap_forget();
 	if (forking.any) {
 		os_close(forking.parent);
 		hold_places();

@@ -87,25 +87,27 @@ void *os_reserve(size_t n, size_t align, void *fixed)
 			return NULL;
 		if (p !=
 		    fixed) { /* before Linux 4.17 the flag is unknown, and the address a hint */
-			munmap(p, n);
+			os_unmap(p, n);
 			errno = EEXIST;
 			return NULL;
 		}
 		return p;
 	}
+	os_unmap_again();
 	char *raw = mmap(NULL, n + align, PROT_NONE, flags, -1, 0);
 	if (raw == MAP_FAILED)
 		return NULL;
 	char *p = (char *)(((uintptr_t)raw + align - 1) & ~(uintptr_t)(align - 1));
 	if (p > raw)
-		munmap(raw, (size_t)(p - raw));
+		os_unmap(raw, (size_t)(p - raw));
 	if (raw + align > p)
-		munmap(p + n, (size_t)(raw + align - p));
+		os_unmap(p + n, (size_t)(raw + align - p));
 	return p;
 }
 
 void *os_map_anonymous(size_t n)
 {
+	os_unmap_again();
 	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 		       -1, 0);
 
@@ -174,6 +176,7 @@ int os_map_shared(void *over, size_t n, int fd)
 
 void *os_map_private(size_t n, int fd)
 {
+	os_unmap_again();
 	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
 
 	return p == MAP_FAILED ? NULL : p;
@@ -184,14 +187,6 @@ int os_map_zeros(void *p, size_t n)
 	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
 
 	return mmap(p, n, PROT_READ | PROT_WRITE, flags, -1, 0) == MAP_FAILED ? -1 : 0;
-}
-
-void os_unmap(void *p, size_t n)
-{
-	int e = errno;
-
-	munmap(p, n);
-	errno = e;
 }
 
 int os_protect(void *p, size_t n, enum os_protection protection)
@@ -280,7 +275,7 @@ int os_poke_open(void)
 	char *p = mmap(NULL, n, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	bool works = p != MAP_FAILED && os_poke(fd, p, "x", 1) == 0 && *(volatile char *)p == 'x';
 	if (p != MAP_FAILED)
-		munmap(p, n);
+		os_unmap(p, n);
 	if (works)
 		return fd;
 	close(fd);

@@ -74,7 +74,15 @@ void *os_map_private(size_t n, int fd);
    what is mapped at p. */
 int os_map_zeros(void *p, size_t n);
 
+/*
+ * Unmap a range. Where the kernel refuses, as it may at its limit of mappings, the memory goes, and the range as
+ * soon as that works: it is tried again whenever something is unmapped or mapped, or by os_unmap_again(). How
+ * many are left; and, in a child of fork(), in which other things may lie there: none.
+ */
 void os_unmap(void *p, size_t n);
+void os_unmap_again(void);
+size_t os_unmap_left(void);
+void os_unmap_forget(void);
 
 /* Change the protection of a range. [fault path]
    Post: on failure each page of the range has either the old or the new protection. */

@@ -66,7 +66,8 @@ int cowarena_stats_get(cowarena *arena, struct cowarena_stats *stats)
 	s.snapshots_live = arena->timeline.live;
 	s.spoiled = atomic_load(&arena->timeline.spoils);
 	s.mappings = arena->engine->mappings(arena) + frames_mappings(&arena->frames) +
-		     3; /* pagetable, chunks */
+		     3 + /* pagetable, chunks */
+		     os_unmap_left();
 	/* A view, its bits, and its holes with what comes behind each. */
 	for (struct cowarena_view *v = arena->timeline.views; v; v = v->next)
 		s.mappings += 2 + 2 * v->holes;

@@ -130,6 +130,11 @@ WRAPPED(void *, mmap, void *p, size_t n, int prot, int flags, int fd, off_t offs
 	return fails(INJECT_MMAP) ? MAP_FAILED : __real_mmap(p, n, prot, flags, fd, offset);
 }
 
+WRAPPED(int, munmap, void *p, size_t n)
+{
+	return fails(INJECT_MUNMAP) ? -1 : __real_munmap(p, n);
+}
+
 WRAPPED(int, mprotect, void *p, size_t n, int prot)
 {
 	if (!fails(INJECT_MPROTECT))

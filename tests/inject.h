@@ -16,6 +16,7 @@ enum inject_kind {
 	INJECT_NOTHING,
 	/* Functions of the C library. */
 	INJECT_MMAP,
+	INJECT_MUNMAP,
 	INJECT_MPROTECT,
 	INJECT_MADVISE,
 	INJECT_MINCORE,

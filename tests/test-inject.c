@@ -75,6 +75,7 @@ struct row {
 
 static const struct row rows[] = {
     {INJECT_MMAP, "mmap", E(ENOMEM), ALL, .burst = 3},
+    {INJECT_MUNMAP, "munmap", E(ENOMEM), ALL, .burst = 8},
     {INJECT_MPROTECT, "mprotect", E(ENOMEM), ALL, .burst = 8},
     {INJECT_MPROTECT, "mprotect, half done", E(ENOMEM), ALL, .burst = 8, .half = true},
     {INJECT_MPROTECT, "mprotect, no /proc/self/mem", E(ENOMEM), ALL, .burst = 8, .no_poke = true},
@@ -1265,6 +1266,59 @@ START_TEST(question_is_repeated)
 }
 END_TEST
 
+static bool is_mapped(void *p)
+{
+	return msync(p, page_size(), MS_ASYNC) == 0;
+}
+
+static void unmap_in_child(void *arg)
+{
+	char **p = arg;
+
+	if (os_unmap_left() || munmap(p[0], page_size()))
+		_exit(1);
+	void *other =
+	    mmap(p[0], page_size(), PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	os_unmap(p[1], page_size());
+	_exit(other != p[0] || !is_mapped(other));
+}
+
+/* A range that cannot be unmapped loses its memory, counts, and goes later; in a child it is none of ours. */
+START_TEST(unmapped_later)
+{
+	cowarena *arena = cowarena_create(NULL);
+	char *p[2];
+	int fd = os_memory_file(2 * page_size());
+
+	ck_assert(arena && fd >= 0);
+	for (int shared = 0; shared < 2; shared++) {
+		uint64_t mappings = stats_of(arena).mappings;
+		for (int i = 0; i < 2; i++) {
+			p[i] = os_map_anonymous(page_size());
+			ck_assert(!shared || os_map_shared(p[i], page_size(), fd) == 0);
+			ck_assert_int_eq(os_protect(p[i], page_size(), OS_READ_WRITE), 0);
+			p[i][0] = 1;
+		}
+		inject_arm(INJECT_MUNMAP, 1, ENOMEM, 1, false);
+		inject_enter();
+		os_unmap(p[0], page_size());
+		inject_leave();
+		ck_assert(inject_disarm());
+		ck_assert(is_mapped(p[0]));
+		ck_assert_int_eq(p[0][0], 0); /* its memory went */
+		ck_assert(shared || p[1][0] == 1);
+		ck_assert_uint_eq(os_unmap_left(), 1);
+		ck_assert_uint_eq(stats_of(arena).mappings, mappings + 1);
+		ck_assert_int_eq(in_child(unmap_in_child, p, NULL), 0);
+		os_unmap(p[1], page_size());
+		ck_assert(!is_mapped(p[0]) && !is_mapped(p[1]));
+		ck_assert_uint_eq(os_unmap_left(), 0);
+	}
+	close(fd);
+	cowarena_destroy(arena);
+}
+END_TEST
+
 /* Whether the engine is to be had here. In a child: the first arena of a process makes calls that no other
    makes. */
 static bool available(int c)
@@ -1291,6 +1345,7 @@ int main(void)
 	TCase *alone = tcase_create("alone");
 
 	tcase_add_test(alone, question_is_repeated);
+	tcase_add_test(alone, unmapped_later);
 	suite_add_tcase(suite, alone);
 	for (int c = 0; c <= CASES; c++) {
 		if (!available(c))

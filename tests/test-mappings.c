@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "common.h"
+#include "os.h"
 
 #include <stdio.h>
 #include <sys/mman.h>
@@ -181,6 +182,33 @@ START_TEST(none_left)
 }
 END_TEST
 
+/* A hole in what the kernel has merged takes a mapping more. What cannot be unmapped goes when there are mappings again. */
+START_TEST(unmapped_when_there_are_mappings_again)
+{
+	enum { PAGES = 1000 };
+	size_t room = 2 * mapping_limit() * page_size(), taken = 0;
+	char *hog = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *p = os_map_anonymous(3 * PAGES * page_size());
+
+	ck_assert(hog != MAP_FAILED && p);
+	memset(p, 'a', 3 * PAGES * page_size());
+	char *middle = p + PAGES * page_size();
+	while (taken < room && mprotect(hog + taken, page_size(), PROT_READ) == 0)
+		taken += 2 * page_size();
+	ck_assert_uint_lt(taken, room);
+	os_unmap(middle, PAGES * page_size());
+	ck_assert_uint_eq(os_unmap_left(), 1);
+	ck_assert_int_eq(*middle, 0); /* without its memory */
+	ck_assert(middle[-1] == 'a' && middle[PAGES * page_size()] == 'a');
+	munmap(hog, room);
+	os_unmap(p, PAGES * page_size());
+	ck_assert_uint_eq(os_unmap_left(), 0);
+	ck_assert_int_eq(msync(middle, PAGES * page_size(), MS_ASYNC), -1);
+	ck_assert_int_eq(middle[PAGES * page_size()], 'a');
+	os_unmap(middle + PAGES * page_size(), PAGES * page_size());
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("mappings");
@@ -190,6 +218,7 @@ int main(void)
 	tcase_add_test(tc, random_order);
 	tcase_add_test(tc, four_arenas);
 	tcase_add_loop_test(tc, none_left, 0, CASES);
+	tcase_add_test(tc, unmapped_when_there_are_mappings_again);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }
