@@ -1036,6 +1036,8 @@ static void *attaches(void *arg)
 		_exit(2);
 	prep.local = mine();
 	pthread_barrier_wait(&prep.meet);
+	pthread_barrier_wait(
+	    &prep.meet); /* a thread that has ended leaves its local heap to others */
 	return fills(arg);
 }
 
@@ -1065,6 +1067,7 @@ START_TEST(attached_by_another)
 		/* They may not meet in one, on a busy machine; so look at it too. */
 		if (prep.local && mine() == prep.local)
 			_exit(5);
+		pthread_barrier_wait(&prep.meet);
 		fills(&mark[1]);
 		pthread_join(prep.worker, NULL);
 		_exit(cowarena_heap_check(prep.arena, NULL) ? 4 : 0);

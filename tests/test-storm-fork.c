@@ -558,7 +558,7 @@ static void make_arenas(struct storm *storm, int kind)
 
 static void storm(int kind, bool limited, size_t phases, uint64_t seed, struct storm *sum)
 {
-	struct storm s = {.limited = limited, .turns = scaled(60, 300, 30)};
+	struct storm s = {.limited = limited, .turns = scaled(60, 150, 30)};
 	struct thread thread[THREADS + 1] = {0};
 
 	make_arenas(&s, kind);
@@ -592,8 +592,8 @@ START_TEST(forks)
 	if (!children_have_threads(_i))
 		return;
 	cowarena_set_log(listen, NULL);
-	for (size_t i = 0; i < scaled(2, 60, 2); i++)
-		storm(_i, i % 2, scaled(3, 20, 2), seed + i, sum);
+	for (size_t i = 0; i < scaled(2, 12, 2); i++)
+		storm(_i, i % 2, scaled(3, 10, 2), seed + i, sum);
 	printf("%s: %llu forks, %llu of them without a copy, at the limit; %llu rollbacks\n",
 	       case_name(_i), (unsigned long long)sum->forks, (unsigned long long)sum->lost,
 	       (unsigned long long)sum->rolled);
