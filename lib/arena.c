@@ -11,13 +11,12 @@
 #include "helper.h"
 #include "options.h"
 #include "range.h"
+#include "records.h"
 #include "snapshot.h"
 #include "track.h"
 #include "trap.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define CAPACITY_DEFAULT ((size_t)64 << 30)
 #define COPY_AHEAD_DEFAULT 64 /* beyond, the copying is all that is left to save */
@@ -76,7 +75,7 @@ static int map_failed(size_t capacity, void *base)
 		    errno == EAGAIN ? ENOMEM : errno, /* mlockall(MCL_FUTURE), and ulimit -l */
 		    "cannot reserve %zu bytes of address space (%s): lower options.capacity, "
 		    "or " ERROR_NO_ROOM,
-		    capacity, strerror(errno));
+		    capacity, error_name(errno));
 	}
 }
 
@@ -115,10 +114,9 @@ cowarena *cowarena_create(const struct cowarena_options *options)
 
 	if (options_read(&o, options))
 		return NULL;
-	struct cowarena *arena = aligned_alloc(_Alignof(struct cowarena), sizeof *arena);
+	struct cowarena *arena = records_take(sizeof *arena);
 	if (!arena)
 		return error_null(ENOMEM, "no memory for the arena's own record: " ERROR_NO_ROOM);
-	memset(arena, 0, sizeof *arena);
 	arena->page_shift = (size_t)__builtin_ctzll(os_page_size());
 	arena->flags = o.flags;
 	arena->limit_policy = o.limit_policy;
@@ -167,7 +165,7 @@ no_frames:
 	range_unmap(arena);
 no_map:;
 	int e = errno;
-	free(arena);
+	records_give(arena, sizeof *arena);
 	errno = e;
 	return NULL;
 }
@@ -187,7 +185,7 @@ void cowarena_destroy(cowarena *arena)
 		heap_destroy(arena);
 		os_close(arena->poke_fd);
 		os_close(arena->fd);
-		free(arena);
+		records_give(arena, sizeof *arena);
 		errno = e;
 		return;
 	}
@@ -203,7 +201,7 @@ void cowarena_destroy(cowarena *arena)
 	frames_destroy(&arena->frames);
 	os_close(arena->poke_fd);
 	range_unmap(arena);
-	free(arena);
+	records_give(arena, sizeof *arena);
 	errno = e;
 }
 

@@ -10,11 +10,11 @@
 
 #include "arena.h"
 #include "error.h"
+#include "records.h"
 #include "snapshot.h"
 #include "track.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 struct candidates {
@@ -81,7 +81,7 @@ static int walk(struct candidates *c, cowarena_snapshot *older, cowarena_snapsho
 {
 	struct cowarena *arena = older->arena;
 	size_t size = arena_page_size(arena);
-	char *then = malloc(2 * size);
+	char *then = records_take(2 * size);
 	char *now = then + size;
 	int result = 0;
 
@@ -104,7 +104,7 @@ static int walk(struct candidates *c, cowarena_snapshot *older, cowarena_snapsho
 		else
 			result = extend(run, live, size);
 	}
-	free(then);
+	records_give(then, 2 * size);
 	/* What came into use since is reported as it is: reading it would only allocate it. */
 	if (!result && pages > older->pages)
 		result = extend(run, arena_address(arena, older->pages),
@@ -136,7 +136,8 @@ int cowarena_diff_with(cowarena_snapshot *older, cowarena_snapshot *newer, unsig
 				 (unsigned long long)newer->id, (unsigned long long)older->id);
 
 	struct candidates c = {.before = newer ? newer->epoch : UINT64_MAX, .arena = arena};
-	void *memory = calloc(1, bitmap_bytes(older->pages));
+	size_t bytes = bitmap_bytes(older->pages);
+	void *memory = records_take(bytes);
 	if (!memory)
 		return error_set(ENOMEM, "no memory for a bit a page: " ERROR_NO_ROOM);
 	bitmap_init(&c.pages, memory, older->pages);
@@ -149,7 +150,7 @@ int cowarena_diff_with(cowarena_snapshot *older, cowarena_snapshot *newer, unsig
 		timeline_each(arena, older, add_candidate, &c);
 	arena_unlock_snapshots(arena, &signals);
 	if (spoiled) {
-		free(memory);
+		records_give(memory, bytes);
 		return snapshot_usable(older);
 	}
 
@@ -158,7 +159,7 @@ int cowarena_diff_with(cowarena_snapshot *older, cowarena_snapshot *newer, unsig
 	int result = walk(&c, older, newer, pages, flags, &run);
 	if (result != -1)
 		errno = e;
-	free(memory);
+	records_give(memory, bytes);
 	return result;
 }
 

@@ -15,9 +15,9 @@
 #include "arena.h"
 #include "error.h"
 #include "fault.h"
+#include "records.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 #define FAULTS 16 /* taken from the kernel at once */
 
@@ -53,20 +53,20 @@ static void *resolver_main(void *p)
 
 static int start(struct cowarena *arena)
 {
-	struct resolver *r = calloc(1, sizeof *r);
+	struct resolver *r = records_take(sizeof *r);
 
 	if (!r)
 		return error_set(ENOMEM, "no memory for the arena's own record: " ERROR_NO_ROOM);
 	r->arena = arena;
 	r->stop = os_notifier();
 	if (r->stop < 0) {
-		free(r);
+		records_give(r, sizeof *r);
 		return error_set(errno, "no file descriptor left: raise ulimit -n");
 	}
 	int failed = os_thread(&r->thread, "cowarena-faults", resolver_main, r);
 	if (failed) {
 		os_close(r->stop);
-		free(r);
+		records_give(r, sizeof *r);
 		return error_set(failed, "engine uffd: no thread can be started for its faults: "
 					 "raise ulimit -u");
 	}
@@ -91,7 +91,7 @@ static void abandon(struct cowarena *arena)
 {
 	if (arena->resolver)
 		os_close(arena->resolver->stop);
-	free(arena->resolver);
+	records_give(arena->resolver, sizeof *arena->resolver);
 	arena->resolver = NULL;
 	os_close(arena->uffd);
 }

@@ -5,13 +5,15 @@
 #include "cowarena.h"
 #include "error.h"
 #include "os.h"
+#include "records.h"
+#include "threads.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +25,7 @@
  * when that many threads have failed. A pointer, and not the text, since thread-local storage is scarce for a library
  * that is loaded later (heap-locals.c has the rest). Never touched by the fault handler.
  */
-static _Thread_local char *message;
+static _Thread_local char *message __attribute__((tls_model("initial-exec")));
 
 static struct {
 	_Atomic bool taken;
@@ -32,30 +34,26 @@ static struct {
 
 static char last_resort[MESSAGE_MAX]; /* of threads for which there is no other: they may mix */
 
-static pthread_key_t ending;
-static pthread_once_t prepared = PTHREAD_ONCE_INIT;
-static bool has_key;
-
 /* Changed together only in cowarena_set_log(); a reader that meets a change between the two sees
    the old function with the new context for one message, so the function is cleared first. */
 static void (*_Atomic log_fn)(void *, const char *);
 static void *_Atomic log_ctx;
 
 /* The thread ends. */
-static void give_back(void *text)
+static void give_back(uint64_t number)
 {
+	char *text = message;
+
+	(void)number;
 	message = NULL;
+	if (text == last_resort)
+		return;
 	for (size_t i = 0; i < POOL; i++)
 		if (text == pool[i].text) {
 			atomic_store(&pool[i].taken, false);
 			return;
 		}
-	free(text);
-}
-
-static void prepare(void)
-{
-	has_key = pthread_key_create(&ending, give_back) == 0;
+	records_give(text, MESSAGE_MAX);
 }
 
 static char *new_buffer(void)
@@ -63,26 +61,18 @@ static char *new_buffer(void)
 	for (size_t i = 0; i < POOL; i++)
 		if (!atomic_exchange(&pool[i].taken, true))
 			return pool[i].text;
-	return malloc(MESSAGE_MAX);
+	return records_take(MESSAGE_MAX);
 }
 
 /* The thread's buffer, from the first failure to the thread's end. */
 static char *buffer(void)
 {
-	if (message)
+	if (message && message != last_resort)
 		return message;
-	pthread_once(&prepared, prepare);
-	if (!has_key)
-		return last_resort;
-	char *text = new_buffer();
-	if (!text)
-		return last_resort;
-	if (pthread_setspecific(ending, text)) {
-		give_back(text);
-		return last_resort;
-	}
-	message = text;
-	return text;
+	threads_hear(give_back);
+	threads_introduce(); /* a thread with a lock of an arena has been introduced before it */
+	char *text = threads_me() ? new_buffer() : NULL;
+	return text ? text : last_resort;
 }
 
 static void format_message(int errnum, const char *format, va_list ap)
@@ -112,6 +102,28 @@ void *error_null(int errnum, const char *format, ...)
 	format_message(errnum, format, ap);
 	va_end(ap);
 	return NULL;
+}
+
+const char *error_name(int errnum)
+{
+	static const struct {
+		int errnum;
+		const char *name;
+	} names[] = {
+	    {EPERM, "EPERM"},     {ENOENT, "ENOENT"},         {EINTR, "EINTR"},
+	    {EIO, "EIO"},         {EBADF, "EBADF"},           {EAGAIN, "EAGAIN"},
+	    {ENOMEM, "ENOMEM"},   {EACCES, "EACCES"},         {EFAULT, "EFAULT"},
+	    {EBUSY, "EBUSY"},     {EEXIST, "EEXIST"},         {ENODEV, "ENODEV"},
+	    {EINVAL, "EINVAL"},   {ENFILE, "ENFILE"},         {EMFILE, "EMFILE"},
+	    {ETXTBSY, "ETXTBSY"}, {EFBIG, "EFBIG"},           {ENOSPC, "ENOSPC"},
+	    {ENOSYS, "ENOSYS"},   {ENOTSUP, "ENOTSUP"},       {EPIPE, "EPIPE"},
+	    {ESRCH, "ESRCH"},     {ECONNRESET, "ECONNRESET"},
+	};
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (names[i].errnum == errnum)
+			return names[i].name;
+	return "an error that is not known";
 }
 
 const char *cowarena_errmsg(void)

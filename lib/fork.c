@@ -8,12 +8,12 @@
 #include "fault.h"
 #include "fork.h"
 #include "range.h"
+#include "records.h"
 #include "snapshot.h"
 #include "track.h"
 #include "trap.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 /*
@@ -93,7 +93,7 @@ static int copy_memory(struct cowarena *arena, const struct engine *wanted, int 
 	if (range_map(arena, arena->reserved, arena->base))
 		return error_set(errno,
 				 "no room in the child of the fork() for its copy of an arena (%s)",
-				 strerror(errno));
+				 error_name(errno));
 	if (!wanted->open || wanted->open(arena) == 0)
 		arena->engine = wanted;
 	else if (arena->flags & COWARENA_STRICT_ENGINE)
@@ -103,7 +103,7 @@ static int copy_memory(struct cowarena *arena, const struct engine *wanted, int 
 	    arena->engine->commit(arena, 0, arena->committed, false) ||
 	    os_read_all(inherited, arena->base, pages << arena->page_shift))
 		return error_set(ENOMEM, "no memory for the child's copy of an arena (%s)",
-				 strerror(errno));
+				 error_name(errno));
 	atomic_store(&arena->pages, pages);
 	pagetable_enter(&arena->table, 0, pages, atomic_load(&arena->timeline.epoch), false);
 	return 0;
@@ -248,10 +248,10 @@ static bool list_changes(struct cowarena *arena, struct cowarena_snapshot *s, st
 
 	/* Twice, as the list is not made with the lock held; until it has not grown meanwhile. */
 	do {
+		records_give(c->pages, c->room * sizeof *c->pages);
 		c->room = c->n + c->n / 8 + 64;
 		c->n = 0;
-		free(c->pages);
-		c->pages = malloc(c->room * sizeof *c->pages);
+		c->pages = records_take(c->room * sizeof *c->pages);
 		if (!c->pages)
 			return false;
 		arena_lock_snapshots(arena, &signals);
@@ -268,7 +268,7 @@ static void send_changes(struct cowarena *arena, struct cowarena_snapshot *s)
 	size_t size = arena_page_size(arena);
 	struct changes c = {0};
 	uint64_t end = CHANGES_END;
-	char *content = malloc(size);
+	char *content = records_take(size);
 	bool whole = content && list_changes(arena, s, &c);
 	int gone = 0;
 
@@ -277,8 +277,8 @@ static void send_changes(struct cowarena *arena, struct cowarena_snapshot *s)
 		gone = os_send(forking.parent, &c.pages[i], sizeof c.pages[i]) ||
 		       os_send(forking.parent, content, size);
 	}
-	free(c.pages);
-	free(content);
+	records_give(c.pages, c.room * sizeof *c.pages);
+	records_give(content, size);
 	unsigned char verdict = whole && snapshot_usable(s) == 0 ? SNAPSHOT_SENT : SNAPSHOT_LOST;
 	if (!gone && os_send(forking.parent, &end, sizeof end) == 0)
 		os_send(forking.parent, &verdict, 1);

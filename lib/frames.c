@@ -7,7 +7,6 @@
 #include "point.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define SEGMENT_BYTES ((size_t)16 << 20)
@@ -222,11 +221,16 @@ bool frames_prefault(struct frames *f, size_t n)
 	return done == 0 || warm + done >= n; /* 0: there is no address space left to populate */
 }
 
-static int by_index(const void *a, const void *b)
+/* By insertion: there are FRAMES_STEP_MAX at most. (qsort(3) may call malloc(3).) */
+static void sort(uint32_t *frames, size_t n)
 {
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-	return (x > y) - (x < y);
+	for (size_t i = 1; i < n; i++) {
+		uint32_t frame = frames[i];
+		size_t at = i;
+		for (; at > 0 && frames[at - 1] > frame; at--)
+			frames[at] = frames[at - 1];
+		frames[at] = frame;
+	}
 }
 
 bool frames_trim(struct frames *f, size_t n)
@@ -245,7 +249,7 @@ bool frames_trim(struct frames *f, size_t n)
 		got++;
 	TEST_POINT();
 	/* Neighbours by one call. */
-	qsort(frames, got, sizeof *frames, by_index);
+	sort(frames, got);
 	for (size_t i = 0, run; i < got; i += run) {
 		for (run = 1; i + run < got && frames[i + run] == frames[i] + run &&
 			      frames[i + run] >> f->segment_shift == frames[i] >> f->segment_shift;)

@@ -8,24 +8,19 @@
 #include "error.h"
 #include "heap-slabs.h"
 #include "heap-units.h"
+#include "records.h"
+#include "threads.h"
 #include "track.h"
 #include "trap.h"
 
 #include <errno.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define SETTLE_NS 1000000
 #define SPINS 100
 
 _Thread_local struct seat heap_seats[SEATS] __attribute__((tls_model("initial-exec")));
-
-/* Holds a thread's number (not by heap_seats: what libraries that are loaded later have of that kind of storage is
-   scarce), and tells when the thread ends. */
-static pthread_key_t numbered;
-static pthread_once_t prepared = PTHREAD_ONCE_INIT;
-static bool can_number; /* whether there is a key */
 
 /* ---- threads ---- */
 
@@ -46,37 +41,13 @@ static void leave_behind(struct cowarena *arena, uint64_t number)
 	heap_unlock(arena);
 }
 
-/* A destructor that comes later and uses an arena makes a new thread of it. */
-static void thread_ends(void *number)
+static void thread_ends(uint64_t number)
 {
 	memset(heap_seats, 0, sizeof heap_seats);
 	arenas_lock_at_end();
 	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next)
-		leave_behind(a, (uintptr_t)number);
+		leave_behind(a, number);
 	arenas_unlock_at_end();
-}
-
-static void prepare(void)
-{
-	can_number = pthread_key_create(&numbered, thread_ends) == 0;
-}
-
-/* The calling thread's number, which no other thread of this process has had. 0 when it cannot have one: we
-   would not hear of its end. */
-static uint64_t my_number(void)
-{
-	static _Atomic uintptr_t numbers;
-
-	pthread_once(&prepared, prepare);
-	if (!can_number)
-		return 0;
-	uintptr_t number = (uintptr_t)pthread_getspecific(numbered);
-	if (!number) {
-		number = atomic_fetch_add(&numbers, 1) + 1;
-		if (pthread_setspecific(numbered, (void *)number))
-			return 0;
-	}
-	return number;
 }
 
 /* ---- making and finding ---- */
@@ -101,11 +72,10 @@ static bool furnish(struct cowarena *arena, struct local *l)
 
 static struct local *make(struct cowarena *arena, uint8_t index)
 {
-	struct local *l = aligned_alloc(_Alignof(struct local), sizeof *l);
+	struct local *l = records_take(sizeof *l);
 
 	if (!l)
 		return NULL;
-	memset(l, 0, sizeof *l);
 	l->index = index;
 	atomic_store(&l->fenced, !os_barrier());
 	arena->heap.locals[index] = l;
@@ -135,7 +105,7 @@ struct local *local_mine(struct cowarena *arena)
 	const struct seat *seat = local_seat(arena);
 	if (seat->key == arena->heap.key && seat->local->heap)
 		return seat->local;
-	uint64_t number = my_number();
+	uint64_t number = threads_me();
 	/* With a tool that is told of each block, all goes by the heap lock. */
 	struct local *l = number && !track_is_active() ? find(arena, number) : NULL;
 
@@ -160,6 +130,7 @@ static void new_key(struct cowarena *arena)
 int locals_init(struct cowarena *arena)
 {
 	new_key(arena);
+	threads_hear(thread_ends);
 	struct local *l = make(arena, 0);
 
 	return l && furnish(arena, l) ? 0 : -1;
@@ -168,7 +139,7 @@ int locals_init(struct cowarena *arena)
 void locals_destroy(struct cowarena *arena)
 {
 	for (size_t i = 0; i < LOCALS; i++)
-		free(arena->heap.locals[i]);
+		records_give(arena->heap.locals[i], sizeof *arena->heap.locals[i]);
 }
 
 /* ---- what others free ---- */
@@ -176,7 +147,7 @@ void locals_destroy(struct cowarena *arena)
 bool local_send(struct cowarena *arena, const struct unit *d, uint8_t owner, void *p)
 {
 	struct local *l = arena->heap.locals[owner];
-	uint64_t me = my_number(); /* the seat may be another arena's for the moment */
+	uint64_t me = threads_me(); /* the seat may be another arena's for the moment */
 	bool sent = false;
 
 	TEST_POINT();
@@ -248,7 +219,7 @@ static bool is_others(const struct local *l, uint64_t me)
 
 void local_stop(struct cowarena *arena, struct local *l)
 {
-	if (!is_others(l, my_number()))
+	if (!is_others(l, threads_me()))
 		return;
 	ask(l);
 	barrier(arena);
@@ -264,10 +235,10 @@ void local_go(struct local *l)
 
 void heap_stop(struct cowarena *arena)
 {
-	uint64_t me = my_number();
 	bool others = false;
 
 	heap_lock(arena);
+	uint64_t me = threads_me(); /* which the lock has seen to */
 	for (size_t i = 0; i < LOCALS; i++)
 		if (is_others(arena->heap.locals[i], me)) {
 			ask(arena->heap.locals[i]);
@@ -319,7 +290,7 @@ void heap_cut(struct cowarena *arena)
 
 void heap_inherit(struct cowarena *arena)
 {
-	uint64_t me = my_number();
+	uint64_t me = threads_me();
 
 	pthread_mutex_init(&arena->heap.lock, NULL);
 	new_key(arena); /* the thread that forked may be another than this one, and has a seat */

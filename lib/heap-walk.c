@@ -11,10 +11,10 @@
 #include "error.h"
 #include "heap-locals.h"
 #include "heap-slabs.h"
+#include "records.h"
 #include "snapshot.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 struct image {
@@ -22,6 +22,7 @@ struct image {
 	struct cowarena_snapshot *snapshot; /* NULL: the live heap */
 	size_t bytes;                       /* of the heap, then */
 	struct heap_header *header;         /* with the directory */
+	size_t header_bytes, units_bytes;
 	uint32_t top;
 	struct unit *units; /* 0 to the end of the last descriptor block */
 	struct local_heap *locals[LOCALS];
@@ -68,7 +69,8 @@ static int fetch_header(struct image *image)
 	    (size_t)image->top << UNIT_SHIFT > image->bytes)
 		return damaged(image, 0, "the heap ends elsewhere than its header says");
 	size_t n = fixed + h.blocks * sizeof *h.directory;
-	image->header = malloc(n);
+	image->header = records_take(n);
+	image->header_bytes = n;
 	if (!image->header)
 		return no_memory();
 	int result = fetch(image, image->header, 0, n);
@@ -80,7 +82,8 @@ static int fetch_units(struct image *image)
 {
 	const struct heap_header *h = image->header;
 
-	image->units = calloc(h->blocks, DESCRIPTOR_UNITS * UNIT_SIZE);
+	image->units_bytes = h->blocks * DESCRIPTOR_UNITS * UNIT_SIZE;
+	image->units = records_take(image->units_bytes);
 	if (!image->units)
 		return no_memory();
 	for (size_t i = 0; i < h->blocks; i++)
@@ -97,7 +100,7 @@ static int fetch_locals(struct image *image)
 		uint32_t unit = image->header->locals[i];
 		if (!unit)
 			continue;
-		image->locals[i] = malloc(sizeof *image->locals[i]);
+		image->locals[i] = records_take(sizeof *image->locals[i]);
 		if (!image->locals[i])
 			return no_memory();
 		if (fetch(image, image->locals[i], (size_t)unit << UNIT_SHIFT,
@@ -109,13 +112,10 @@ static int fetch_locals(struct image *image)
 
 static void discard(struct image *image)
 {
-	int e = errno;
-
-	free(image->header);
-	free(image->units);
+	records_give(image->header, image->header_bytes);
+	records_give(image->units, image->units_bytes);
 	for (size_t i = 0; i < LOCALS; i++)
-		free(image->locals[i]);
-	errno = e;
+		records_give(image->locals[i], sizeof *image->locals[i]);
 }
 
 /* -1 with errno and message; to be discarded all the same. */
@@ -372,7 +372,7 @@ static int check(struct audit *audit)
 int cowarena_heap_check(cowarena *arena, cowarena_snapshot *s)
 {
 	int e = errno;
-	struct audit *audit = calloc(1, sizeof *audit);
+	struct audit *audit = records_take(sizeof *audit);
 
 	if (!audit)
 		return no_memory();
@@ -380,8 +380,6 @@ int cowarena_heap_check(cowarena *arena, cowarena_snapshot *s)
 	discard(&audit->image);
 	if (!result)
 		errno = e;
-	e = errno;
-	free(audit);
-	errno = e;
+	records_give(audit, sizeof *audit);
 	return result;
 }

@@ -7,6 +7,7 @@
 #include "heap-locals.h"
 #include "heap-slabs.h"
 #include "range.h"
+#include "threads.h"
 #include "track.h"
 
 #include <errno.h>
@@ -61,6 +62,7 @@ void heap_destroy(struct cowarena *arena)
 
 void heap_lock(struct cowarena *arena)
 {
+	threads_introduce(); /* not under the lock: it may call malloc(3), which may be this heap */
 	pthread_mutex_lock(&arena->heap.lock);
 }
 

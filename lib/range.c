@@ -103,7 +103,7 @@ int range_grow(struct cowarena *arena, size_t bytes)
 		    os_dump(from, n << arena->page_shift, true) ||
 		    arena->engine->commit(arena, arena->committed, n, faithful))
 			return error_set(ENOMEM, "no memory to grow the heap (%s): " ERROR_NO_ROOM,
-					 strerror(errno));
+					 error_name(errno));
 		arena->committed = want;
 	}
 	/* No snapshot can be cut meanwhile: that takes the heap lock. */

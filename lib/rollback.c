@@ -12,6 +12,7 @@
 #include "debug.h"
 #include "error.h"
 #include "fault.h"
+#include "records.h"
 #include "snapshot.h"
 #include "track.h"
 #include "verify.h"

@@ -10,13 +10,13 @@
 #include "helper.h"
 #include "point.h"
 #include "range.h"
+#include "records.h"
 #include "shadow.h"
 #include "snapshot.h"
 #include "track.h"
 #include "verify.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Arm what is dirty. -1 with errno. */
@@ -69,7 +69,7 @@ static int cut(struct cowarena *arena, struct cowarena_snapshot *s, bool shadow)
 		error_set(
 		    ENOMEM,
 		    "the kernel refused to write-protect the heap (%s): raise vm.max_map_count",
-		    strerror(errno));
+		    error_name(errno));
 		goto out;
 	}
 	TEST_POINT();
@@ -128,7 +128,7 @@ cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags)
 	if (flags & ~(unsigned)COWARENA_QUIESCENT)
 		return error_null(EINVAL, "unknown snapshot flags (%#x)", flags);
 	uint64_t start = os_now();
-	struct cowarena_snapshot *s = calloc(1, sizeof *s);
+	struct cowarena_snapshot *s = records_take(sizeof *s);
 	if (!s)
 		return error_null(ENOMEM, "no memory for the snapshot's record: " ERROR_NO_ROOM);
 	s->arena = arena;
@@ -160,7 +160,7 @@ cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags)
 		return s;
 	}
 	verify_forget(s);
-	free(s);
+	records_give(s, sizeof *s);
 	errno = ENOMEM;
 	return NULL;
 }
@@ -192,7 +192,7 @@ int cowarena_snapshot_release(cowarena_snapshot *s)
 				 (unsigned long long)s->id, views, views == 1 ? "" : "s",
 				 views == 1 ? "it" : "them");
 	verify_forget(s);
-	free(s);
+	records_give(s, sizeof *s);
 	helper_after_release(arena, surplus);
 	errno = e;
 	return 0;
@@ -205,7 +205,7 @@ void snapshot_destroy_all(struct cowarena *arena)
 	for (struct cowarena_snapshot *s; (s = arena->timeline.all) != NULL;) {
 		timeline_forget(arena, s);
 		verify_forget(s);
-		free(s);
+		records_give(s, sizeof *s);
 	}
 }
 

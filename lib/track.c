@@ -19,6 +19,9 @@
 void __asan_poison_memory_region(const volatile void *p, size_t n) __attribute__((weak));
 void __asan_unpoison_memory_region(const volatile void *p, size_t n) __attribute__((weak));
 
+/* LeakSanitizer's (sanitizer/lsan_interface.h). */
+void __lsan_register_root_region(const void *p, size_t n) __attribute__((weak));
+
 _Atomic bool track_active;
 
 void track_init(void)
@@ -52,6 +55,12 @@ void track_freed(void *p, size_t n)
 	VALGRIND_MAKE_MEM_NOACCESS(p, n);
 	if (__asan_poison_memory_region)
 		__asan_poison_memory_region(p, n);
+}
+
+void track_root(const void *p, size_t n)
+{
+	if (__lsan_register_root_region)
+		__lsan_register_root_region(p, n);
 }
 
 void track_pause(void)

@@ -51,6 +51,9 @@ void track_freed(void *p, size_t n);
 void track_pause(void);
 void track_resume(void);
 
+/* LeakSanitizer, if it is in the program, looks for pointers in [p, p + n) too: it is mapped for ever. */
+void track_root(const void *p, size_t n);
+
 /*
  * What was copied is older than what is loaded next. ThreadSanitizer knows no fences; it does not see the
  * copy either, so nothing is lost.

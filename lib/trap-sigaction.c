@@ -2,9 +2,8 @@
 /* trap-sigaction.c - delivers faults by a plain call; for builds without libsigsegv. */
 #include "config.h"
 
+#include "records.h"
 #include "trap.h"
-
-#include <stdlib.h>
 
 struct target {
 	trap_handler *handler;
@@ -13,7 +12,7 @@ struct target {
 
 void *trap_backend_open(void *base, size_t n, trap_handler *handler, struct cowarena *arena)
 {
-	struct target *t = malloc(sizeof *t);
+	struct target *t = records_take(sizeof *t);
 
 	(void)base, (void)n;
 	if (t)
@@ -23,7 +22,7 @@ void *trap_backend_open(void *base, size_t n, trap_handler *handler, struct cowa
 
 void trap_backend_close(void *backend)
 {
-	free(backend);
+	records_give(backend, sizeof(struct target));
 }
 
 bool trap_backend_deliver(void *backend, void *address)

@@ -12,10 +12,10 @@
  */
 #include "config.h"
 
+#include "records.h"
 #include "trap.h"
 
 #include <sigsegv.h>
-#include <stdlib.h>
 
 struct target {
 	sigsegv_dispatcher dispatcher;
@@ -33,7 +33,7 @@ static int on_area_fault(void *address, void *arg)
 
 void *trap_backend_open(void *base, size_t n, trap_handler *handler, struct cowarena *arena)
 {
-	struct target *t = malloc(sizeof *t);
+	struct target *t = records_take(sizeof *t);
 
 	if (!t)
 		return NULL;
@@ -42,7 +42,7 @@ void *trap_backend_open(void *base, size_t n, trap_handler *handler, struct cowa
 	sigsegv_init(&t->dispatcher);
 	t->ticket = sigsegv_register(&t->dispatcher, base, n, on_area_fault, t);
 	if (!t->ticket) {
-		free(t);
+		records_give(t, sizeof *t);
 		return NULL;
 	}
 	return t;
@@ -53,7 +53,7 @@ void trap_backend_close(void *backend)
 	struct target *t = backend;
 
 	sigsegv_unregister(&t->dispatcher, t->ticket);
-	free(t);
+	records_give(t, sizeof *t);
 }
 
 bool trap_backend_deliver(void *backend, void *address)

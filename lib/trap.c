@@ -7,12 +7,12 @@
 #include "handlers.h"
 #include "os.h"
 #include "point.h"
+#include "records.h"
 #include "trap.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 
 /*
  * mprotect faults arrive as SIGSEGV, userfaultfd's as SIGBUS. A span that wants the second gets
@@ -172,7 +172,7 @@ static struct trap_span *free_span(void)
 			if (!atomic_load(&b->span[i].end))
 				return &b->span[i];
 		if (!atomic_load(&b->next)) {
-			struct block *more = calloc(1, sizeof *more);
+			struct block *more = records_take(sizeof *more);
 			if (!more)
 				return NULL;
 			atomic_store(&b->next, more);

@@ -5,12 +5,12 @@
 #include "arena.h"
 #include "error.h"
 #include "range.h"
+#include "records.h"
 #include "snapshot.h"
 #include "track.h"
 #include "verify.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Four lanes of multiply and rotate, as xxHash has them (Collet, "xxHash fast digest algorithm", 2016). It is
@@ -89,7 +89,7 @@ void verify_read(struct cowarena_snapshot *s, size_t offset, size_t n)
 {
 	size_t size = arena_page_size(s->arena), first = offset >> s->arena->page_shift;
 	int e = errno;
-	char *copy = s->hashes ? malloc(size) : NULL;
+	char *copy = s->hashes ? records_take(size) : NULL;
 
 	/* Without memory for it there is one look less. */
 	for (size_t i = first; copy && i << s->arena->page_shift < offset + n; i++) {
@@ -97,7 +97,7 @@ void verify_read(struct cowarena_snapshot *s, size_t offset, size_t n)
 		expect(s, i, NULL, hash(copy, size),
 		       "a page of a snapshot has changed since it was taken");
 	}
-	free(copy);
+	records_give(copy, size);
 	errno = e;
 }
 

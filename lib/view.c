@@ -13,11 +13,11 @@
 #include "debug.h"
 #include "error.h"
 #include "fault.h"
+#include "records.h"
 #include "snapshot.h"
 #include "verify.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define HOLE_MIN ((size_t)64) /* pages */
@@ -172,7 +172,7 @@ cowarena_view *cowarena_view_open(cowarena_snapshot *s, unsigned flags)
 	if (flags & ~(unsigned)COWARENA_VIEW_PRIVATE)
 		return error_null(EINVAL, "unknown view flags (%#x)", flags);
 	struct cowarena *arena = s->arena;
-	struct cowarena_view *view = calloc(1, sizeof *view);
+	struct cowarena_view *view = records_take(sizeof *view);
 	if (!view)
 		return error_null(ENOMEM, "no memory for the view's record: " ERROR_NO_ROOM);
 	view->snapshot = s;
@@ -189,7 +189,7 @@ cowarena_view *cowarena_view_open(cowarena_snapshot *s, unsigned flags)
 	if (!failed)
 		return view;
 	unmap(arena, view);
-	free(view);
+	records_give(view, sizeof *view);
 	if (failed == ESTALE) {
 		snapshot_usable(s);
 		return NULL;
@@ -284,9 +284,8 @@ int cowarena_view_close(cowarena_view *view)
 	remove_view(arena, view);
 	debug_check(arena);
 	arena_unlock_snapshots(arena, &signals);
-	if (view->pages) /* it was not lost to a fork() */
-		unmap(arena, view);
-	free(view);
+	unmap(arena, view);
+	records_give(view, sizeof *view);
 	errno = result ? ESTALE : e;
 	return result;
 }

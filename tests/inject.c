@@ -34,7 +34,7 @@ static struct {
 	_Atomic bool half, hit;
 } armed;
 
-static atomic_long blocks;
+static atomic_long records;
 
 /* In the program itself, so that reading it in a handler allocates nothing. */
 static _Thread_local bool outside;
@@ -86,9 +86,9 @@ size_t inject_calls(void)
 	return atomic_load(&armed.calls);
 }
 
-long inject_blocks(void)
+long inject_records(void)
 {
-	return atomic_load(&blocks);
+	return atomic_load(&records);
 }
 
 /* Whether this call is to fail: then errno is set. */
@@ -115,7 +115,7 @@ static size_t done_before(size_t n)
 static void *counted(void *p)
 {
 	if (p && !outside)
-		atomic_fetch_add(&blocks, 1);
+		atomic_fetch_add(&records, 1);
 	return p;
 }
 
@@ -245,26 +245,16 @@ WRAPPED(int, pthread_atfork, void (*before)(void), void (*parent)(void), void (*
 	return fails(INJECT_PTHREAD_ATFORK) ? errno : __real_pthread_atfork(before, parent, child);
 }
 
-WRAPPED(void *, malloc, size_t n)
+WRAPPED(void *, records_take, size_t n)
 {
-	return fails(INJECT_MALLOC) ? NULL : counted(__real_malloc(n));
+	return fails(INJECT_RECORDS) ? NULL : counted(__real_records_take(n));
 }
 
-WRAPPED(void *, calloc, size_t n, size_t size)
-{
-	return fails(INJECT_CALLOC) ? NULL : counted(__real_calloc(n, size));
-}
-
-WRAPPED(void *, aligned_alloc, size_t align, size_t n)
-{
-	return fails(INJECT_ALIGNED_ALLOC) ? NULL : counted(__real_aligned_alloc(align, n));
-}
-
-WRAPPED(void, free, void *p)
+WRAPPED(void, records_give, void *p, size_t n)
 {
 	if (p && !outside)
-		atomic_fetch_sub(&blocks, 1);
-	__real_free(p);
+		atomic_fetch_sub(&records, 1);
+	__real_records_give(p, n);
 }
 
 long __real_syscall(long number, ...);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * inject.h - lets a chosen call to the kernel or to the allocator fail.
+ * inject.h - lets a chosen call to the kernel or to the pool of records fail.
  *
  * The program is linked with --wrap for each of these functions (Makefile.am), so that the library's calls
  * come here first. A call counts when it is made in the library: by another thread than the test's, or
@@ -32,9 +32,6 @@ enum inject_kind {
 	INJECT_SIGACTION,
 	INJECT_PTHREAD_CREATE,
 	INJECT_PTHREAD_ATFORK,
-	INJECT_MALLOC,
-	INJECT_CALLOC,
-	INJECT_ALIGNED_ALLOC,
 	/* By syscall(2). */
 	INJECT_USERFAULTFD,
 	INJECT_UFFD_REGISTER,
@@ -44,6 +41,8 @@ enum inject_kind {
 	INJECT_POPULATE, /* madvise */
 	INJECT_FUTEX_WAIT,
 	INJECT_MEMBARRIER,
+	/* The library's own: the pool (records.h), which goes to the kernel now and then only. */
+	INJECT_RECORDS,
 	INJECT_KINDS
 };
 
@@ -71,7 +70,7 @@ bool inject_disarm(void);
 bool inject_hit(void);
 size_t inject_calls(void);
 
-/* Blocks of malloc and the like that the library has, and has not freed. */
-long inject_blocks(void);
+/* Records that the library has taken, and has not given back. */
+long inject_records(void);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-inject.c - one history, in which one call to the kernel or to the allocator fails; and again, with the
+ * test-inject.c - one history, in which one call to the kernel or to the pool of records fails; and again, with the
  * next one failing.
  *
  * Whatever fails, the heap must hold what was stored there, and each snapshot what it was taken of; what is
@@ -102,9 +102,7 @@ static const struct row rows[] = {
     {INJECT_PTHREAD_CREATE, "pthread_create", E(EAGAIN), EVENTS, .burst = 1},
     {INJECT_PTHREAD_CREATE, "pthread_create", E(EINVAL), EVENTS, .burst = 3},
     {INJECT_PTHREAD_ATFORK, "pthread_atfork", E(ENOMEM), ALL, .burst = 1},
-    {INJECT_MALLOC, "malloc", E(ENOMEM), ALL, .burst = 3},
-    {INJECT_CALLOC, "calloc", E(ENOMEM), ALL, .burst = 3},
-    {INJECT_ALIGNED_ALLOC, "aligned_alloc", E(ENOMEM), ALL, .burst = 1},
+    {INJECT_RECORDS, "a record", E(ENOMEM), ALL, .burst = 3},
     {INJECT_USERFAULTFD, "userfaultfd", E(EPERM), UFFD | HYBRID, .burst = 3},
     {INJECT_USERFAULTFD, "userfaultfd", E(EMFILE), UFFD | HYBRID, .burst = 3},
     {INJECT_USERFAULTFD, "userfaultfd", E(ENOSYS), UFFD | HYBRID, .burst = 3},
@@ -1024,7 +1022,7 @@ static void run_steps(struct run *r, int c, bool transient)
 
 struct holdings {
 	size_t descriptors, mappings, bytes;
-	long blocks;
+	long records;
 	struct sigaction action[2];
 };
 
@@ -1056,7 +1054,7 @@ static void count_holdings(struct holdings *h)
 		die("a thread is left behind");
 	memset(h, 0, sizeof *h);
 	h->descriptors = descriptors_now();
-	h->blocks = inject_blocks();
+	h->records = inject_records();
 	sigaction(SIGSEGV, NULL, &h->action[0]);
 	sigaction(SIGBUS, NULL, &h->action[1]);
 	count_mappings(h);
@@ -1067,8 +1065,8 @@ static bool holds_more(const struct holdings *before, const struct holdings *now
 {
 	if (now->descriptors != before->descriptors)
 		die("%zu descriptors, not %zu", now->descriptors, before->descriptors);
-	if (now->blocks != before->blocks)
-		die("%ld blocks of memory, not %ld", now->blocks, before->blocks);
+	if (now->records != before->records)
+		die("%ld records, not %ld", now->records, before->records);
 	for (int i = 0; actions && i < 2; i++)
 		if (now->action[i].sa_handler != before->action[i].sa_handler)
 			die("another handler for the signal than before");
@@ -1128,8 +1126,8 @@ static bool try_point(const struct job *j, size_t n, size_t burst, struct holdin
 			    now.mappings, now.bytes, before->mappings, before->bytes);
 		before->mappings = now.mappings;
 		before->bytes = now.bytes;
-		if (more)
-			run_point(j, n, burst);
+		if (more && run_point(j, n, burst))
+			hit = true; /* the run before may have left more to be called */
 	}
 	return hit;
 }
