@@ -43,6 +43,7 @@ static void *resolver_main(void *p)
 	void *faults[FAULTS];
 	int n;
 
+	os_thread_begins();
 	while ((n = os_uffd_next(r->arena->uffd, r->stop, faults, FAULTS)) > 0)
 		for (int i = 0; i < n; i++)
 			resolve_fault(r->arena, faults[i]);

@@ -271,6 +271,7 @@ static void *helper_main(void *p)
 	struct helper *h = &arena->helper;
 	uint64_t epoch = 0, since = 0; /* the last epoch seen, and when it was first */
 
+	os_thread_begins();
 	for (;;) {
 		/* Before the look at `stop`, which is set before the bell is rung: a ring that comes after
 		   the look is no longer this number. */
@@ -296,11 +297,12 @@ static void *helper_main(void *p)
 	return NULL;
 }
 
-static void start(struct cowarena *arena)
+void helper_start(struct cowarena *arena)
 {
 	struct helper *h = &arena->helper;
 
-	if (arena->flags & COWARENA_NO_HELPER || atomic_exchange(&h->started, true))
+	if (atomic_load(&h->started) || arena->flags & COWARENA_NO_HELPER ||
+	    atomic_exchange(&h->started, true))
 		return;
 	atomic_store(&h->bell.heard,
 		     os_thread(&h->thread, "cowarena-helper", helper_main, arena) == 0);
@@ -308,9 +310,7 @@ static void start(struct cowarena *arena)
 
 void helper_after_take(struct cowarena *arena, uint64_t epoch)
 {
-	if (!atomic_load(&arena->helper.started))
-		start(arena);
-	else if (epoch % QUIET == 0 && atomic_load(&arena->helper.bell.heard))
+	if (epoch % QUIET == 0 && atomic_load(&arena->helper.bell.heard))
 		bell_ring(&arena->helper.bell);
 }
 

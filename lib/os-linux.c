@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -465,10 +466,27 @@ void os_write_stderr(const char *text, size_t n)
 
 /* ---- threads ---- */
 
+/*
+ * What the thread inherits of the one that starts it, which may be a real-time thread bound to its
+ * processor, is undone: it is an ordinary thread, on the processors of the process's first thread
+ * (whose number is the process's). From outside, since it may never get to run before. Where that is
+ * refused it stays as it is.
+ */
+static void make_ordinary(pthread_t thread)
+{
+	_Alignas(cpu_set_t) unsigned char processors[8192 / 8]; /* the most that Linux can have */
+	cpu_set_t *set = (cpu_set_t *)(void *)processors;
+
+	memset(processors, 0, sizeof processors);
+	pthread_setschedparam(thread, SCHED_OTHER, &(struct sched_param){0});
+	if (sched_getaffinity(getpid(), sizeof processors, set) == 0)
+		pthread_setaffinity_np(thread, sizeof processors, set);
+}
+
 int os_thread(pthread_t *thread, const char *name, void *(*main)(void *), void *arg)
 {
 	pthread_attr_t attr;
-	sigset_t all, signals;
+	sigset_t signals;
 
 	int failed = pthread_attr_init(&attr);
 	if (failed)
@@ -476,18 +494,28 @@ int os_thread(pthread_t *thread, const char *name, void *(*main)(void *), void *
 	/* Thread-local storage of the program is in there too; where that is large, this fails, and the
 	   default stays. */
 	pthread_attr_setstacksize(&attr, THREAD_STACK);
-	/* The thread's for ever. Those of wrong instructions too: sent to the process, they are for the
-	   application's threads. (The C library keeps its own out of this.) */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &signals);
+	/* Not those of faults yet: the C library allocates here, maybe in an arena, whose pages are armed. */
+	os_block_signals(&signals);
 	failed = pthread_create(thread, &attr, main, arg);
 	if (failed == EINVAL)
 		failed = pthread_create(thread, NULL, main, arg);
 	os_restore_signals(&signals);
 	pthread_attr_destroy(&attr);
-	if (!failed)
-		pthread_setname_np(*thread, name);
-	return failed;
+	if (failed)
+		return failed;
+	make_ordinary(*thread);
+	pthread_setname_np(*thread, name);
+	return 0;
+}
+
+void os_thread_begins(void)
+{
+	sigset_t all;
+
+	/* For ever. Those of wrong instructions too: sent to the process, they are for the application's
+	   threads. (The C library keeps its own out of this.) */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, NULL);
 }
 
 /* ---- barriers ---- */

@@ -217,9 +217,15 @@ void os_write_stderr(const char *text, size_t n);
 
 /* ---- threads ---- */
 
-/* Start a small thread with all signals blocked, so that none that is sent to the process arrives there.
-   name: 15 characters at most. Returns 0 or an errno. */
+/*
+ * Start a small thread, with ordinary scheduling, on all processors that the process may use: whatever the
+ * calling thread has of these. main calls os_thread_begins() first. name: 15 characters at most. The C
+ * library allocates for it: no lock of an arena is held. Returns 0 or an errno.
+ */
 int os_thread(pthread_t *thread, const char *name, void *(*main)(void *), void *arg);
+
+/* Block all signals in the calling thread, so that none that is sent to the process arrives there. */
+void os_thread_begins(void);
 
 /* ---- barriers ---- */
 

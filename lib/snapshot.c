@@ -127,6 +127,7 @@ cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags)
 		return error_null(EINVAL, "arena is NULL");
 	if (flags & ~(unsigned)COWARENA_QUIESCENT)
 		return error_null(EINVAL, "unknown snapshot flags (%#x)", flags);
+	helper_start(arena);
 	uint64_t start = os_now();
 	struct cowarena_snapshot *s = records_take(sizeof *s);
 	if (!s)

@@ -256,6 +256,60 @@ START_TEST(it_takes_no_signal)
 }
 END_TEST
 
+/* Whoever takes the first snapshot: the library's threads are ordinary ones, which may run where the
+   process's first thread may. */
+static void *is_no_ordinary_thread(void *arg)
+{
+	struct cowarena_options o = *(struct cowarena_options *)arg;
+	struct sched_param one = {.sched_priority = 1};
+	cpu_set_t set;
+
+	sched_getaffinity(0, sizeof set, &set);
+	for (int i = 0, kept = 0; i < CPU_SETSIZE; i++)
+		if (CPU_ISSET(i, &set) && kept++)
+			CPU_CLR(i, &set);
+	sched_setaffinity(0, sizeof set, &set);
+	if (sched_setscheduler(0, SCHED_RR, &one))
+		sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0});
+	cowarena *arena = cowarena_create(&o);
+	if (arena)
+		cowarena_snapshot_take(arena, 0);
+	sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){0});
+	return arena;
+}
+
+START_TEST(ordinary_threads)
+{
+	struct cowarena_options o = case_options(_i);
+	pthread_t thread;
+	void *arena;
+	cpu_set_t mine, its;
+	char self[32];
+	size_t n = 0;
+
+	if (!can_count_threads())
+		return;
+	ck_assert_int_eq(pthread_create(&thread, NULL, is_no_ordinary_thread, &o), 0);
+	ck_assert_int_eq(pthread_join(thread, &arena), 0);
+	ck_assert_ptr_nonnull(arena);
+	bool resolver = _i == CASE_EVENTS && cowarena_syscall_safe(arena);
+	ck_assert(threads_become(resolver ? 3 : 2));
+	snprintf(self, sizeof self, "%d", (int)getpid());
+	ck_assert_int_eq(sched_getaffinity(0, sizeof mine, &mine), 0);
+	DIR *d = opendir("/proc/self/task");
+	for (const struct dirent *e; (e = readdir(d)) != NULL;)
+		if (e->d_name[0] != '.' && strcmp(e->d_name, self)) {
+			n++;
+			ck_assert_int_eq(sched_getscheduler(atoi(e->d_name)), SCHED_OTHER);
+			ck_assert_int_eq(sched_getaffinity(atoi(e->d_name), sizeof its, &its), 0);
+			ck_assert(CPU_EQUAL(&its, &mine));
+		}
+	closedir(d);
+	ck_assert_uint_eq(n, resolver ? 2 : 1);
+	cowarena_destroy(arena);
+}
+END_TEST
+
 /* It is busy when it is told to stop, waits, or has just been started. */
 START_TEST(many_come_and_go)
 {
@@ -345,6 +399,7 @@ int main(void)
 	tcase_add_test(tc, the_limit_holds);
 	tcase_add_test(tc, one_thread_from_the_first_snapshot_on);
 	tcase_add_test(tc, it_takes_no_signal);
+	tcase_add_loop_test(tc, ordinary_threads, 0, CASES);
 	tcase_add_test(tc, many_come_and_go);
 	tcase_add_test(tc, fork_while_it_runs);
 	suite_add_tcase(suite, tc);
