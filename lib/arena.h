@@ -53,6 +53,10 @@ struct cowarena {
 	bool is_copied;
 	struct cowarena_snapshot *fork_snapshot;
 	bool holds_place; /* range_hold_place() */
+	/* In the child, while its copy is being made: the engine that it is to have, and the parent's
+	   file. */
+	const struct engine *fork_engine;
+	int fork_file;
 
 	int uffd;                  /* the userfaultfd of the engines that have one, or -1 */
 	struct resolver *resolver; /* engine-uffd-thread.c's */

@@ -21,8 +21,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define WIDER 16  /* how much further to reach after the engine failed to disarm a range */
-#define PIECE 512 /* pages that are locked together when many are prepared */
+#define WIDER 16          /* how much further to reach after the engine failed to disarm a range */
+#define PIECE FAULT_PIECE /* pages that are locked together when many are prepared */
 #define NAPS_MAX 1000
 #define NEAR_LIMIT 4
 
@@ -372,6 +372,16 @@ int fault_settle(struct cowarena *arena, struct cowarena_view *view, size_t firs
 		gate_leave(&arena->gate, hint);
 	}
 	return result;
+}
+
+void fault_reopen(struct cowarena *arena, size_t first, size_t n)
+{
+	unsigned hint = shard_hint();
+	const struct wanted nothing = {first, 0};
+
+	gate_enter(&arena->gate, hint);
+	resolve(arena, first, n, nothing, AHEAD_OF_WRITES, &arena->counters.shard[hint]);
+	gate_leave(&arena->gate, hint);
 }
 
 int fault_preserve_all(struct cowarena *arena)

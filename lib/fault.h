@@ -32,6 +32,13 @@ void fault_prepare(struct cowarena *arena, size_t first, size_t n, enum fault_sp
 int fault_settle(struct cowarena *arena, struct cowarena_view *view, size_t first, size_t n);
 
 /*
+ * Disarm pages that no snapshot needs, without a store or anybody's asking: nothing is counted. Snapshot lock
+ * held, signals blocked. n: FAULT_PIECE at most. Best effort.
+ */
+#define FAULT_PIECE 512
+void fault_reopen(struct cowarena *arena, size_t first, size_t n);
+
+/*
  * Preserve every page in use, and disarm the heap. For engines that copy at the cut. Gate closed,
  * snapshot lock held. -1 when frames ran out or disarming failed: pages that were not done are
  * armed.

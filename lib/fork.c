@@ -33,8 +33,12 @@ static struct {
 } forking;
 
 #define CHANGES_END UINT64_MAX
-enum { CHILD_FAILED, CHILD_COPIED };
+/* What the child says. While it copies it shows from time to time that it is alive. */
+enum { CHILD_FAILED, CHILD_COPIED, CHILD_COPIES };
+#define COPY_PIECE ((size_t)16 << 20)
 enum { SNAPSHOT_LOST, SNAPSHOT_SENT };
+
+uint64_t fork_patience_ns = 10000000000u;
 
 /* ---- the places of the arenas in a child ---- */
 
@@ -83,9 +87,26 @@ static void shed(struct cowarena *arena)
 	snapshot_lose_all(arena);
 }
 
-/* Memory of its own, with the bytes of the file that was inherited. -1 with errno and message. */
-static int copy_memory(struct cowarena *arena, const struct engine *wanted, int inherited,
-		       size_t pages)
+static void say(unsigned char what)
+{
+	os_send(forking.child, &what, 1);
+}
+
+static int read_file(struct cowarena *arena, int file, size_t n, bool talks)
+{
+	for (size_t at = 0, piece; at < n; at += piece) {
+		piece = n - at < COPY_PIECE ? n - at : COPY_PIECE;
+		if (os_read_part(file, at, arena->base + at, piece))
+			return -1;
+		if (talks)
+			say(CHILD_COPIES);
+	}
+	return 0;
+}
+
+/* Memory of its own, with the bytes of the file that was inherited; all of it writable, whatever the engine
+   will be. -1 with errno and message. */
+static int copy_memory(struct cowarena *arena, size_t pages, bool talks)
 {
 	size_t committed = arena->committed << arena->page_shift;
 
@@ -94,14 +115,10 @@ static int copy_memory(struct cowarena *arena, const struct engine *wanted, int 
 		return error_set(errno,
 				 "no room in the child of the fork() for its copy of an arena (%s)",
 				 error_name(errno));
-	if (!wanted->open || wanted->open(arena) == 0)
-		arena->engine = wanted;
-	else if (arena->flags & COWARENA_STRICT_ENGINE)
-		return -1;
 	if (frames_renew(&arena->frames) || pagetable_commit(&arena->table, arena->committed) ||
 	    os_dump(arena->base, committed, true) ||
-	    arena->engine->commit(arena, 0, arena->committed, false) ||
-	    os_read_all(inherited, arena->base, pages << arena->page_shift))
+	    engine_mprotect.commit(arena, 0, arena->committed, false) ||
+	    read_file(arena, arena->fork_file, pages << arena->page_shift, talks))
 		return error_set(ENOMEM, "no memory for the child's copy of an arena (%s)",
 				 error_name(errno));
 	atomic_store(&arena->pages, pages);
@@ -126,53 +143,83 @@ static int receive_changes(struct cowarena *arena)
 		if (os_receive(forking.child, arena_address(arena, page), arena_page_size(arena)))
 			break;
 	}
-	return error_set(ENOMEM, "the parent of the fork() could not keep what the arena was");
+	return error_set(ENOMEM, "the parent of the fork() could not keep what the arena was, or "
+				 "has not waited for its child");
 }
 
 /* snapshot: the parent's, of the instant that is wanted; or NULL, and the copy is as the file is. */
-static int copy(struct cowarena *arena, const struct engine *wanted, int inherited,
-		const struct cowarena_snapshot *snapshot)
+static int copy(struct cowarena *arena, const struct cowarena_snapshot *snapshot)
 {
 	size_t pages = snapshot ? snapshot->pages : atomic_load(&arena->pages);
-	int result = copy_memory(arena, wanted, inherited, pages);
-	unsigned char answer = result ? CHILD_FAILED : CHILD_COPIED;
+	int result = copy_memory(arena, pages, snapshot != NULL);
 
 	if (!snapshot)
 		return result;
-	if (os_send(forking.child, &answer, 1) && !result)
-		return error_set(ENOMEM, "the parent of the fork() has gone");
+	say(result ? CHILD_FAILED : CHILD_COPIED);
 	return result ? result : receive_changes(arena);
 }
 
-static int attach(struct cowarena *arena, const struct cowarena_snapshot *snapshot)
+/* As before. (What was open is shed: an engine that has nothing open may be abandoned again.) */
+static int undo(struct cowarena *arena, char *base)
 {
-	const struct engine *wanted = arena->engine;
-	int inherited = arena->fd;
-	char *base = arena->base;
-
-	shed(arena);
-	arena->fd = -1;
-	struct trap_span *span = NULL;
-	if (copy(arena, wanted, inherited, snapshot) == 0 && heap_attached(arena) == 0)
-		span = trap_add(base, arena->reserved, arena->engine->bus, fault_handle, arena);
-	if (span) {
-		heap_track(arena);
-		trap_remove(arena->trap);
-		arena->trap = span;
-		os_close(inherited);
-		return 0;
-	}
-	/* As before. (What was open is shed: an engine that has nothing open may be abandoned again.) */
 	int e = errno;
+
 	if (arena->engine->close)
 		arena->engine->close(arena);
 	range_unmap(arena);
 	arena->uffd = -1;
-	arena->engine = wanted;
+	arena->engine = arena->fork_engine;
 	arena->base = base;
-	arena->fd = inherited;
+	arena->fd = arena->fork_file;
 	errno = e;
 	return -1;
+}
+
+/*
+ * A copy is made in two steps. In the first there is no memory yet of arenas, of which one may be the
+ * malloc of the process: nothing may be called that allocates or reads what was allocated, like the
+ * locale; a thread that starts does both. When all arenas have their memory comes the second.
+ */
+static int fill(struct cowarena *arena, const struct cowarena_snapshot *snapshot)
+{
+	char *base = arena->base;
+
+	arena->fork_engine = arena->engine;
+	arena->fork_file = arena->fd;
+	shed(arena);
+	arena->fd = -1;
+	return copy(arena, snapshot) || heap_attached(arena) ? undo(arena, base) : 0;
+}
+
+/* The engine that was asked for, or the next best. */
+static int open_engine(struct cowarena *arena)
+{
+	const struct engine *wanted = arena->fork_engine;
+
+	if (!wanted->open || wanted->open(arena) == 0)
+		arena->engine = wanted;
+	else if (arena->flags & COWARENA_STRICT_ENGINE)
+		return -1;
+	if (arena->engine->commit(arena, 0, arena->committed, false))
+		return error_set(ENOMEM, "no memory for the child's copy of an arena (%s)",
+				 error_name(errno));
+	return 0;
+}
+
+static int attach(struct cowarena *arena)
+{
+	struct trap_span *span = NULL;
+
+	if (open_engine(arena) == 0)
+		span =
+		    trap_add(arena->base, arena->reserved, arena->engine->bus, fault_handle, arena);
+	if (!span)
+		return undo(arena, arena->base);
+	heap_track(arena);
+	trap_remove(arena->trap);
+	arena->trap = span;
+	os_close(arena->fork_file);
+	return 0;
 }
 
 int cowarena_after_fork_in_child(void)
@@ -182,9 +229,16 @@ int cowarena_after_fork_in_child(void)
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	arenas_lock();
 	hold_places();
-	for (struct cowarena *a = arenas_first(); a && !result; a = a->arenas_next)
-		if (trap_inherited(a->trap))
-			result = attach(a, NULL);
+	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next)
+		a->is_copied = trap_inherited(a->trap);
+	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next)
+		if (a->is_copied && fill(a, NULL)) {
+			result = -1;
+			a->is_copied = false;
+		}
+	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next)
+		if (a->is_copied && attach(a))
+			result = -1;
 	int e = errno;
 	leave_places();
 	errno = e;
@@ -284,27 +338,95 @@ static void send_changes(struct cowarena *arena, struct cowarena_snapshot *s)
 		os_send(forking.parent, &verdict, 1);
 }
 
+/* Wait until the child has copied the arena. False when it has failed, or gone, or shows no life. */
+static bool child_has_copied(bool *gone)
+{
+	unsigned char answer = CHILD_FAILED;
+
+	do {
+		errno = 0;
+		if (os_receive(forking.parent, &answer, 1)) {
+			*gone = true;
+			if (errno == EAGAIN)
+				error_log(
+				    "a child of fork() shows no sign of life (is it stopped by "
+				    "a debugger?): it will have no copy of an arena");
+			return false;
+		}
+	} while (answer == CHILD_COPIES);
+	return answer == CHILD_COPIED;
+}
+
+static bool was_armed(const struct cowarena *arena, size_t page, uint64_t epoch)
+{
+	uint64_t state = page_peek(&arena->table.pages[page]);
+
+	return page_stamp(state) == epoch && !(state & PAGE_FRESH);
+}
+
+/* One step from page *at on, in which nobody takes a snapshot. False when there is nothing left to do. */
+static bool reopen_some(struct cowarena *arena, uint64_t epoch, size_t *at)
+{
+	sigset_t signals;
+	size_t n = 0;
+
+	arena_lock_snapshots(arena, &signals);
+	/* A later one, of another thread, needs the pages. */
+	bool needed = timeline_newest(&arena->timeline) >= epoch;
+	size_t end = needed ? 0 : atomic_load(&arena->pages);
+	while (*at < end && !was_armed(arena, *at, epoch))
+		++*at;
+	while (*at + n < end && n < FAULT_PIECE && was_armed(arena, *at + n, epoch))
+		n++;
+	if (n)
+		fault_reopen(arena, *at, n);
+	arena_unlock_snapshots(arena, &signals);
+	*at += n;
+	return n;
+}
+
+/*
+ * The snapshot of the fork has armed what had been written in its epoch, and the program does not
+ * know of it: system calls would fail. Unless there is a later one by now, nobody needs these pages.
+ */
+static void reopen(struct cowarena *arena, uint64_t epoch)
+{
+	size_t at = 0;
+
+	while (reopen_some(arena, epoch, &at))
+		;
+}
+
 static void after_fork_in_parent(void)
 {
-	unsigned char answer;
 	int e = errno;
+	bool gone = false;
 
-	if (forking.any)
+	if (forking.any) {
 		os_close(forking.child);
+		os_channel_wait_at_most(forking.parent, fork_patience_ns);
+	}
 	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next) {
 		struct cowarena_snapshot *s = a->fork_snapshot;
 		if (!s)
 			continue;
 		a->fork_snapshot = NULL;
-		/* A child that has gone, or a fork() that failed, says nothing. */
-		if (os_receive(forking.parent, &answer, 1) == 0 && answer == CHILD_COPIED)
+		if (!gone && child_has_copied(&gone))
 			send_changes(a, s);
+		uint64_t epoch = s->epoch;
 		cowarena_snapshot_release(s);
+		reopen(a, epoch);
 	}
 	if (forking.any)
 		os_close(forking.parent);
 	errno = e;
 	after_fork();
+}
+
+static void has_no_copy(void)
+{
+	error_log("a child of fork() has no copy of an arena: no memory, address space or "
+		  "descriptor for it, there or in the parent; or the parent has not waited");
 }
 
 /* Arenas are marked as inherited by now (trap.c, whose handler comes first). */
@@ -323,12 +445,15 @@ static void after_fork_in_child(void)
 		if (!a->is_copied)
 			continue;
 		a->fork_snapshot = NULL;
-		if (!s || attach(a, s))
-			error_log("a child of fork() has no copy of an arena: no memory, address "
-				  "space or descriptor for it, there or in the parent");
+		a->is_copied = s && fill(a, s) == 0;
+		if (!a->is_copied)
+			has_no_copy();
 		else
 			cowarena_snapshot_release(s);
 	}
+	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next)
+		if (a->is_copied && attach(a))
+			has_no_copy();
 	if (forking.any) {
 		leave_places();
 		os_close(forking.child);

@@ -10,7 +10,12 @@
 #ifndef COWARENA_FORK_H
 #define COWARENA_FORK_H
 
+#include <stdint.h>
+
 /* From now on those in arenas.h are looked after. An arena's trap_add() comes first. -1 with errno and message. */
 int fork_prepare(void);
+
+/* How long a parent waits for a sign of life of its child. Tests shorten it. */
+extern uint64_t fork_patience_ns;
 
 #endif

@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -308,16 +309,17 @@ void os_close(int fd)
 	errno = e;
 }
 
-int os_read_all(int fd, void *p, size_t n)
+int os_read_part(int fd, size_t offset, void *p, size_t n)
 {
-	off_t at = 0, end = (off_t)n;
+	off_t at = (off_t)offset, end = (off_t)(offset + n);
 
 	while ((at = lseek(fd, at, SEEK_DATA)) >= 0 && at < end) {
 		off_t stop = lseek(fd, at, SEEK_HOLE);
 		if (stop < 0)
 			return -1;
 		for (stop = stop < end ? stop : end; at < stop;) {
-			ssize_t got = pread(fd, (char *)p + at, (size_t)(stop - at), at);
+			ssize_t got =
+			    pread(fd, (char *)p + (at - (off_t)offset), (size_t)(stop - at), at);
 			if (got < 0 && errno == EINTR)
 				continue;
 			if (got <= 0)
@@ -337,6 +339,15 @@ int os_channel(int *one, int *other)
 	*one = fd[0];
 	*other = fd[1];
 	return 0;
+}
+
+void os_channel_wait_at_most(int fd, uint64_t ns)
+{
+	struct timeval t = {.tv_sec = (time_t)(ns / 1000000000u),
+			    .tv_usec = (suseconds_t)(ns % 1000000000u / 1000)};
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t);
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t);
 }
 
 int os_send(int fd, const void *p, size_t n)

@@ -127,15 +127,18 @@ int os_poke(int fd, void *p, const void *bytes, size_t n);
 
 void os_close(int fd);
 
-/* Read the first n bytes of a memory file to p, where there are zeros now: holes stay holes. -1 with
-   errno. The descriptor's position is not kept. */
-int os_read_all(int fd, void *p, size_t n);
+/* Read n bytes of a memory file to p, where there are zeros now: holes stay holes. -1 with errno. The
+   descriptor's position is not kept. */
+int os_read_part(int fd, size_t offset, void *p, size_t n);
 
 /* A channel between two processes; exec closes its ends. Sending and receiving wait until all n bytes have
    gone; -1 when the other end is not open any more (no signal is raised), or on an error. */
 int os_channel(int *one, int *other);
 int os_send(int fd, const void *p, size_t n);
 int os_receive(int fd, void *p, size_t n);
+
+/* From now on they fail with EAGAIN at this end when for so long not a byte could go. Best effort. */
+void os_channel_wait_at_most(int fd, uint64_t ns);
 
 /* ---- userfaultfd, write-protect mode (os-linux-uffd.c) ---- */
 

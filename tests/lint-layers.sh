@@ -19,9 +19,8 @@ layers='
 	timeline debug arming range engine-eager engine-hybrid engine-mprotect engine-uffd
 	mappings trap trap-sigsegv trap-sigaction
 	pagetable chunks versions frames gate handlers
-	error os os-linux os-linux-handlers os-linux-uffd os-linux-unmap bell bitmap lock point track streams engine
- records threads
- os os-linux os-linux-uffd bell bitmap lock point track streams engine
+	error records threads
+	os os-linux os-linux-handlers os-linux-uffd os-linux-unmap bell bitmap lock point track streams engine
 '
 # Headers that every file may include: the public face, and the struct that all layers share.
 shared='cowarena.h arena.h config.h'

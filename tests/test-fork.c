@@ -8,6 +8,7 @@
 
 #include "arena.h"
 #include "common.h"
+#include "fork.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -572,10 +574,214 @@ START_TEST(other_programs)
 }
 END_TEST
 
+/* ---- the parent goes on as if there had been no snapshot ---- */
+
+/* With the engines whose armed pages a system call cannot write to. */
+static bool can_read_into(void *p)
+{
+	int fd[2];
+
+	ck_assert_int_eq(pipe(fd), 0);
+	ck_assert_int_eq(write(fd[1], "x", 1), 1);
+	bool can = read(fd[0], p, 1) == 1;
+	ck_assert(can || errno == EFAULT);
+	close(fd[0]);
+	close(fd[1]);
+	return can;
+}
+
+static void reads_everywhere(void *p)
+{
+	for (size_t i = 0; i < 5; i++)
+		DEMAND(can_read_into((char *)p + i * CHUNK / 2));
+}
+
+START_TEST(system_calls_after_a_fork)
+{
+	struct cowarena_options o = case_options(_i);
+
+	if (!children_have_threads(_i))
+		return;
+	o.flags |= COWARENA_FORK_COPY | forking_flags();
+	cowarena *arena = cowarena_create(&o);
+	ck_assert_ptr_nonnull(arena);
+	char *p = chunk_block(arena, BIG_CHUNKS);
+	memset(p, 1, BIG_CHUNKS * CHUNK);
+	for (int round = 0; round < 3; round++) {
+		run_child(reads_everywhere, p);
+		struct cowarena_stats before = stats_of(arena);
+		for (size_t i = 0; i < BIG_CHUNKS * CHUNK; i += page_size())
+			ck_assert_msg(can_read_into(p + i), "page %zu is armed", i / page_size());
+		/* Nor does a store of the program meet one; and nothing was counted as such a store. */
+		memset(p, round, BIG_CHUNKS * CHUNK);
+		struct cowarena_stats after = stats_of(arena);
+		ck_assert_uint_eq(after.faults, before.faults);
+		ck_assert_uint_eq(after.reused, before.reused);
+		ck_assert_uint_eq(after.copied + after.copied_ahead + after.zero,
+				  before.copied + before.copied_ahead + before.zero);
+	}
+	/* The next snapshot arms them, like any other. */
+	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	memset(p, 9, CHUNK);
+	char byte;
+	ck_assert(cowarena_snapshot_read(s, &byte, p + 5, 1) == 0 && byte == 2);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* The program has a snapshot: what it needs stays armed, and what had been written since is writable. */
+START_TEST(an_older_snapshot_stays_whole)
+{
+	struct cowarena_options o = case_options(_i);
+	char byte;
+
+	if (!children_have_threads(_i))
+		return;
+	o.flags |= COWARENA_FORK_COPY | forking_flags();
+	o.copy_ahead = 1;
+	cowarena *arena = cowarena_create(&o);
+	ck_assert_ptr_nonnull(arena);
+	char *p = chunk_block(arena, BIG_CHUNKS);
+	memset(p, 1, BIG_CHUNKS * CHUNK);
+	cowarena_snapshot *older = cowarena_snapshot_take(arena, 0);
+	p[0] = 2;
+	run_child(reads_everywhere, p);
+	ck_assert(can_read_into(p));
+	if (_i != CASE_EAGER && _i != CASE_EVENTS)
+		ck_assert(!can_read_into(p + CHUNK / 2));
+	memset(p, 3, BIG_CHUNKS * CHUNK);
+	for (size_t i = 0; i < BIG_CHUNKS * CHUNK; i += page_size())
+		ck_assert(cowarena_snapshot_read(older, &byte, p + i, 1) == 0 && byte == 1);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* Another thread takes snapshots all the time. */
+struct taker {
+	cowarena *arena;
+	_Atomic uint64_t *value;
+	_Atomic bool stop;
+};
+
+static void *take_and_read(void *arg)
+{
+	struct taker *t = arg;
+	uint64_t then = 0, now;
+
+	while (!atomic_load(&t->stop)) {
+		cowarena_snapshot *s = cowarena_snapshot_take(t->arena, 0);
+		if (!s || cowarena_snapshot_read(s, &then, (void *)t->value, sizeof then))
+			return "no snapshot";
+		for (int i = 0; i < 1000; i++)
+			if (cowarena_snapshot_read(s, &now, (void *)t->value, sizeof now) ||
+			    now != then)
+				return "a snapshot has changed";
+		cowarena_snapshot_release(s);
+	}
+	return NULL;
+}
+
+static void *count_up(void *arg)
+{
+	struct taker *t = arg;
+
+	while (!atomic_load(&t->stop))
+		atomic_fetch_add(t->value, 1);
+	return NULL;
+}
+
+START_TEST(while_others_take_snapshots)
+{
+	struct cowarena_options o = case_options(_i);
+	pthread_t thread[2];
+	void *wrong;
+
+	if (!children_have_threads(_i))
+		return;
+	o.flags |= COWARENA_FORK_COPY | forking_flags();
+	struct taker t = {.arena = cowarena_create(&o)};
+	ck_assert_ptr_nonnull(t.arena);
+	char *p = chunk_block(t.arena, BIG_CHUNKS);
+	memset(p, 1, BIG_CHUNKS * CHUNK);
+	t.value = (void *)(p + CHUNK);
+	ck_assert_int_eq(pthread_create(&thread[0], NULL, take_and_read, &t), 0);
+	ck_assert_int_eq(pthread_create(&thread[1], NULL, count_up, &t), 0);
+	for (size_t i = 0; i < scaled(20, 300, 5); i++) {
+		run_child(reads_everywhere, p);
+		memset(p + 2 * CHUNK, (int)i, CHUNK / 4);
+	}
+	atomic_store(&t.stop, true);
+	pthread_join(thread[0], &wrong);
+	pthread_join(thread[1], NULL);
+	ck_assert_msg(wrong == NULL, "%s", (const char *)wrong);
+	cowarena_destroy(t.arena);
+}
+END_TEST
+
+/* ---- a child that is stopped, as by a debugger ---- */
+
+static _Atomic bool stops;
+
+static void stop_for_a_while(void)
+{
+	if (atomic_load(&stops))
+		nanosleep(&(struct timespec){.tv_sec = 2}, NULL);
+}
+
+static char last_said[400];
+
+static void has_no_copy(void *arg)
+{
+	(void)arg;
+	DEMAND(strstr(last_said, "has no copy"));
+	DEMAND(strstr(cowarena_errmsg(), "has not waited"));
+	DEMAND(cowarena_after_fork_in_child() == 0); /* as it is by now */
+}
+
+static void remember(void *ctx, const char *message)
+{
+	(void)ctx;
+	snprintf(last_said, sizeof last_said, "%s", message);
+}
+
+START_TEST(a_stopped_child)
+{
+	struct cowarena_options o = case_options(_i);
+	cowarena *arena[2];
+	char *said;
+
+	if (!children_have_threads(_i))
+		return;
+	/* Before the library's, and so called before it in the child. */
+	ck_assert_int_eq(pthread_atfork(NULL, NULL, stop_for_a_while), 0);
+	o.flags |= COWARENA_FORK_COPY | forking_flags();
+	for (int i = 0; i < 2; i++) {
+		arena[i] = cowarena_create(&o);
+		ck_assert_ptr_nonnull(arena[i]);
+		memset(chunk_block(arena[i], 1), 1, CHUNK);
+	}
+	cowarena_set_log(remember, NULL);
+	uint64_t patience = fork_patience_ns;
+	fork_patience_ns = 50000000;
+	atomic_store(&stops, true);
+	int status = in_child(has_no_copy, NULL, &said);
+	atomic_store(&stops, false);
+	fork_patience_ns = patience;
+	ck_assert_msg(status == 0, "status %#x: %s", (unsigned)status, said);
+	ck_assert_ptr_nonnull(strstr(last_said, "no sign of life"));
+	free(said);
+	/* And the next one has its copy. */
+	run_child(reads_everywhere, chunk_block(arena[0], BIG_CHUNKS));
+	for (int i = 0; i < 2; i++)
+		cowarena_destroy(arena[i]);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("fork");
-	TCase *copies = tcase_create("copies"), *programs = tcase_create("programs");
+	TCase *copies = tcase_create("copies"), *parents = tcase_create("parents"),
+	      *programs = tcase_create("programs");
 
 	tcase_add_loop_test(copies, a_copy_of_each, 0, CASES);
 	tcase_add_loop_test(copies, asked_for, 0, CASES);
@@ -586,6 +792,11 @@ int main(void)
 	tcase_add_loop_test(copies, locks_of_others, 0, CASES);
 	tcase_add_loop_test(copies, no_descriptor_left, 0, CASES);
 	suite_add_tcase(suite, copies);
+	tcase_add_loop_test(parents, system_calls_after_a_fork, 0, CASES);
+	tcase_add_loop_test(parents, an_older_snapshot_stays_whole, 0, CASES);
+	tcase_add_loop_test(parents, while_others_take_snapshots, 0, CASES);
+	tcase_add_loop_test(parents, a_stopped_child, 0, CASES);
+	suite_add_tcase(suite, parents);
 	tcase_add_loop_test(programs, other_programs, 0, CASES);
 	suite_add_tcase(suite, programs);
 	return run_suite(suite);
