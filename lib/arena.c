@@ -9,6 +9,7 @@
 #include "fault.h"
 #include "fork.h"
 #include "helper.h"
+#include "objects.h"
 #include "options.h"
 #include "range.h"
 #include "records.h"
@@ -148,6 +149,7 @@ cowarena *cowarena_create(const struct cowarena_options *options)
 		goto no_heap;
 	if (fork_prepare())
 		goto no_fork;
+	atomic_store(&arena->mark, MARK_ARENA);
 	arenas_add(arena);
 	errno = before; /* a second choice, taken, is no failure */
 	return arena;
@@ -170,22 +172,34 @@ no_map:;
 	return NULL;
 }
 
+_Static_assert(sizeof(struct cowarena) <= RECORDS_SMALL, "it stays readable");
+
+/* Whoever uses the arena from now on is told. */
+static void bury(struct cowarena *arena)
+{
+	heap_shut(arena);
+	objects_end(arena, MARK_ARENA, "cowarena_destroy");
+	records_give(arena, sizeof *arena);
+}
+
 void cowarena_destroy(cowarena *arena)
 {
 	if (!arena)
 		return;
 	int e = errno;
+	objects_check(arena, MARK_ARENA, __func__);
 	arenas_forget(arena);
 	if (trap_inherited(arena->trap)) {
 		/* In a child of fork(): none of the mappings is there, others may be in their
 		   place, and locks may be held by threads that are not. */
 		trap_remove(arena->trap);
+		arena->base = arena->fork_base;
 		if (arena->engine->abandon)
 			arena->engine->abandon(arena);
 		heap_destroy(arena);
 		os_close(arena->poke_fd);
 		os_close(arena->fd);
-		records_give(arena, sizeof *arena);
+		bury(arena);
 		errno = e;
 		return;
 	}
@@ -201,7 +215,7 @@ void cowarena_destroy(cowarena *arena)
 	frames_destroy(&arena->frames);
 	os_close(arena->poke_fd);
 	range_unmap(arena);
-	records_give(arena, sizeof *arena);
+	bury(arena);
 	errno = e;
 }
 
@@ -209,10 +223,14 @@ const char *cowarena_engine_name(const cowarena *arena)
 {
 	if (!arena)
 		return error_null(EINVAL, "arena is NULL");
+	objects_check(arena, MARK_ARENA, __func__);
 	return arena->engine->name;
 }
 
 bool cowarena_syscall_safe(const cowarena *arena)
 {
-	return arena && arena->engine->syscall_safe;
+	if (!arena)
+		return false;
+	objects_check(arena, MARK_ARENA, __func__);
+	return arena->engine->syscall_safe;
 }

@@ -32,6 +32,8 @@
 struct trap_span;
 
 struct cowarena {
+	_Atomic uint32_t mark; /* objects.h */
+	bool is_shut;          /* heap_shut() */
 	/* Constant after creation. */
 	char *base;
 	size_t page_shift;
@@ -53,6 +55,7 @@ struct cowarena {
 	bool is_copied;
 	struct cowarena_snapshot *fork_snapshot;
 	bool holds_place; /* range_hold_place() */
+	char *fork_base;  /* the base, while the heap is shut */
 	/* In the child, while its copy is being made: the engine that it is to have, and the parent's
 	   file. */
 	const struct engine *fork_engine;

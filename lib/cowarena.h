@@ -87,7 +87,10 @@
  * Unless its description says otherwise, a function may be called from any thread at any time, and
  * must not be called from a signal handler. Plain loads and stores of arena memory are allowed
  * everywhere, in signal handlers too. A function described as signal-safe is so with arguments that
- * it accepts. An object must not be used while or after it is released.
+ * it accepts. An object must not be used while or after it is released: as long as its record has not
+ * been reused, which is late, the function that is given it writes a line to the log that names the function
+ * and the object, and calls abort(3). In a child of fork() that has no copy of an arena so does each function
+ * that needs the arena's memory; destroying the arena, releasing its snapshots and closing its views work.
  */
 #ifndef COWARENA_H
 #define COWARENA_H

@@ -10,6 +10,7 @@
 
 #include "arena.h"
 #include "error.h"
+#include "objects.h"
 #include "records.h"
 #include "snapshot.h"
 #include "track.h"
@@ -122,6 +123,8 @@ int cowarena_diff_with(cowarena_snapshot *older, cowarena_snapshot *newer, unsig
 {
 	sigset_t signals;
 
+	snapshot_in_use(older, __func__);
+	snapshot_in_use(newer, __func__);
 	if (snapshot_usable(older) || (newer && snapshot_usable(newer)))
 		return -1;
 	if (!fn)

@@ -165,6 +165,14 @@ void error_fatal(const char *text, const void *address)
 	abort();
 }
 
+void error_misuse(const char *function, const char *text, const void *address)
+{
+	char line[MESSAGE_MAX];
+
+	snprintf(line, sizeof line, "%s: %s", function, text);
+	error_fatal(line, address);
+}
+
 const char *cowarena_version(void)
 {
 	return PACKAGE_VERSION;

@@ -25,7 +25,8 @@ const char *error_name(int errnum);
 void error_log(const char *message);
 
 /* Report a bug of the caller that must not be survived, and abort. `address` is named in the
-   line. */
+   line, and the function that found it. */
+_Noreturn void error_misuse(const char *function, const char *message, const void *address);
 _Noreturn void error_fatal(const char *message, const void *address);
 
 #endif

@@ -40,28 +40,6 @@ enum { SNAPSHOT_LOST, SNAPSHOT_SENT };
 
 uint64_t fork_patience_ns = 10000000000u;
 
-/* ---- the places of the arenas in a child ---- */
-
-/*
- * In a child there is a gap where each arena was, and the kernel likes to put what is mapped next into just
- * such a gap: memory for the copy of one arena would take the place of another. So before the first copy all
- * places are taken.
- */
-static void hold_places(void)
-{
-	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next)
-		if (trap_inherited(a->trap))
-			range_hold_place(a);
-}
-
-/* Those that have no copy are gaps again: who touches one must be told why. */
-static void leave_places(void)
-{
-	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next)
-		if (a->holds_place)
-			range_leave_place(a);
-}
-
 /* ---- the child's own copy ---- */
 
 /* What was inherited of an arena's outer parts is of no use: locks that others hold, addresses of memory
@@ -159,6 +137,15 @@ static int copy(struct cowarena *arena, const struct cowarena_snapshot *snapshot
 	return result ? result : receive_changes(arena);
 }
 
+/* Without a copy: who calls the heap is told, also where a fault would not arrive. */
+static void shut(struct cowarena *arena)
+{
+	if (arena->is_shut)
+		return;
+	arena->fork_base = arena->base;
+	heap_shut(arena);
+}
+
 /* As before. (What was open is shed: an engine that has nothing open may be abandoned again.) */
 static int undo(struct cowarena *arena, char *base)
 {
@@ -171,8 +158,37 @@ static int undo(struct cowarena *arena, char *base)
 	arena->engine = arena->fork_engine;
 	arena->base = base;
 	arena->fd = arena->fork_file;
+	shut(arena);
 	errno = e;
 	return -1;
+}
+
+/*
+ * In a child there is a gap where each arena was, and the kernel likes to put what is mapped next into just
+ * such a gap: memory for the copy of one arena would take the place of another. So before the first copy all
+ * places are taken.
+ */
+static void hold_places(void)
+{
+	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next) {
+		if (!trap_inherited(a->trap))
+			continue;
+		a->is_shut = false;
+		a->base = a->fork_base;
+		range_hold_place(a);
+	}
+}
+
+/* Those that have no copy are gaps again: who touches one must be told why. */
+static void leave_places(void)
+{
+	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next) {
+		if (!trap_inherited(a->trap))
+			continue;
+		if (a->holds_place)
+			range_leave_place(a);
+		shut(a);
+	}
 }
 
 /*
@@ -436,6 +452,8 @@ static void after_fork_in_child(void)
 
 	arenas_inherit();
 	os_unmap_forget();
+	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next)
+		shut(a);
 	if (forking.any) {
 		os_close(forking.parent);
 		hold_places();

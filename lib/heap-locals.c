@@ -127,6 +127,11 @@ static void new_key(struct cowarena *arena)
 	arena->heap.key = atomic_fetch_add(&keys, 1) + 1;
 }
 
+void locals_leave(struct cowarena *arena)
+{
+	new_key(arena);
+}
+
 int locals_init(struct cowarena *arena)
 {
 	new_key(arena);

@@ -100,6 +100,9 @@ static inline bool local_is_filling(const struct local *l)
 int locals_init(struct cowarena *arena);
 void locals_destroy(struct cowarena *arena);
 
+/* From now on no thread has a local heap, until it asks for one. */
+void locals_leave(struct cowarena *arena);
+
 /* Heap lock held: the calling thread's local heap, which is made if need be; or the one that is nobody's own. */
 struct local *local_mine(struct cowarena *arena);
 

@@ -11,6 +11,7 @@
 #include "fault.h"
 #include "heap-units.h"
 #include "range.h"
+#include "objects.h"
 
 #include <errno.h>
 
@@ -56,6 +57,7 @@ size_t cowarena_trim(cowarena *arena)
 {
 	int e = errno;
 
+	arena_in_use(arena, __func__);
 	if (!arena)
 		return 0;
 	heap_lock(arena);

@@ -11,6 +11,7 @@
 #include "error.h"
 #include "heap-locals.h"
 #include "heap-slabs.h"
+#include "objects.h"
 #include "records.h"
 #include "snapshot.h"
 
@@ -186,6 +187,8 @@ int cowarena_heap_walk(cowarena *arena, cowarena_snapshot *s, cowarena_heap_walk
 	struct image image;
 	int e = errno, result = 0;
 
+	arena_in_use(arena, __func__);
+	snapshot_in_use(s, __func__);
 	if (!fn)
 		return error_set(EINVAL, "fn is NULL");
 	if (load(&image, arena, s)) {
@@ -372,6 +375,9 @@ static int check(struct audit *audit)
 int cowarena_heap_check(cowarena *arena, cowarena_snapshot *s)
 {
 	int e = errno;
+
+	arena_in_use(arena, __func__);
+	snapshot_in_use(s, __func__);
 	struct audit *audit = records_take(sizeof *audit);
 
 	if (!audit)

@@ -6,6 +6,7 @@
 #include "error.h"
 #include "heap-locals.h"
 #include "heap-slabs.h"
+#include "objects.h"
 #include "range.h"
 #include "threads.h"
 #include "track.h"
@@ -60,6 +61,16 @@ void heap_destroy(struct cowarena *arena)
 	pthread_mutex_destroy(&arena->heap.lock);
 }
 
+/* A heap without a unit. */
+static struct heap_header nothing;
+
+void heap_shut(struct cowarena *arena)
+{
+	arena->is_shut = true;
+	arena->base = (char *)&nothing;
+	locals_leave(arena);
+}
+
 void heap_lock(struct cowarena *arena)
 {
 	threads_introduce(); /* not under the lock: it may call malloc(3), which may be this heap */
@@ -102,13 +113,14 @@ struct block {
 _Noreturn static void complain(struct cowarena *arena, const void *p, const char *function)
 {
 	size_t offset = (size_t)((const char *)p - arena->base);
-	const char *why = "is inside a block: it must be the pointer that the allocation returned";
-	char line[200];
+	const char *why =
+	    "the pointer is inside a block: it must be the pointer that the allocation returned";
 
+	arena_in_use(arena, function);
 	if (!arena_holds(arena, p, 1, atomic_load(&arena->pages))) {
-		why = "does not belong to this arena";
+		why = "the pointer does not belong to this arena";
 	} else if (offset >> UNIT_SHIFT >= heap_top(arena)) {
-		why = "was freed already, or never allocated";
+		why = "the pointer was freed already, or never allocated";
 	} else {
 		uint32_t unit = (uint32_t)(offset >> UNIT_SHIFT);
 		const struct unit *d = heap_unit(arena, unit);
@@ -117,18 +129,17 @@ _Noreturn static void complain(struct cowarena *arena, const void *p, const char
 		d = heap_unit(arena, unit -= unit_back(d));
 		unsigned kind = unit_kind(d);
 		if (kind == UNIT_FREE || kind == UNIT_FREE_END)
-			why = "was freed already, or never allocated";
+			why = "the pointer was freed already, or never allocated";
 		else if (kind == UNIT_META)
-			why = "points into the heap's own bookkeeping";
+			why = "the pointer points into the heap's own bookkeeping";
 		else if (kind >= UNIT_SLAB) {
 			size_t within =
 			    (size_t)((const char *)p - (char *)heap_address(arena, unit));
 			if (within % slabs_info(arena, kind - UNIT_SLAB)->size == 0)
-				why = "was freed already, or never allocated";
+				why = "the pointer was freed already, or never allocated";
 		}
 	}
-	snprintf(line, sizeof line, "%s: the pointer %s", function, why);
-	error_fatal(line, p);
+	error_misuse(function, why, p);
 }
 
 static inline __attribute__((always_inline)) struct block find(struct cowarena *arena,
@@ -278,6 +289,7 @@ static void *take_big(struct cowarena *arena, size_t size, size_t align)
 __attribute__((noinline)) static void *allocate_locked(struct cowarena *arena, size_t size,
 						       size_t align, char **fresh)
 {
+	arena_in_use(arena, "cowarena_alloc");
 	unsigned class = class_for(arena, size, align);
 	int e = errno;
 
@@ -529,6 +541,7 @@ void *const *heap_root_address(const struct cowarena *arena)
 
 int cowarena_set_root(cowarena *arena, void *root)
 {
+	arena_in_use(arena, __func__);
 	if (!arena)
 		return error_set(EINVAL, "arena is NULL");
 	if (root && !cowarena_contains(arena, root))
@@ -539,11 +552,16 @@ int cowarena_set_root(cowarena *arena, void *root)
 
 void *cowarena_root(const cowarena *arena)
 {
+	arena_in_use(arena, __func__);
 	return arena ? heap_header(arena)->root : error_null(EINVAL, "arena is NULL");
 }
 
 bool cowarena_contains(const cowarena *arena, const void *p)
 {
-	return arena && p && (const char *)p >= arena->base &&
-	       arena_holds(arena, p, 1, atomic_load_explicit(&arena->pages, memory_order_acquire));
+	if (!arena || !p)
+		return false;
+	objects_check_fast(arena, MARK_ARENA, __func__);
+	const char *base = arena->is_shut ? arena->fork_base : arena->base;
+	size_t n = atomic_load_explicit(&arena->pages, memory_order_acquire) << arena->page_shift;
+	return (size_t)((const char *)p - base) < n;
 }

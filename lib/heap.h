@@ -140,6 +140,13 @@ size_t heap_range(size_t capacity);
 int heap_init(struct cowarena *arena);
 void heap_destroy(struct cowarena *arena);
 
+/*
+ * From now on no thread finds a block, or a local heap: whoever calls a function of the heap comes where the
+ * arena is looked at first. The arena is destroyed, or we are a child of fork() and its memory is not there.
+ * The base is another then.
+ */
+void heap_shut(struct cowarena *arena);
+
 /* Take the heap lock and bring the heap to rest: no thread is in it, no block is on its way. */
 void heap_stop(struct cowarena *arena);
 void heap_go(struct cowarena *arena);

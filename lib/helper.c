@@ -6,6 +6,7 @@
 #include "error.h"
 #include "fault.h"
 #include "helper.h"
+#include "objects.h"
 #include "point.h"
 
 #include <errno.h>
@@ -232,6 +233,7 @@ int cowarena_compact(cowarena *arena)
 	sigset_t signals;
 	int e = errno;
 
+	arena_in_use(arena, __func__);
 	if (!arena)
 		return error_set(EINVAL, "arena is NULL");
 	for (size_t i = 0; can_collapse(arena) && i < chunks_in_use(arena); i++)

@@ -107,7 +107,9 @@ static unsigned find_quarry(const void *p)
 {
 	for (unsigned i = 0; i < QUARRIES; i++) {
 		const char *records = quarry(i).records;
-		if (records && (size_t)((const char *)p - records) < quarry_units(i) << UNIT_SHIFT)
+		if (!records) /* nor are there any beyond */
+			break;
+		if ((size_t)((const char *)p - records) < quarry_units(i) << UNIT_SHIFT)
 			return i;
 	}
 	return QUARRIES;

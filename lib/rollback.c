@@ -12,6 +12,7 @@
 #include "debug.h"
 #include "error.h"
 #include "fault.h"
+#include "objects.h"
 #include "records.h"
 #include "snapshot.h"
 #include "track.h"
@@ -125,6 +126,8 @@ int cowarena_rollback(cowarena *arena, cowarena_snapshot *s)
 {
 	sigset_t signals;
 
+	arena_in_use(arena, __func__);
+	snapshot_in_use(s, __func__);
 	if (!arena)
 		return error_set(EINVAL, "arena is NULL");
 	if (snapshot_usable(s))

@@ -8,6 +8,7 @@
 #include "error.h"
 #include "fault.h"
 #include "helper.h"
+#include "objects.h"
 #include "point.h"
 #include "range.h"
 #include "records.h"
@@ -123,6 +124,7 @@ cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags)
 {
 	sigset_t signals;
 
+	arena_in_use(arena, __func__);
 	if (!arena)
 		return error_null(EINVAL, "arena is NULL");
 	if (flags & ~(unsigned)COWARENA_QUIESCENT)
@@ -133,6 +135,7 @@ cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags)
 	if (!s)
 		return error_null(ENOMEM, "no memory for the snapshot's record: " ERROR_NO_ROOM);
 	s->arena = arena;
+	atomic_store(&s->mark, MARK_SNAPSHOT);
 
 	heap_stop(arena);
 	arena_lock_snapshots(arena, &signals);
@@ -166,6 +169,24 @@ cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags)
 	return NULL;
 }
 
+static int has_views(const struct cowarena_snapshot *s, unsigned views)
+{
+	return error_set(EBUSY, "snapshot %llu has %u open view%s: close %s first",
+			 (unsigned long long)s->id, views, views == 1 ? "" : "s",
+			 views == 1 ? "it" : "them");
+}
+
+/* In a child of fork() that has no copy of the arena: there is only the record. */
+static int forget_in_child(struct cowarena *arena, struct cowarena_snapshot *s)
+{
+	if (s->views)
+		return has_views(s, s->views);
+	objects_end(s, MARK_SNAPSHOT, "cowarena_snapshot_release");
+	timeline_forget(arena, s);
+	records_give(s, sizeof *s);
+	return 0;
+}
+
 int cowarena_snapshot_release(cowarena_snapshot *s)
 {
 	sigset_t signals;
@@ -173,12 +194,16 @@ int cowarena_snapshot_release(cowarena_snapshot *s)
 	if (!s)
 		return 0;
 	int e = errno;
+	objects_check(s, MARK_SNAPSHOT, __func__);
 	struct cowarena *arena = s->arena;
+	if (arena->is_shut)
+		return forget_in_child(arena, s);
 	if (s->hashes && !atomic_load(&s->spoiled))
 		verify_all(s);
 	arena_lock_snapshots(arena, &signals);
 	unsigned views = s->views;
 	if (!views) {
+		objects_end(s, MARK_SNAPSHOT, __func__);
 		helper_note_use(arena);
 		rearm_forget(arena, s);
 		if (!atomic_load(&s->spoiled))
@@ -189,9 +214,7 @@ int cowarena_snapshot_release(cowarena_snapshot *s)
 	bool surplus = helper_has_surplus(arena);
 	arena_unlock_snapshots(arena, &signals);
 	if (views)
-		return error_set(EBUSY, "snapshot %llu has %u open view%s: close %s first",
-				 (unsigned long long)s->id, views, views == 1 ? "" : "s",
-				 views == 1 ? "it" : "them");
+		return has_views(s, views);
 	verify_forget(s);
 	records_give(s, sizeof *s);
 	helper_after_release(arena, surplus);
@@ -206,6 +229,7 @@ void snapshot_destroy_all(struct cowarena *arena)
 	for (struct cowarena_snapshot *s; (s = arena->timeline.all) != NULL;) {
 		timeline_forget(arena, s);
 		verify_forget(s);
+		objects_end(s, MARK_SNAPSHOT, "cowarena_destroy");
 		records_give(s, sizeof *s);
 	}
 }
@@ -214,6 +238,7 @@ int cowarena_on_spoiled(cowarena *arena, cowarena_spoiled_fn *fn, void *ctx)
 {
 	sigset_t signals;
 
+	arena_in_use(arena, __func__);
 	if (!arena)
 		return error_set(EINVAL, "arena is NULL");
 	arena_lock_snapshots(arena, &signals);
@@ -227,6 +252,7 @@ int cowarena_on_page(cowarena *arena, cowarena_page_fn *fn, void *ctx)
 {
 	sigset_t signals;
 
+	arena_in_use(arena, __func__);
 	if (!arena)
 		return error_set(EINVAL, "arena is NULL");
 	arena_lock_snapshots(arena, &signals);
@@ -263,7 +289,10 @@ void snapshot_lose_all(struct cowarena *arena)
 
 uint64_t cowarena_snapshot_id(const cowarena_snapshot *s)
 {
-	return s ? s->id : 0;
+	if (!s)
+		return 0;
+	objects_check(s, MARK_SNAPSHOT, __func__);
+	return s->id;
 }
 
 int snapshot_usable(const struct cowarena_snapshot *s)
@@ -347,6 +376,7 @@ void snapshot_copy(struct cowarena_snapshot *s, void *dst, size_t offset, size_t
 
 int cowarena_snapshot_read(cowarena_snapshot *s, void *dst, const void *src, size_t n)
 {
+	snapshot_in_use(s, __func__);
 	if (snapshot_usable(s))
 		return -1;
 	if (n == 0)
@@ -371,6 +401,7 @@ void *cowarena_snapshot_root(cowarena_snapshot *s)
 {
 	void *root = NULL;
 
+	snapshot_in_use(s, __func__);
 	if (!s)
 		return error_null(EINVAL, "snapshot is NULL");
 	return cowarena_snapshot_read(s, &root, heap_root_address(s->arena), sizeof root) ? NULL
@@ -381,6 +412,7 @@ int cowarena_prepare_write(cowarena *arena, void *p, size_t n)
 {
 	sigset_t signals;
 
+	arena_in_use(arena, __func__);
 	if (!arena)
 		return error_set(EINVAL, "arena is NULL");
 	if (n == 0)

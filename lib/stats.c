@@ -4,6 +4,7 @@
 
 #include "arena.h"
 #include "error.h"
+#include "objects.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -55,6 +56,7 @@ int cowarena_stats_get(cowarena *arena, struct cowarena_stats *stats)
 	struct cowarena_stats s = {0};
 	sigset_t signals;
 
+	arena_in_use(arena, __func__);
 	if (!arena || !stats)
 		return error_set(EINVAL, "%s is NULL", arena ? "stats" : "arena");
 	if (stats->sz < sizeof stats->sz)

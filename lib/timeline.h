@@ -24,6 +24,7 @@
 #include <stdatomic.h>
 
 struct cowarena_snapshot {
+	_Atomic uint32_t mark; /* objects.h */
 	struct cowarena *arena;
 	uint64_t id;
 	uint64_t epoch;                          /* the epoch that it ended */
@@ -40,6 +41,7 @@ struct cowarena_snapshot {
 };
 
 struct cowarena_view {
+	_Atomic uint32_t mark; /* objects.h */
 	struct cowarena_snapshot *snapshot;
 	char *base;
 	size_t pages; /* 0 when it was lost to a fork() */

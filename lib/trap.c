@@ -8,6 +8,7 @@
 #include "os.h"
 #include "point.h"
 #include "records.h"
+#include "sightings.h"
 #include "trap.h"
 
 #include <errno.h>
@@ -98,14 +99,23 @@ static bool deliver(int which, void *address, bool by_kernel)
 /* For handlers.h. */
 static bool mend(int which, siginfo_t *info, void *context, bool by_kernel)
 {
-	if (info->si_code == codes[which] && os_fault_was_write(context))
-		return deliver(which, info->si_addr, by_kernel);
-	if (which == HANDLERS_SEGV && info->si_code == SEGV_MAPERR &&
-	    lookup((uintptr_t)info->si_addr, which, true))
+	if (info->si_code == codes[which] && os_fault_was_write(context)) {
+		if (deliver(which, info->si_addr, by_kernel))
+			return true;
+		if (sightings_hold(info->si_addr))
+			error_log("a read-only view of a snapshot was written to: open it with "
+				  "COWARENA_VIEW_PRIVATE to write there");
+		return false;
+	}
+	if (which != HANDLERS_SEGV || info->si_code != SEGV_MAPERR)
+		return false;
+	if (lookup((uintptr_t)info->si_addr, which, true))
 		error_log(
 		    "a child of fork() touched an arena, which is not inherited: call "
 		    "cowarena_after_fork_in_child() there, or create it with COWARENA_FORK_COPY, "
 		    "or take a snapshot instead of the fork");
+	else if (sightings_hold(info->si_addr))
+		error_log("a child of fork() touched a view, which is not inherited");
 	return false;
 }
 

@@ -13,7 +13,9 @@
 #include "debug.h"
 #include "error.h"
 #include "fault.h"
+#include "objects.h"
 #include "records.h"
+#include "sightings.h"
 #include "snapshot.h"
 #include "verify.h"
 
@@ -167,6 +169,7 @@ cowarena_view *cowarena_view_open(cowarena_snapshot *s, unsigned flags)
 {
 	sigset_t signals;
 
+	snapshot_in_use(s, __func__);
 	if (snapshot_usable(s))
 		return NULL;
 	if (flags & ~(unsigned)COWARENA_VIEW_PRIVATE)
@@ -186,8 +189,11 @@ cowarena_view *cowarena_view_open(cowarena_snapshot *s, unsigned flags)
 		failed = open_locked(arena, view);
 		arena_unlock_snapshots(arena, &signals);
 	}
-	if (!failed)
+	if (!failed) {
+		atomic_store(&view->mark, MARK_VIEW);
+		sightings_add(view->base, view->pages << arena->page_shift);
 		return view;
+	}
 	unmap(arena, view);
 	records_give(view, sizeof *view);
 	if (failed == ESTALE) {
@@ -202,6 +208,7 @@ void *cowarena_view_at(const cowarena_view *view, const void *live)
 {
 	if (!view)
 		return error_null(EINVAL, "view is NULL");
+	view_in_use(view, __func__);
 	if (!live)
 		return NULL;
 	if (view->snapshot->lost) {
@@ -231,6 +238,7 @@ static int check(const struct cowarena_view *view)
 
 int cowarena_view_check(const cowarena_view *view)
 {
+	view_in_use(view, __func__);
 	return view ? check(view) : error_set(EINVAL, "view is NULL");
 }
 
@@ -238,6 +246,7 @@ int cowarena_view_settle(cowarena_view *view, const void *p, size_t n)
 {
 	sigset_t signals;
 
+	view_in_use(view, __func__);
 	if (!view)
 		return error_set(EINVAL, "view is NULL");
 	if (check(view))
@@ -267,6 +276,22 @@ int cowarena_view_settle(cowarena_view *view, const void *p, size_t n)
 	return check(view);
 }
 
+/* In a child of fork() that has no copy of the arena: there is only the record. */
+static int forget_in_child(struct cowarena_view *view)
+{
+	struct cowarena_view **at = &view->snapshot->arena->timeline.views;
+
+	objects_end(view, MARK_VIEW, "cowarena_view_close");
+	while (*at && *at != view)
+		at = &(*at)->next;
+	if (*at)
+		*at = view->next;
+	view->snapshot->views--;
+	sightings_remove(view->base);
+	records_give(view, sizeof *view);
+	return 0;
+}
+
 int cowarena_view_close(cowarena_view *view)
 {
 	sigset_t signals;
@@ -274,9 +299,14 @@ int cowarena_view_close(cowarena_view *view)
 	if (!view)
 		return 0;
 	int e = errno;
+	objects_check(view, MARK_VIEW, __func__);
 	struct cowarena_snapshot *s = view->snapshot;
 	struct cowarena *arena = s->arena;
+	if (arena->is_shut)
+		return forget_in_child(view);
 	arena_lock_snapshots(arena, &signals);
+	objects_end(view, MARK_VIEW, __func__);
+	sightings_remove(view->base);
 	/* Afterwards another thread may release the snapshot. */
 	int result = check(view);
 	if (!result)

@@ -23,8 +23,6 @@ error vsnprintf # numbers, pointers and strings of bytes only: no memory, no loc
 error __vsnprintf_chk # the same in hardened builds
 error snprintf # the same
 error __snprintf_chk
-heap snprintf # the same
-heap __snprintf_chk
 stats fprintf # cowarena_stats_print(): to the FILE of the caller, no lock held
 stats fwrite # the same, made of fprintf by the compiler
 stats __fprintf_chk

@@ -17,9 +17,11 @@ layers='
 	engine-uffd-thread
 	fault
 	timeline debug arming range engine-eager engine-hybrid engine-mprotect engine-uffd
-	mappings trap trap-sigsegv trap-sigaction
+	objects mappings trap trap-sigsegv trap-sigaction
 	pagetable chunks versions frames gate handlers
-	error records threads
+	error
+	sightings
+	records threads
 	os os-linux os-linux-handlers os-linux-uffd os-linux-unmap bell bitmap lock point track streams engine
 '
 # Headers that every file may include: the public face, and the struct that all layers share.

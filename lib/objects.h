@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * objects.h - what the program has handles of: arenas, snapshots, views; and that they are still there.
+ *
+ * Each begins with a mark, which is changed when the object goes. The record stays readable, and is
+ * reused late (records.h): a handle that is used too long is found out, and so is a pointer that never was
+ * one. The process is ended then, like for a block that is freed twice.
+ */
+#ifndef COWARENA_OBJECTS_H
+#define COWARENA_OBJECTS_H
+
+#include "arena.h"
+#include "records.h"
+
+/* Of what is there. What has gone has the complement. */
+enum mark {
+	MARK_ARENA = 0x41a9e0c5,
+	MARK_SNAPSHOT = 0x5a9b07e3,
+	MARK_VIEW = 0x71e43d19,
+};
+
+_Noreturn void objects_complain(const void *object, enum mark kind, const char *function);
+
+/* The handle is used by a function of the public face: whose name that is. */
+static inline void objects_check(const void *object, enum mark kind, const char *function)
+{
+	if (!records_holds(object) ||
+	    atomic_load_explicit((const _Atomic uint32_t *)object, memory_order_relaxed) != kind)
+		objects_complain(object, kind, function);
+}
+
+/* The same where it must cost next to nothing. A wild pointer to where nothing is faults. */
+static inline void objects_check_fast(const void *object, enum mark kind, const char *function)
+{
+	if (atomic_load_explicit((const _Atomic uint32_t *)object, memory_order_relaxed) != kind)
+		objects_complain(object, kind, function);
+}
+
+/* The object goes, now: if two threads want to end it, one of them is told. */
+static inline void objects_end(void *object, enum mark kind, const char *function)
+{
+	uint32_t there = kind;
+
+	if (!atomic_compare_exchange_strong((_Atomic uint32_t *)object, &there, ~(uint32_t)kind))
+		objects_complain(object, kind, function);
+}
+
+/* We are a child of fork() that has no copy of the arena. */
+_Noreturn void objects_complain_of_child(const struct cowarena *arena, const char *function);
+
+/*
+ * These are for functions that need the arena's memory. NULL is passed over: the function itself has an
+ * error for it.
+ */
+static inline void arena_in_use(const struct cowarena *arena, const char *function)
+{
+	if (!arena)
+		return;
+	objects_check(arena, MARK_ARENA, function);
+	if (arena->is_shut)
+		objects_complain_of_child(arena, function);
+}
+
+static inline void snapshot_in_use(const struct cowarena_snapshot *s, const char *function)
+{
+	if (!s)
+		return;
+	objects_check(s, MARK_SNAPSHOT, function);
+	if (s->arena->is_shut)
+		objects_complain_of_child(s->arena, function);
+}
+
+/* Programs translate each pointer that they read in a view. */
+static inline void view_in_use(const struct cowarena_view *view, const char *function)
+{
+	if (!view)
+		return;
+	objects_check_fast(view, MARK_VIEW, function);
+	if (view->snapshot->arena->is_shut)
+		objects_complain_of_child(view->snapshot->arena, function);
+}
+
+#endif
