@@ -84,13 +84,14 @@
  * Failure is NULL, or -1, with errno set; cowarena_errmsg() then gives a sentence that names the
  * remedy. The structs of options and of statistics begin with their own size, `sz`.
  *
- * Unless its description says otherwise, a function may be called from any thread at any time, and
- * must not be called from a signal handler. Plain loads and stores of arena memory are allowed
- * everywhere, in signal handlers too. A function described as signal-safe is so with arguments that
- * it accepts. An object must not be used while or after it is released: as long as its record has not
- * been reused, which is late, the function that is given it writes a line to the log that names the function
- * and the object, and calls abort(3). In a child of fork() that has no copy of an arena so does each function
- * that needs the arena's memory; destroying the arena, releasing its snapshots and closing its views work.
+ * Unless its description says otherwise, a function may be called from any thread at any time,
+ * and must not be called from a signal handler. Plain loads and stores of arena memory are
+ * allowed everywhere, in signal handlers too. A function described as signal-safe is so with
+ * arguments that it accepts. An object must not be used while or after it is released: as long
+ * as its record has not been reused, which is late, the function that is given it writes a line
+ * to the log that names the function and the object, and calls abort(3). In a child of fork()
+ * that has no copy of an arena so does each function that needs the arena's memory; destroying
+ * the arena, releasing its snapshots and closing its views work.
  */
 #ifndef COWARENA_H
 #define COWARENA_H
@@ -184,18 +185,20 @@ typedef void cowarena_page_fn(void *ctx, const void *page, enum cowarena_page_ev
  * COWARENA_STRICT_ENGINE is set: ask cowarena_syscall_safe(). A fault costs more, and faults of several
  * threads are resolved one after the other.
  *
- * Unless COWARENA_NO_HELPER is set, the first snapshot starts a small thread (with ordinary scheduling, on
- * the processors of the process's first thread, whatever the caller has): it gives memory to frames
- * before a fault needs it and takes back what is not needed any more, and it collapses chunks of 2 MiB
- * that have been quiet for some snapshots into huge pages (cowarena_compact). Its signals are blocked.
+ * Unless COWARENA_NO_HELPER is set, the first snapshot starts a small thread (with ordinary
+ * scheduling, on the processors of the process's first thread, whatever the caller has): it
+ * gives memory to frames before a fault needs it and takes back what is not needed any more, and
+ * it collapses chunks of 2 MiB that have been quiet for some snapshots into huge pages
+ * (cowarena_compact). Its signals are blocked.
  *
- * COWARENA_FORK_COPY: a child of fork() gets a private copy of the arena, at the same address, as it was
- * at the fork for all threads; without snapshots. The fork takes a snapshot; it returns, in the parent and in
- * the child, when the copy is made, which takes the time of copying all of the arena that has memory. Other
- * threads go on. Do not fork in a signal handler then, nor in a cowarena_spoiled_fn. posix_spawn(3), system(3)
- * and vfork(2) copy nothing. Where the copy could not be made the log tells, and the child has none; so it
- * is too when the child shows no sign of life for 10 seconds, for example because a debugger holds it. The
- * parent then goes on as if there had been no snapshot: system calls may write to what they could before.
+ * COWARENA_FORK_COPY: a child of fork() gets a private copy of the arena, at the same address,
+ * as it was at the fork for all threads; without snapshots. The fork takes a snapshot; it
+ * returns, in the parent and in the child, when the copy is made, which takes the time of
+ * copying all of the arena that has memory. Other threads go on. Do not fork in a signal handler
+ * then, nor in a cowarena_spoiled_fn. posix_spawn(3), system(3) and vfork(2) copy nothing. Where
+ * the copy could not be made the log tells, and the child has none; so it is too when the child
+ * shows no sign of life for 10 seconds, for example because a debugger holds it. The parent then
+ * goes on as if there had been no snapshot: system calls may write to what they could before.
  *
  * COWARENA_VERIFY, for finding mistakes: every page is hashed at a snapshot; reading it, rolling back to it,
  * closing a read-only view of it and releasing it compare. What has changed is told in one line of the log,

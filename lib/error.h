@@ -17,8 +17,8 @@ void *error_null(int errnum, const char *format, ...) __attribute__((format(prin
 /* What to do when the kernel has no room: for addresses, for mappings, for locked memory. */
 #define ERROR_NO_ROOM "raise ulimit -v (-d, -l), or vm.max_map_count"
 
-/* The name of an errno, as in errno.h. (strerror(3) reads the locale, which may lie in an arena that
-   is not there.) */
+/* The name of an errno, as in errno.h. (strerror(3) reads the locale, which may lie in an
+   arena that is not there.) */
 const char *error_name(int errnum);
 
 /* Send a line to the log. Async-signal-safe. */

@@ -82,8 +82,8 @@ static int read_file(struct cowarena *arena, int file, size_t n, bool talks)
 	return 0;
 }
 
-/* Memory of its own, with the bytes of the file that was inherited; all of it writable, whatever the engine
-   will be. -1 with errno and message. */
+/* Memory of its own, with the bytes of the file that was inherited; all of it writable,
+   whatever the engine will be. -1 with errno and message. */
 static int copy_memory(struct cowarena *arena, size_t pages, bool talks)
 {
 	size_t committed = arena->committed << arena->page_shift;
@@ -192,9 +192,10 @@ static void leave_places(void)
 }
 
 /*
- * A copy is made in two steps. In the first there is no memory yet of arenas, of which one may be the
- * malloc of the process: nothing may be called that allocates or reads what was allocated, like the
- * locale; a thread that starts does both. When all arenas have their memory comes the second.
+ * A copy is made in two steps. In the first there is no memory yet of arenas, of which one may
+ * be the malloc of the process: nothing may be called that allocates or reads what was
+ * allocated, like the locale; a thread that starts does both. When all arenas have their memory
+ * comes the second.
  */
 static int fill(struct cowarena *arena, const struct cowarena_snapshot *snapshot)
 {
@@ -354,7 +355,8 @@ static void send_changes(struct cowarena *arena, struct cowarena_snapshot *s)
 		os_send(forking.parent, &verdict, 1);
 }
 
-/* Wait until the child has copied the arena. False when it has failed, or gone, or shows no life. */
+/* Wait until the child has copied the arena. False when it has failed, or gone, or shows no
+   life. */
 static bool child_has_copied(bool *gone)
 {
 	unsigned char answer = CHILD_FAILED;
@@ -380,7 +382,8 @@ static bool was_armed(const struct cowarena *arena, size_t page, uint64_t epoch)
 	return page_stamp(state) == epoch && !(state & PAGE_FRESH);
 }
 
-/* One step from page *at on, in which nobody takes a snapshot. False when there is nothing left to do. */
+/* One step from page *at on, in which nobody takes a snapshot. False when there is nothing
+   left to do. */
 static bool reopen_some(struct cowarena *arena, uint64_t epoch, size_t *at)
 {
 	sigset_t signals;
@@ -402,8 +405,9 @@ static bool reopen_some(struct cowarena *arena, uint64_t epoch, size_t *at)
 }
 
 /*
- * The snapshot of the fork has armed what had been written in its epoch, and the program does not
- * know of it: system calls would fail. Unless there is a later one by now, nobody needs these pages.
+ * The snapshot of the fork has armed what had been written in its epoch, and the program does
+ * not know of it: system calls would fail. Unless there is a later one by now, nobody needs
+ * these pages.
  */
 static void reopen(struct cowarena *arena, uint64_t epoch)
 {

@@ -141,9 +141,9 @@ int heap_init(struct cowarena *arena);
 void heap_destroy(struct cowarena *arena);
 
 /*
- * From now on no thread finds a block, or a local heap: whoever calls a function of the heap comes where the
- * arena is looked at first. The arena is destroyed, or we are a child of fork() and its memory is not there.
- * The base is another then.
+ * From now on no thread finds a block, or a local heap: whoever calls a function of the heap
+ * comes where the arena is looked at first. The arena is destroyed, or we are a child of fork()
+ * and its memory is not there. The base is another then.
  */
 void heap_shut(struct cowarena *arena);
 

@@ -37,9 +37,9 @@ struct helper {
 };
 
 /*
- * A snapshot is about to be taken: start the thread, if it is the first one. Before the cut: what the C
- * library allocates for the thread may lie in the arena, and must be in each snapshot, or a rollback takes it
- * away. No lock held.
+ * A snapshot is about to be taken: start the thread, if it is the first one. Before the cut:
+ * what the C library allocates for the thread may lie in the arena, and must be in each
+ * snapshot, or a rollback takes it away. No lock held.
  */
 void helper_start(struct cowarena *arena);
 

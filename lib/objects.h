@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * objects.h - what the program has handles of: arenas, snapshots, views; and that they are still there.
+ * objects.h - what the program has handles of: arenas, snapshots, views; and that they are still
+ * there.
  *
- * Each begins with a mark, which is changed when the object goes. The record stays readable, and is
- * reused late (records.h): a handle that is used too long is found out, and so is a pointer that never was
- * one. The process is ended then, like for a block that is freed twice.
+ * Each begins with a mark, which is changed when the object goes. The record stays readable, and
+ * is reused late (records.h): a handle that is used too long is found out, and so is a pointer
+ * that never was one. The process is ended then, like for a block that is freed twice.
  */
 #ifndef COWARENA_OBJECTS_H
 #define COWARENA_OBJECTS_H
@@ -49,8 +50,8 @@ static inline void objects_end(void *object, enum mark kind, const char *functio
 _Noreturn void objects_complain_of_child(const struct cowarena *arena, const char *function);
 
 /*
- * These are for functions that need the arena's memory. NULL is passed over: the function itself has an
- * error for it.
+ * These are for functions that need the arena's memory. NULL is passed over: the function itself
+ * has an error for it.
  */
 static inline void arena_in_use(const struct cowarena *arena, const char *function)
 {

@@ -478,10 +478,10 @@ void os_write_stderr(const char *text, size_t n)
 /* ---- threads ---- */
 
 /*
- * What the thread inherits of the one that starts it, which may be a real-time thread bound to its
- * processor, is undone: it is an ordinary thread, on the processors of the process's first thread
- * (whose number is the process's). From outside, since it may never get to run before. Where that is
- * refused it stays as it is.
+ * What the thread inherits of the one that starts it, which may be a real-time thread bound to
+ * its processor, is undone: it is an ordinary thread, on the processors of the process's first
+ * thread (whose number is the process's). From outside, since it may never get to run before.
+ * Where that is refused it stays as it is.
  */
 static void make_ordinary(pthread_t thread)
 {
@@ -505,7 +505,8 @@ int os_thread(pthread_t *thread, const char *name, void *(*main)(void *), void *
 	/* Thread-local storage of the program is in there too; where that is large, this fails, and the
 	   default stays. */
 	pthread_attr_setstacksize(&attr, THREAD_STACK);
-	/* Not those of faults yet: the C library allocates here, maybe in an arena, whose pages are armed. */
+	/* Not those of faults yet: the C library allocates here, maybe in an arena, whose
+	   pages are armed. */
 	os_block_signals(&signals);
 	failed = pthread_create(thread, &attr, main, arg);
 	if (failed == EINVAL)
@@ -523,8 +524,8 @@ void os_thread_begins(void)
 {
 	sigset_t all;
 
-	/* For ever. Those of wrong instructions too: sent to the process, they are for the application's
-	   threads. (The C library keeps its own out of this.) */
+	/* For ever. Those of wrong instructions too: sent to the process, they are for the
+	   application's threads. (The C library keeps its own out of this.) */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, NULL);
 }

@@ -127,8 +127,8 @@ int os_poke(int fd, void *p, const void *bytes, size_t n);
 
 void os_close(int fd);
 
-/* Read n bytes of a memory file to p, where there are zeros now: holes stay holes. -1 with errno. The
-   descriptor's position is not kept. */
+/* Read n bytes of a memory file to p, where there are zeros now: holes stay holes. -1 with
+   errno. The descriptor's position is not kept. */
 int os_read_part(int fd, size_t offset, void *p, size_t n);
 
 /* A channel between two processes; exec closes its ends. Sending and receiving wait until all n bytes have
@@ -137,7 +137,8 @@ int os_channel(int *one, int *other);
 int os_send(int fd, const void *p, size_t n);
 int os_receive(int fd, void *p, size_t n);
 
-/* From now on they fail with EAGAIN at this end when for so long not a byte could go. Best effort. */
+/* From now on they fail with EAGAIN at this end when for so long not a byte could go. Best
+   effort. */
 void os_channel_wait_at_most(int fd, uint64_t ns);
 
 /* ---- userfaultfd, write-protect mode (os-linux-uffd.c) ---- */
@@ -221,13 +222,15 @@ void os_write_stderr(const char *text, size_t n);
 /* ---- threads ---- */
 
 /*
- * Start a small thread, with ordinary scheduling, on all processors that the process may use: whatever the
- * calling thread has of these. main calls os_thread_begins() first. name: 15 characters at most. The C
- * library allocates for it: no lock of an arena is held. Returns 0 or an errno.
+ * Start a small thread, with ordinary scheduling, on all processors that the process may use:
+ * whatever the calling thread has of these. main calls os_thread_begins() first. name: 15
+ * characters at most. The C library allocates for it: no lock of an arena is held. Returns 0 or
+ * an errno.
  */
 int os_thread(pthread_t *thread, const char *name, void *(*main)(void *), void *arg);
 
-/* Block all signals in the calling thread, so that none that is sent to the process arrives there. */
+/* Block all signals in the calling thread, so that none that is sent to the process arrives
+   there. */
 void os_thread_begins(void);
 
 /* ---- barriers ---- */

@@ -2,8 +2,9 @@
 /*
  * sightings.h - where views are: so that the handler can say what a wild access has met.
  *
- * It must not take a lock, and a view must not wait for it. So there are slots, in blocks that are never
- * freed; what a reader sees of a slot that is being changed is no view, or the whole one.
+ * It must not take a lock, and a view must not wait for it. So there are slots, in blocks that
+ * are never freed; what a reader sees of a slot that is being changed is no view, or the whole
+ * one.
  */
 #ifndef COWARENA_SIGHTINGS_H
 #define COWARENA_SIGHTINGS_H

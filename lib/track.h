@@ -51,7 +51,8 @@ void track_freed(void *p, size_t n);
 void track_pause(void);
 void track_resume(void);
 
-/* LeakSanitizer, if it is in the program, looks for pointers in [p, p + n) too: it is mapped for ever. */
+/* LeakSanitizer, if it is in the program, looks for pointers in [p, p + n) too: it is mapped
+   for ever. */
 void track_root(const void *p, size_t n);
 
 /*

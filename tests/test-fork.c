@@ -612,7 +612,8 @@ START_TEST(system_calls_after_a_fork)
 		struct cowarena_stats before = stats_of(arena);
 		for (size_t i = 0; i < BIG_CHUNKS * CHUNK; i += page_size())
 			ck_assert_msg(can_read_into(p + i), "page %zu is armed", i / page_size());
-		/* Nor does a store of the program meet one; and nothing was counted as such a store. */
+		/* Nor does a store of the program meet one; and nothing was counted as such a
+		   store. */
 		memset(p, round, BIG_CHUNKS * CHUNK);
 		struct cowarena_stats after = stats_of(arena);
 		ck_assert_uint_eq(after.faults, before.faults);
@@ -629,7 +630,8 @@ START_TEST(system_calls_after_a_fork)
 }
 END_TEST
 
-/* The program has a snapshot: what it needs stays armed, and what had been written since is writable. */
+/* The program has a snapshot: what it needs stays armed, and what had been written since is
+   writable. */
 START_TEST(an_older_snapshot_stays_whole)
 {
 	struct cowarena_options o = case_options(_i);

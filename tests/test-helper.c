@@ -256,8 +256,8 @@ START_TEST(it_takes_no_signal)
 }
 END_TEST
 
-/* Whoever takes the first snapshot: the library's threads are ordinary ones, which may run where the
-   process's first thread may. */
+/* Whoever takes the first snapshot: the library's threads are ordinary ones, which may run
+   where the process's first thread may. */
 static void *is_no_ordinary_thread(void *arg)
 {
 	struct cowarena_options o = *(struct cowarena_options *)arg;

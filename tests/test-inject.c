@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-inject.c - one history, in which one call to the kernel or to the pool of records fails; and again, with the
- * next one failing.
+ * test-inject.c - one history, in which one call to the kernel or to the pool of records fails;
+ * and again, with the next one failing.
  *
  * Whatever fails, the heap must hold what was stored there, and each snapshot what it was taken of; what is
  * refused says why, and works when it is tried again; and nothing is left behind. An error that is the

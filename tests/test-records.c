@@ -161,7 +161,8 @@ END_TEST
 
 static _Atomic bool stop;
 
-/* Take and give back at random; each record has its own number in it as long as it is in the hand. */
+/* Take and give back at random; each record has its own number in it as long as it is in the
+   hand. */
 static bool juggle(uint64_t seed, size_t rounds)
 {
 	struct {
