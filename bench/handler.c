@@ -70,8 +70,8 @@ static void copy(size_t i)
 
 static void disarm(size_t i)
 {
-	if (arena->uffd >= 0)
-		os_uffd_protect(arena->uffd, address(i), arena_page_size(arena), false);
+	if (arena->uffd.fd >= 0)
+		os_uffd_protect(&arena->uffd, address(i), arena_page_size(arena), false);
 	else
 		os_protect(address(i), arena_page_size(arena), OS_READ_WRITE);
 }
@@ -84,8 +84,8 @@ static double timed_arming(void)
 
 	for (size_t i = bitmap_next(&arena->table.dirty, 0); i < arena->pages;
 	     i = bitmap_next(&arena->table.dirty, i + 1), n++)
-		if (arena->uffd >= 0)
-			os_uffd_protect(arena->uffd, arena_address(arena, i), page, true);
+		if (arena->uffd.fd >= 0)
+			os_uffd_protect(&arena->uffd, arena_address(arena, i), page, true);
 		else
 			os_protect(arena_address(arena, i), page, OS_READ);
 	return (double)(os_now() - start) / (double)n;

@@ -128,7 +128,7 @@ cowarena *cowarena_create(const struct cowarena_options *options)
 							: COPY_AHEAD_DEFAULT;
 	if (arena->copy_ahead > STREAMS_WINDOW_MAX)
 		arena->copy_ahead = STREAMS_WINDOW_MAX;
-	arena->fd = arena->poke_fd = arena->uffd = -1;
+	arena->file = arena->poke = arena->uffd = OS_NO_FILE;
 	arena->mapping_limit = os_mapping_limit();
 	atomic_store(&arena->timeline.epoch, 1);
 
@@ -197,8 +197,8 @@ void cowarena_destroy(cowarena *arena)
 		if (arena->engine->abandon)
 			arena->engine->abandon(arena);
 		heap_destroy(arena);
-		os_close(arena->poke_fd);
-		os_close(arena->fd);
+		os_file_close(&arena->poke);
+		os_file_close(&arena->file);
 		bury(arena);
 		errno = e;
 		return;
@@ -213,7 +213,7 @@ void cowarena_destroy(cowarena *arena)
 	heap_destroy(arena);
 	trap_remove(arena->trap);
 	frames_destroy(&arena->frames);
-	os_close(arena->poke_fd);
+	os_file_close(&arena->poke);
 	range_unmap(arena);
 	bury(arena);
 	errno = e;

@@ -41,8 +41,9 @@ struct cowarena {
 	unsigned flags, limit_policy;
 	size_t copy_ahead; /* the most pages that one fault copies */
 	const struct engine *engine;
-	int fd;      /* the memory file */
-	int poke_fd; /* os_poke_open(), or -1; opened with the first read-only view */
+	struct os_file file; /* the memory */
+	struct os_file
+	    poke; /* os_poke_open(), if that works; opened with the first read-only view */
 	_Atomic bool poke_tried;
 	struct trap_span *trap;
 
@@ -59,9 +60,9 @@ struct cowarena {
 	/* In the child, while its copy is being made: the engine that it is to have, and the parent's
 	   file. */
 	const struct engine *fork_engine;
-	int fork_file;
+	struct os_file fork_file;
 
-	int uffd;                  /* the userfaultfd of the engines that have one, or -1 */
+	struct os_file uffd;       /* the userfaultfd of the engines that have one */
 	struct resolver *resolver; /* engine-uffd-thread.c's */
 	struct helper helper;
 	/* What the mprotect engine counts: borders between armed and writable pages. */

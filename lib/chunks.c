@@ -33,6 +33,18 @@ void chunks_touch(struct chunks *c, size_t first, size_t n, uint64_t epoch)
 	}
 }
 
+void chunks_all_cold(struct chunks *c)
+{
+	lock_acquire(&c->lock);
+	for (size_t i = 0; i < c->count; i++) {
+		atomic_store(&c->at[i].state, CHUNK_COLD);
+		atomic_store(&c->at[i].huge, false);
+	}
+	atomic_store(&c->not_cold, 0);
+	atomic_store(&c->borders, 1);
+	lock_release(&c->lock);
+}
+
 size_t chunks_huge(const struct chunks *c, size_t n)
 {
 	size_t huge = 0;

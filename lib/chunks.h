@@ -53,6 +53,9 @@ static inline size_t chunks_pages(const struct chunks *c)
 /* A disarm of pages [first, first + n) is about to be made, in this epoch. Async-signal-safe. */
 void chunks_touch(struct chunks *chunks, size_t first, size_t n, uint64_t epoch);
 
+/* No page is armed any more. Nobody is in the gate. */
+void chunks_all_cold(struct chunks *chunks);
+
 /* How many of the first n are mapped by one entry. */
 size_t chunks_huge(const struct chunks *chunks, size_t n);
 

@@ -47,7 +47,7 @@ static void require(bool holds, const char *what, size_t page)
    trap, as it must. (With faults that wait for a thread of ours, we would wait for it.) */
 static bool is_armed(struct cowarena *arena, size_t page)
 {
-	return arena->engine->syscall_safe ||
+	return arena->engine->syscall_safe || (arena->engine->lost && arena->engine->lost(arena)) ||
 	       !os_can_write(arena_address(arena, page), arena_page_size(arena));
 }
 

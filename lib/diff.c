@@ -113,7 +113,7 @@ static int walk(struct candidates *c, cowarena_snapshot *older, cowarena_snapsho
 	if (!result)
 		result = flush(run);
 	/* Whatever fn said: it may have been told wrong. */
-	if (snapshot_usable(older) || (newer && snapshot_usable(newer)))
+	if (snapshot_intact(older) || (newer && snapshot_usable(newer)))
 		result = -1;
 	return result;
 }
@@ -125,7 +125,7 @@ int cowarena_diff_with(cowarena_snapshot *older, cowarena_snapshot *newer, unsig
 
 	snapshot_in_use(older, __func__);
 	snapshot_in_use(newer, __func__);
-	if (snapshot_usable(older) || (newer && snapshot_usable(newer)))
+	if (snapshot_intact(older) || (newer && snapshot_usable(newer)))
 		return -1;
 	if (!fn)
 		return error_set(EINVAL, "fn is NULL");

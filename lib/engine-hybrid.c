@@ -112,7 +112,7 @@ static int protect_clean(struct cowarena *arena, size_t first, size_t end, bool 
 		for (stop = first;
 		     stop < end && !bitmap_test(open, stop) && !bitmap_test(hot, stop);)
 			stop++;
-		if (stop > first && os_uffd_protect(arena->uffd, arena_address(arena, first),
+		if (stop > first && os_uffd_protect(&arena->uffd, arena_address(arena, first),
 						    (stop - first) << arena->page_shift, true))
 			return -1;
 	}
@@ -130,7 +130,7 @@ static int warm_up_run(struct cowarena *arena, size_t first, size_t end, bool cu
 	for (size_t page = first; page < end; page = chunk_end(arena, page))
 		set_state(arena, chunk_of(arena, page), CHUNK_TORN);
 	/* Both protections are there before the first is lifted. */
-	if (os_uffd_register(arena->uffd, arena_address(arena, first),
+	if (os_uffd_register(&arena->uffd, arena_address(arena, first),
 			     (end - first) << arena->page_shift) ||
 	    protect_clean(arena, first, armed, cutting) ||
 	    protect(arena, first, accessible - first, OS_READ_WRITE))
@@ -172,7 +172,7 @@ static int open_engine(struct cowarena *arena)
 
 static void close_engine(struct cowarena *arena)
 {
-	os_close(arena->uffd); /* which unregisters, and lifts all protection of that kind */
+	os_file_close(&arena->uffd); /* which unregisters, and lifts all protection of that kind */
 }
 
 static int commit_locked(struct cowarena *arena, size_t first, size_t n, bool armed)
@@ -184,8 +184,10 @@ static int commit_locked(struct cowarena *arena, size_t first, size_t n, bool ar
 	if (state_of(chunk_of(arena, first)) == CHUNK_WARM) {
 		size_t stop = smaller(end, chunk_end(arena, first));
 		if (protect(arena, first, stop - first, OS_READ_WRITE) ||
-		    (armed && os_uffd_protect(arena->uffd, arena_address(arena, first),
-					      (stop - first) << arena->page_shift, true)))
+		    (armed &&
+		     os_uffd_protect(&arena->uffd, arena_address(arena, first),
+				     (stop - first) << arena->page_shift, true) &&
+		     !engine_uffd_lost(arena)))
 			return -1;
 		first = stop;
 	}
@@ -238,7 +240,7 @@ static int arm_parts(struct cowarena *arena, size_t first, size_t end, size_t pa
 				if (state_of(chunk_of(arena, at)) != CHUNK_WARM &&
 				    warm_up(arena, at, true))
 					return -1;
-			if (os_uffd_protect(arena->uffd, arena_address(arena, first),
+			if (os_uffd_protect(&arena->uffd, arena_address(arena, first),
 					    (stop - first) << arena->page_shift, true))
 				return -1;
 		} else {
@@ -274,7 +276,7 @@ static void armed(struct cowarena *arena)
 /* Of pages that are marked, in a chunk that is not cold. */
 static int disarm_warm(struct cowarena *arena, size_t first, size_t n)
 {
-	return os_uffd_protect(arena->uffd, arena_address(arena, first), n << arena->page_shift,
+	return os_uffd_protect(&arena->uffd, arena_address(arena, first), n << arena->page_shift,
 			       false);
 }
 
@@ -323,7 +325,7 @@ static int disarm_whole(struct cowarena *arena)
 	pagetable_mark_dirty(&arena->table, 0, pages, pages);
 	for (size_t page = 0; page < all; page = chunk_end(arena, page))
 		set_state(arena, chunk_of(arena, page), CHUNK_TORN);
-	if ((!all_cold && os_uffd_unregister(arena->uffd, arena->base, arena->reserved)) ||
+	if ((!all_cold && os_uffd_unregister(&arena->uffd, arena->base, arena->reserved)) ||
 	    protect(arena, 0, smaller(all, arena->chunks.accessible), OS_READ_WRITE))
 		return -1;
 	for (size_t page = 0; page < all; page = chunk_end(arena, page))
@@ -354,7 +356,7 @@ static int disarm_chunk(struct cowarena *arena, size_t first, size_t n)
 	return result;
 }
 
-static int disarm(struct cowarena *arena, size_t first, size_t n)
+static int disarm_each(struct cowarena *arena, size_t first, size_t n)
 {
 	size_t end = first + n;
 	int result = 0;
@@ -376,6 +378,18 @@ static int disarm(struct cowarena *arena, size_t first, size_t n)
 	return result;
 }
 
+static int disarm(struct cowarena *arena, size_t first, size_t n)
+{
+	return disarm_each(arena, first, n) ? engine_uffd_release(arena, first, n) : 0;
+}
+
+/* What is armed by its mapping stays armed. (A chunk that is not cold does not become so without the descriptor.) */
+static bool lost(struct cowarena *arena)
+{
+	return atomic_load_explicit(&arena->chunks.not_cold, memory_order_relaxed) &&
+	       engine_uffd_lost(arena);
+}
+
 static bool cool(struct cowarena *arena, size_t index)
 {
 	struct chunk *chunk = &arena->chunks.at[index];
@@ -391,7 +405,7 @@ static bool cool(struct cowarena *arena, size_t index)
 		/* Both protections are there before the first is lifted. */
 		cold =
 		    protect(arena, first, n, pages == PAGES_CLEAN ? OS_READ : OS_READ_WRITE) == 0 &&
-		    os_uffd_unregister(arena->uffd, arena_address(arena, first), ARENA_CHUNK) == 0;
+		    os_uffd_unregister(&arena->uffd, arena_address(arena, first), ARENA_CHUNK) == 0;
 		if (cold)
 			set_state(arena, chunk, CHUNK_COLD);
 		if (cold && pages == PAGES_DIRTY) /* an island among armed ones */
@@ -444,6 +458,8 @@ const struct engine engine_hybrid = {
     .armed = armed,
     .disarm = disarm,
     .can_write = can_write,
+    .lost = lost,
+    .must_renew = engine_uffd_lost,
     .cool = cool,
     .mappings = mappings,
 };

@@ -7,6 +7,10 @@
  * A fault costs two changes of threads more than one by signal, and they are resolved one after the
  * other.
  *
+ * The thread is told to end by a fault on a page that is there for that: a second descriptor would be one more
+ * that the program can close. When it closes the userfaultfd, the kernel lets all writers go as soon as the thread has
+ * come back from reading; it looks whether the number is ours before it reads from it again, and ends.
+ *
  * The thread runs what the signal handler would run, under the same rules (I3): it writes to no arena,
  * and takes no lock that anybody holds who does.
  */
@@ -24,7 +28,7 @@
 struct resolver {
 	struct cowarena *arena;
 	pthread_t thread;
-	int stop; /* os_notifier() */
+	char *bell; /* an armed page: a store to it ends the thread */
 };
 
 static void resolve_fault(struct cowarena *arena, char *address)
@@ -34,22 +38,59 @@ static void resolve_fault(struct cowarena *arena, char *address)
 	/* Disarming a page wakes who waits for it. If there is nothing to disarm, the write is tried
 	   again, and fails as it would have without us. */
 	if (!fault_handle(arena, address))
-		os_uffd_wake(arena->uffd, page);
+		os_uffd_wake(&arena->uffd, page);
+}
+
+static int arm_bell(struct resolver *r, bool armed)
+{
+	return os_uffd_protect(&r->arena->uffd, r->bell, os_page_size(), armed);
+}
+
+static bool is_bell(const struct resolver *r, const void *fault)
+{
+	return (size_t)((const char *)fault - r->bell) < os_page_size();
 }
 
 static void *resolver_main(void *p)
 {
 	struct resolver *r = p;
 	void *faults[FAULTS];
-	int n;
+	bool ended = false;
+	int n = 0;
 
 	os_thread_begins();
-	while ((n = os_uffd_next(r->arena->uffd, r->stop, faults, FAULTS)) > 0)
-		for (int i = 0; i < n; i++)
-			resolve_fault(r->arena, faults[i]);
-	if (n < 0)
+	while (!ended && (n = os_uffd_next(&r->arena->uffd, faults, FAULTS)) > 0)
+		for (int i = 0; i < n; i++) {
+			if (is_bell(r, faults[i]))
+				ended = true;
+			else
+				resolve_fault(r->arena, faults[i]);
+		}
+	/* Closed by the program, there is no protection either. */
+	if (n < 0 && errno != EBADF)
 		error_log("userfaultfd has failed: writers to the arena will wait for ever");
+	arm_bell(r, false);
 	return NULL;
+}
+
+/* A page that was written to, since there is no protection for one without memory. -1 with errno. */
+static int make_bell(struct resolver *r)
+{
+	size_t n = os_page_size();
+
+	r->bell = os_map_anonymous(n);
+	if (!r->bell)
+		return -1;
+	os_touch(r->bell);
+	return os_keep_from_children(r->bell, n) || os_uffd_register(&r->arena->uffd, r->bell, n) ||
+	       arm_bell(r, true);
+}
+
+static void free_resolver(struct resolver *r)
+{
+	if (r->bell)
+		os_unmap(r->bell, os_page_size());
+	records_give(r, sizeof *r);
 }
 
 static int start(struct cowarena *arena)
@@ -59,15 +100,14 @@ static int start(struct cowarena *arena)
 	if (!r)
 		return error_set(ENOMEM, "no memory for the arena's own record: " ERROR_NO_ROOM);
 	r->arena = arena;
-	r->stop = os_notifier();
-	if (r->stop < 0) {
-		records_give(r, sizeof *r);
-		return error_set(errno, "no file descriptor left: raise ulimit -n");
+	if (make_bell(r)) {
+		free_resolver(r);
+		return error_set(ENOMEM, "engine uffd: no memory for a page of the thread that "
+					 "resolves faults: " ERROR_NO_ROOM);
 	}
 	int failed = os_thread(&r->thread, "cowarena-faults", resolver_main, r);
 	if (failed) {
-		os_close(r->stop);
-		records_give(r, sizeof *r);
+		free_resolver(r);
 		return error_set(failed, "engine uffd: no thread can be started for its faults: "
 					 "raise ulimit -u");
 	}
@@ -81,30 +121,28 @@ static int open_engine(struct cowarena *arena)
 		return -1;
 	if (start(arena) == 0)
 		return 0;
-	int e = errno;
-	os_close(arena->uffd);
-	arena->uffd = -1;
-	errno = e;
+	os_file_close(&arena->uffd);
 	return -1;
 }
 
 static void abandon(struct cowarena *arena)
 {
-	if (arena->resolver)
-		os_close(arena->resolver->stop);
+	/* (A child has not inherited the page.) */
 	records_give(arena->resolver, sizeof *arena->resolver);
 	arena->resolver = NULL;
-	os_close(arena->uffd);
+	os_file_close(&arena->uffd);
 }
 
-/* Nobody writes to the arena any more. */
 static void close_engine(struct cowarena *arena)
 {
 	struct resolver *r = arena->resolver;
 
-	os_notify(r->stop);
-	pthread_join(r->thread, NULL);
-	abandon(arena);
+	/* It waits there until the thread has heard of it. If that has ended already, nothing is armed. */
+	os_touch(r->bell);
+	os_thread_join(r->thread);
+	free_resolver(r);
+	arena->resolver = NULL;
+	os_file_close(&arena->uffd);
 }
 
 static int commit(struct cowarena *arena, size_t first, size_t n, bool armed)
@@ -119,7 +157,15 @@ static int arm(struct cowarena *arena, size_t first, size_t n)
 
 static int disarm(struct cowarena *arena, size_t first, size_t n)
 {
-	return engine_uffd.disarm(arena, first, n);
+	pagetable_mark_dirty(&arena->table, first, n,
+			     atomic_load_explicit(&arena->pages, memory_order_relaxed));
+	/* Without the descriptor the kernel does it, and lets go who waits. (To try it here would wait for the thread,
+	   which waits for the page's lock.) */
+	return os_uffd_protect(&arena->uffd, arena_address(arena, first), n << arena->page_shift,
+			       false) &&
+		       !engine_uffd_lost(arena)
+		   ? -1
+		   : 0;
 }
 
 static size_t mappings(struct cowarena *arena)
@@ -138,5 +184,7 @@ const struct engine engine_uffd_thread = {
     .commit = commit,
     .arm = arm,
     .disarm = disarm,
+    .lost = engine_uffd_lost,
+    .must_renew = engine_uffd_lost,
     .mappings = mappings,
 };

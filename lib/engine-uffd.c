@@ -20,10 +20,11 @@
 
 #include <errno.h>
 
+#define LIFT_NAPS 20 /* a millisecond */
+
 int engine_open_uffd(struct cowarena *arena, enum uffd_mode mode)
 {
-	arena->uffd = os_uffd_open(mode);
-	if (arena->uffd >= 0)
+	if (os_uffd_open(&arena->uffd, mode) == 0)
 		return 0;
 	switch (errno) {
 	case EPERM:
@@ -47,11 +48,40 @@ int engine_open_uffd(struct cowarena *arena, enum uffd_mode mode)
 
 int engine_uffd_register(struct cowarena *arena)
 {
-	if (os_uffd_register(arena->uffd, arena->base, arena->reserved) == 0)
+	if (os_uffd_register(&arena->uffd, arena->base, arena->reserved) == 0)
 		return 0;
-	os_close(arena->uffd);
-	arena->uffd = -1;
+	os_file_close(&arena->uffd);
 	return error_set(ENOMEM, "engine uffd: the arena's range could not be registered");
+}
+
+bool engine_uffd_lost(struct cowarena *arena)
+{
+	return !os_file_is_ours(&arena->uffd);
+}
+
+/* The kernel lifts the protection when the last descriptor is closed: in a moment, or when a process that has inherited
+   one ends. */
+static bool is_lifted(struct cowarena *arena, size_t page)
+{
+	for (int naps = 0; naps < LIFT_NAPS; naps++) {
+		if (os_can_write(arena_address(arena, page), arena_page_size(arena)))
+			return true;
+		os_nap();
+	}
+	return false;
+}
+
+int engine_uffd_release(struct cowarena *arena, size_t first, size_t n)
+{
+	char *p = arena_address(arena, first);
+
+	if (!engine_uffd_lost(arena) || os_protect(p, n << arena->page_shift, OS_READ_WRITE))
+		return -1;
+	if (is_lifted(arena, first))
+		return 0;
+	/* (What lies above is left: the heap may be growing there at this moment.) */
+	size_t bytes = arena->committed << arena->page_shift;
+	return os_map_anew(arena->base, bytes, bytes);
 }
 
 static int open_engine(struct cowarena *arena)
@@ -61,7 +91,7 @@ static int open_engine(struct cowarena *arena)
 
 static void close_engine(struct cowarena *arena)
 {
-	os_close(arena->uffd); /* which unregisters, and lifts all protection */
+	os_file_close(&arena->uffd); /* which unregisters, and lifts all protection */
 }
 
 static int commit(struct cowarena *arena, size_t first, size_t n, bool armed)
@@ -70,12 +100,16 @@ static int commit(struct cowarena *arena, size_t first, size_t n, bool armed)
 
 	if (os_protect(p, n << arena->page_shift, OS_READ_WRITE))
 		return -1;
-	return armed ? os_uffd_protect(arena->uffd, p, n << arena->page_shift, true) : 0;
+	/* Without protection it is in use as without a snapshot. */
+	return armed && os_uffd_protect(&arena->uffd, p, n << arena->page_shift, true) &&
+		       !engine_uffd_lost(arena)
+		   ? -1
+		   : 0;
 }
 
 static int arm(struct cowarena *arena, size_t first, size_t n)
 {
-	return os_uffd_protect(arena->uffd, arena_address(arena, first), n << arena->page_shift,
+	return os_uffd_protect(&arena->uffd, arena_address(arena, first), n << arena->page_shift,
 			       true);
 }
 
@@ -83,8 +117,10 @@ static int disarm(struct cowarena *arena, size_t first, size_t n)
 {
 	pagetable_mark_dirty(&arena->table, first, n,
 			     atomic_load_explicit(&arena->pages, memory_order_relaxed));
-	return os_uffd_protect(arena->uffd, arena_address(arena, first), n << arena->page_shift,
-			       false);
+	return os_uffd_protect(&arena->uffd, arena_address(arena, first), n << arena->page_shift,
+			       false)
+		   ? engine_uffd_release(arena, first, n)
+		   : 0;
 }
 
 /* Without memory the store faults again, by the same signal as if the page were armed. */
@@ -110,5 +146,7 @@ const struct engine engine_uffd = {
     .arm = arm,
     .disarm = disarm,
     .can_write = can_write,
+    .lost = engine_uffd_lost,
+    .must_renew = engine_uffd_lost,
     .mappings = mappings,
 };

@@ -52,7 +52,7 @@ static bool split_sealed(struct cowarena_view *view, char *at, const char *live,
 {
 	/* From the live page, since to read the view's would map some of its neighbours first. */
 	track_pause(); /* the byte may be in no block, or without content */
-	bool poked = view->poke_fd >= 0 && os_poke(view->poke_fd, at, live, 1) == 0;
+	bool poked = os_poke(&view->poke, at, live, 1) == 0;
 	track_resume();
 	if (poked)
 		return true;

@@ -49,8 +49,7 @@ static void shed(struct cowarena *arena)
 	if (arena->engine->abandon)
 		arena->engine->abandon(arena);
 	arena->engine = &engine_mprotect; /* which has nothing to be opened */
-	os_close(arena->poke_fd);
-	arena->uffd = arena->poke_fd = -1;
+	os_file_close(&arena->poke);
 	atomic_store(&arena->poke_tried, false);
 	memset(&arena->helper, 0, sizeof arena->helper);
 	memset(&arena->gate, 0, sizeof arena->gate);
@@ -70,7 +69,7 @@ static void say(unsigned char what)
 	os_send(forking.child, &what, 1);
 }
 
-static int read_file(struct cowarena *arena, int file, size_t n, bool talks)
+static int read_file(struct cowarena *arena, const struct os_file *file, size_t n, bool talks)
 {
 	for (size_t at = 0, piece; at < n; at += piece) {
 		piece = n - at < COPY_PIECE ? n - at : COPY_PIECE;
@@ -80,6 +79,24 @@ static int read_file(struct cowarena *arena, int file, size_t n, bool talks)
 			say(CHILD_COPIES);
 	}
 	return 0;
+}
+
+static int no_copy(int errnum)
+{
+	switch (errnum) {
+	case EBADF:
+		return error_set(
+		    EBADF, "the descriptor of an arena's memory has been closed in this child of a "
+			   "fork(), as daemons do that close all: call "
+			   "cowarena_after_fork_in_child() before, or close only what is your own");
+	case ESTALE:
+		return error_set(ESTALE,
+				 "the parent of the fork() has destroyed an arena: let it wait, or "
+				 "create the arena with COWARENA_FORK_COPY");
+	default:
+		return error_set(ENOMEM, "no memory for the child's copy of an arena (%s)",
+				 error_name(errnum));
+	}
 }
 
 /* Memory of its own, with the bytes of the file that was inherited; all of it writable,
@@ -96,9 +113,8 @@ static int copy_memory(struct cowarena *arena, size_t pages, bool talks)
 	if (frames_renew(&arena->frames) || pagetable_commit(&arena->table, arena->committed) ||
 	    os_dump(arena->base, committed, true) ||
 	    engine_mprotect.commit(arena, 0, arena->committed, false) ||
-	    read_file(arena, arena->fork_file, pages << arena->page_shift, talks))
-		return error_set(ENOMEM, "no memory for the child's copy of an arena (%s)",
-				 error_name(errno));
+	    read_file(arena, &arena->fork_file, pages << arena->page_shift, talks))
+		return no_copy(errno);
 	atomic_store(&arena->pages, pages);
 	pagetable_enter(&arena->table, 0, pages, atomic_load(&arena->timeline.epoch), false);
 	return 0;
@@ -154,10 +170,10 @@ static int undo(struct cowarena *arena, char *base)
 	if (arena->engine->close)
 		arena->engine->close(arena);
 	range_unmap(arena);
-	arena->uffd = -1;
+	arena->uffd = OS_NO_FILE;
 	arena->engine = arena->fork_engine;
 	arena->base = base;
-	arena->fd = arena->fork_file;
+	arena->file = arena->fork_file;
 	shut(arena);
 	errno = e;
 	return -1;
@@ -201,10 +217,13 @@ static int fill(struct cowarena *arena, const struct cowarena_snapshot *snapshot
 {
 	char *base = arena->base;
 
+	/* With a snapshot the parent waits for an answer; see copy(). */
+	if (!snapshot && !os_file_is_ours(&arena->file))
+		return no_copy(EBADF);
 	arena->fork_engine = arena->engine;
-	arena->fork_file = arena->fd;
+	arena->fork_file = arena->file;
 	shed(arena);
-	arena->fd = -1;
+	arena->file = OS_NO_FILE;
 	return copy(arena, snapshot) || heap_attached(arena) ? undo(arena, base) : 0;
 }
 
@@ -235,7 +254,7 @@ static int attach(struct cowarena *arena)
 	heap_track(arena);
 	trap_remove(arena->trap);
 	arena->trap = span;
-	os_close(arena->fork_file);
+	os_file_close(&arena->fork_file);
 	return 0;
 }
 
@@ -350,7 +369,7 @@ static void send_changes(struct cowarena *arena, struct cowarena_snapshot *s)
 	}
 	records_give(c.pages, c.room * sizeof *c.pages);
 	records_give(content, size);
-	unsigned char verdict = whole && snapshot_usable(s) == 0 ? SNAPSHOT_SENT : SNAPSHOT_LOST;
+	unsigned char verdict = whole && snapshot_intact(s) == 0 ? SNAPSHOT_SENT : SNAPSHOT_LOST;
 	if (!gone && os_send(forking.parent, &end, sizeof end) == 0)
 		os_send(forking.parent, &verdict, 1);
 }
@@ -449,6 +468,13 @@ static void has_no_copy(void)
 		  "descriptor for it, there or in the parent; or the parent has not waited");
 }
 
+/* Here they would keep the parent's protection alive when the parent has closed its own. */
+static void drop_inherited(struct cowarena *arena)
+{
+	os_file_close(&arena->uffd);
+	os_file_close(&arena->poke);
+}
+
 /* Arenas are marked as inherited by now (trap.c, whose handler comes first). */
 static void after_fork_in_child(void)
 {
@@ -464,8 +490,10 @@ static void after_fork_in_child(void)
 	}
 	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next) {
 		struct cowarena_snapshot *s = a->fork_snapshot;
-		if (!a->is_copied)
+		if (!a->is_copied) {
+			drop_inherited(a);
 			continue;
+		}
 		a->fork_snapshot = NULL;
 		a->is_copied = s && fill(a, s) == 0;
 		if (!a->is_copied)

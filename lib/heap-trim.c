@@ -61,14 +61,14 @@ size_t cowarena_trim(cowarena *arena)
 	if (!arena)
 		return 0;
 	heap_lock(arena);
-	size_t before = os_memory_used(arena->fd);
+	size_t before = os_memory_used(&arena->file);
 	const struct heap_header *h = heap_header(arena);
 	for (size_t bin = 0; bin < BINS; bin++)
 		for (uint32_t unit = h->bins[bin]; unit; unit = heap_unit(arena, unit)->next)
 			heap_trim_units(arena, unit, heap_unit(arena, unit)->length);
 	size_t end = atomic_load(&arena->pages) << arena->page_shift >> UNIT_SHIFT;
 	heap_trim_units(arena, heap_top(arena), (uint32_t)end - heap_top(arena));
-	size_t after = os_memory_used(arena->fd);
+	size_t after = os_memory_used(&arena->file);
 	heap_unlock(arena);
 	errno = e;
 	return after && before > after ? before - after : 0; /* 0: it cannot be told */

@@ -127,7 +127,7 @@ static int load(struct image *image, cowarena *arena, cowarena_snapshot *s)
 		return error_set(EINVAL, "arena is NULL");
 	if (s && s->arena != arena)
 		return error_set(EINVAL, "the snapshot is of another arena");
-	if (s && snapshot_usable(s))
+	if (s && snapshot_intact(s))
 		return -1;
 	image->arena = arena;
 	image->snapshot = s;

@@ -334,5 +334,5 @@ void helper_stop(struct cowarena *arena)
 	atomic_store(&h->stop, 1);
 	os_wake_one(&h->stop);
 	bell_ring(&h->bell);
-	pthread_join(h->thread, NULL);
+	os_thread_join(h->thread);
 }

@@ -2,6 +2,7 @@
 /* os-linux.c - the contract of os.h on Linux, version 5.4 or later. */
 #include "config.h"
 
+#include "os-linux.h"
 #include "os.h"
 #include "track.h"
 
@@ -35,9 +36,8 @@
 #endif
 
 /*
- * On the fault path system calls are made through syscall(2): the C library's wrappers of
- * pwrite, write and clock_nanosleep are cancellation points, and a thread cancelled inside the
- * handler would leave a page locked.
+ * System calls whose wrappers in the C library are points of cancellation are made by syscall(2): a thread that was
+ * cancelled there would leave a page or a lock of ours locked, for ever. (tests/lint-cancel.sh)
  */
 _Static_assert(sizeof(void *) == 8, "cowarena wants a 64-bit address space");
 
@@ -55,15 +55,92 @@ size_t os_page_size(void)
 	return size;
 }
 
+/* ---- descriptors ---- */
+
+void os_close(int fd)
+{
+	int e = errno;
+
+	if (fd >= 0)
+		syscall(SYS_close, fd);
+	errno = e;
+}
+
+int above_standard(int (*open_one)(int arg), int arg)
+{
+	int fd = open_one(arg);
+
+	if (fd < 0 || fd > STDERR_FILENO)
+		return fd;
+	int higher = above_standard(open_one, arg);
+	os_close(fd);
+	return higher;
+}
+
+/* 0, or an errno. (By number: fstat() is a function only in newer C libraries.) */
+static int status_of(int fd, struct stat *status)
+{
+	int e = errno;
+#ifdef SYS_fstat
+	int failed = syscall(SYS_fstat, fd, status) ? errno : 0;
+#else
+	int failed = fstat(fd, status) ? errno : 0;
+#endif
+
+	errno = e;
+	return failed;
+}
+
+struct os_file os_file_of(int fd)
+{
+	struct os_file file = {.fd = fd};
+	struct stat status;
+
+	if (fd >= 0 && status_of(fd, &status) == 0) {
+		file.known = true;
+		file.device = status.st_dev;
+		file.inode = status.st_ino;
+	}
+	return file;
+}
+
+bool os_file_is_ours(const struct os_file *file)
+{
+	struct stat status;
+
+	if (file->fd < 0)
+		return false;
+	int failed = status_of(file->fd, &status);
+	if (failed || !file->known)
+		return failed != EBADF;
+	return file->device == status.st_dev && file->inode == status.st_ino;
+}
+
+void os_file_close(struct os_file *file)
+{
+	if (os_file_is_ours(file))
+		os_close(file->fd);
+	*file = OS_NO_FILE;
+}
+
+static int open_limit(int unused)
+{
+	(void)unused;
+	return (int)syscall(SYS_openat, AT_FDCWD, "/proc/sys/vm/max_map_count",
+			    O_RDONLY | O_CLOEXEC);
+}
+
+/* ---- limits ---- */
+
 size_t os_mapping_limit(void)
 {
 	char text[32] = "";
-	int fd = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
+	int fd = above_standard(open_limit, 0);
 
 	if (fd < 0)
 		return DEFAULT_MAPPING_LIMIT;
-	ssize_t n = read(fd, text, sizeof text - 1);
-	close(fd);
+	ssize_t n = syscall(SYS_read, fd, text, sizeof text - 1);
+	os_close(fd);
 	unsigned long limit = n > 0 ? strtoul(text, NULL, 10) : 0;
 	return limit ? limit : DEFAULT_MAPPING_LIMIT;
 }
@@ -116,41 +193,47 @@ void *os_map_anonymous(size_t n)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-int os_memory_file(size_t n)
+static int create_memory(int unused)
 {
+	(void)unused;
+	return memfd_create("cowarena", MFD_CLOEXEC);
+}
+
+int os_memory_file(struct os_file *file, size_t n)
+{
+	*file = OS_NO_FILE;
 	if (n > os_file_limit()) { /* ftruncate would raise SIGXFSZ */
 		errno = EFBIG;
 		return -1;
 	}
-	int fd = memfd_create("cowarena", MFD_CLOEXEC);
-
+	int fd = above_standard(create_memory, 0);
 	if (fd >= 0 && ftruncate(fd, (off_t)n)) {
-		int e = errno;
-		close(fd);
-		errno = e;
-		return -1;
+		os_close(fd);
+		fd = -1;
 	}
-	return fd;
+	*file = os_file_of(fd);
+	return fd < 0 ? -1 : 0;
 }
 
-void os_punch(int fd, size_t offset, size_t n)
+void os_punch(void *p, size_t n)
 {
 	int e = errno;
 
-	while (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)n) &&
-	       errno == EINTR)
-		;
+	madvise(p, n, MADV_REMOVE);
 	errno = e;
 }
 
-bool os_next_memory(int fd, size_t from, size_t *start, size_t *end)
+bool os_next_memory(const struct os_file *file, size_t from, size_t *start, size_t *end)
 {
 	int e = errno;
-	off_t at = lseek(fd, (off_t)from, SEEK_DATA);
-	off_t stop = at >= 0 ? lseek(fd, at, SEEK_HOLE) : -1;
+
+	if (!os_file_is_ours(file))
+		return false;
+	off_t at = lseek(file->fd, (off_t)from, SEEK_DATA);
+	off_t stop = at >= 0 ? lseek(file->fd, at, SEEK_HOLE) : -1;
 
 	if (at < 0 && errno == ENXIO) /* there is no more */
-		at = stop = lseek(fd, 0, SEEK_END);
+		at = stop = lseek(file->fd, 0, SEEK_END);
 	errno = e;
 	if (at < 0 || stop < 0)
 		return false;
@@ -159,29 +242,79 @@ bool os_next_memory(int fd, size_t from, size_t *start, size_t *end)
 	return true;
 }
 
-size_t os_memory_used(int fd)
+void os_memory_free(const struct os_file *file, void *p, size_t n)
 {
 	int e = errno;
-	struct stat status;
-	size_t used = fstat(fd, &status) ? 0 : (size_t)status.st_blocks * 512;
 
+	/* The first page first: a child that is about to copy looks there last. */
+	if (!os_file_is_ours(file) || ftruncate(file->fd, 0)) {
+		os_punch(p, os_page_size());
+		os_punch(p, n);
+	}
 	errno = e;
-	return used;
 }
 
-int os_map_shared(void *over, size_t n, int fd)
+size_t os_memory_used(const struct os_file *file)
 {
-	void *p = mmap(over, n, PROT_NONE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd, 0);
+	struct stat status;
+
+	if (!os_file_is_ours(file) || status_of(file->fd, &status))
+		return 0;
+	return (size_t)status.st_blocks * 512;
+}
+
+int os_map_shared(void *over, size_t n, const struct os_file *file)
+{
+	void *p = mmap(over, n, PROT_NONE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, file->fd, 0);
 
 	return p == MAP_FAILED ? -1 : 0;
 }
 
-void *os_map_private(size_t n, int fd)
+void *os_map_private(size_t n, const struct os_file *file)
 {
 	os_unmap_again();
-	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
+	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file->fd, 0);
 
-	return p == MAP_FAILED ? NULL : p;
+	/* Looked at afterwards: then it was so when the number was used. */
+	if (p != MAP_FAILED && os_file_is_ours(file))
+		return p;
+	if (p != MAP_FAILED)
+		munmap(p, n);
+	if (p != MAP_FAILED || !os_file_is_ours(file))
+		errno = EBADF;
+	return NULL;
+}
+
+/* The kernel moves one mapping at a time. */
+static int mremap_over(char *p, char *fresh, size_t n, size_t first)
+{
+	if (first < n && mremap(fresh + first, n - first, n - first, MREMAP_MAYMOVE | MREMAP_FIXED,
+				p + first) == MAP_FAILED)
+		return -1;
+	return mremap(fresh, first, first, MREMAP_MAYMOVE | MREMAP_FIXED, p) == MAP_FAILED ? -1 : 0;
+}
+
+int os_map_anew(void *p, size_t n, size_t accessible)
+{
+	/* Of a length of 0 the kernel moves nothing: it makes a second mapping of the same file, with the flags that
+	   madvise() has set. */
+	char *fresh = mremap(p, 0, n, MREMAP_MAYMOVE);
+
+	if (fresh == MAP_FAILED)
+		return -1;
+	if (accessible < n) {
+		madvise(fresh + accessible, n - accessible, MADV_DONTDUMP); /* best effort */
+		if (mprotect(fresh + accessible, n - accessible, PROT_NONE)) {
+			os_unmap(fresh, n);
+			return -1;
+		}
+	}
+	if (mprotect(fresh, accessible, PROT_READ | PROT_WRITE) ||
+	    mremap_over(p, fresh, n, accessible)) {
+		os_unmap(fresh, n);
+		return -1;
+	}
+	return 0;
 }
 
 int os_map_zeros(void *p, size_t n)
@@ -266,29 +399,38 @@ int os_dump(void *p, size_t n, bool wanted)
 
 /* ---- writing to the process's own read-only memory ---- */
 
-int os_poke_open(void)
+static int open_memory(int unused)
+{
+	(void)unused;
+	return (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/mem", O_RDWR | O_CLOEXEC);
+}
+
+int os_poke_open(struct os_file *file)
 {
 	/* Linux may be configured or booted to refuse this (proc_mem.force_override), and a sandbox
 	   may hide /proc: only the attempt tells. */
-	int fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
-	if (fd < 0)
+	*file = os_file_of(above_standard(open_memory, 0));
+	if (file->fd < 0)
 		return -1;
 	size_t n = os_page_size();
 	char *p = mmap(NULL, n, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	bool works = p != MAP_FAILED && os_poke(fd, p, "x", 1) == 0 && *(volatile char *)p == 'x';
+	bool works = p != MAP_FAILED && os_poke(file, p, "x", 1) == 0 && *(volatile char *)p == 'x';
 	if (p != MAP_FAILED)
 		os_unmap(p, n);
 	if (works)
-		return fd;
-	close(fd);
+		return 0;
+	os_file_close(file);
 	errno = EPERM;
 	return -1;
 }
 
-int os_poke(int fd, void *p, const void *bytes, size_t n)
+int os_poke(const struct os_file *file, void *p, const void *bytes, size_t n)
 {
+	/* It would be written to the file of a stranger. */
+	if (!os_file_is_ours(file))
+		return -1;
 	while (n) {
-		ssize_t done = syscall(SYS_pwrite64, fd, bytes, n, (off_t)(uintptr_t)p);
+		ssize_t done = syscall(SYS_pwrite64, file->fd, bytes, n, (off_t)(uintptr_t)p);
 		if (done < 0 && errno == EINTR)
 			continue;
 		if (done <= 0)
@@ -300,41 +442,80 @@ int os_poke(int fd, void *p, const void *bytes, size_t n)
 	return 0;
 }
 
-void os_close(int fd)
+static off_t seek(int fd, off_t at, int whence)
 {
-	int e = errno;
-
-	if (fd >= 0)
-		close(fd);
-	errno = e;
+	return syscall(SYS_lseek, fd, at, whence);
 }
 
-int os_read_part(int fd, size_t offset, void *p, size_t n)
+/* [at, stop) of the file, to p. */
+static int read_range(int fd, char *p, off_t at, off_t stop)
 {
-	off_t at = (off_t)offset, end = (off_t)(offset + n);
+	while (at < stop) {
+		ssize_t got = syscall(SYS_pread64, fd, p, (size_t)(stop - at), at);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got == 0) /* truncated meanwhile */
+			errno = ESTALE;
+		if (got <= 0)
+			return -1;
+		at += got;
+		p += got;
+	}
+	return 0;
+}
 
-	while ((at = lseek(fd, at, SEEK_DATA)) >= 0 && at < end) {
-		off_t stop = lseek(fd, at, SEEK_HOLE);
+static int read_data(int fd, char *p, off_t begin, off_t end)
+{
+	off_t at = begin, stop;
+
+	for (; (at = seek(fd, at, SEEK_DATA)) >= 0 && at < end; at = stop) {
+		stop = seek(fd, at, SEEK_HOLE);
 		if (stop < 0)
 			return -1;
-		for (stop = stop < end ? stop : end; at < stop;) {
-			ssize_t got =
-			    pread(fd, (char *)p + (at - (off_t)offset), (size_t)(stop - at), at);
-			if (got < 0 && errno == EINTR)
-				continue;
-			if (got <= 0)
-				return -1;
-			at += got;
-		}
+		if (read_range(fd, p + (at - begin), at, stop < end ? stop : end))
+			return -1;
 	}
 	return at < 0 && errno != ENXIO ? -1 : 0; /* ENXIO: no more data */
+}
+
+int os_read_part(const struct os_file *file, size_t offset, void *p, size_t n)
+{
+	int result = read_data(file->fd, p, (off_t)offset, (off_t)(offset + n));
+
+	/* Both are looked at afterwards: then they were so all the time. */
+	if (!os_file_is_ours(file)) {
+		errno = EBADF;
+		return -1;
+	}
+	off_t first = seek(file->fd, 0, SEEK_DATA);
+	if (first > 0 || (first < 0 && errno == ENXIO)) {
+		errno = ESTALE;
+		return -1;
+	}
+	return result;
+}
+
+/* While a low number is held, the next one is higher. */
+static int channel_above_standard(int fd[2])
+{
+	int low[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd))
+		return -1;
+	if (fd[0] > STDERR_FILENO && fd[1] > STDERR_FILENO)
+		return 0;
+	memcpy(low, fd, sizeof low);
+	int result = channel_above_standard(fd);
+	os_close(low[0]);
+	os_close(low[1]);
+	return result;
 }
 
 int os_channel(int *one, int *other)
 {
 	int fd[2];
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd))
+	if (channel_above_standard(fd))
 		return -1;
 	*one = fd[0];
 	*other = fd[1];
@@ -353,7 +534,7 @@ void os_channel_wait_at_most(int fd, uint64_t ns)
 int os_send(int fd, const void *p, size_t n)
 {
 	while (n) {
-		ssize_t done = send(fd, p, n, MSG_NOSIGNAL);
+		ssize_t done = syscall(SYS_sendto, fd, p, n, MSG_NOSIGNAL, NULL, 0);
 		if (done < 0 && errno == EINTR)
 			continue;
 		if (done <= 0)
@@ -367,7 +548,7 @@ int os_send(int fd, const void *p, size_t n)
 int os_receive(int fd, void *p, size_t n)
 {
 	while (n) {
-		ssize_t done = recv(fd, p, n, 0);
+		ssize_t done = syscall(SYS_recvfrom, fd, p, n, 0, NULL, NULL);
 		if (done < 0 && errno == EINTR)
 			continue;
 		if (done <= 0)
@@ -528,6 +709,16 @@ void os_thread_begins(void)
 	   application's threads. (The C library keeps its own out of this.) */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, NULL);
+}
+
+/* Not ended half-way: what the thread has is freed next. */
+void os_thread_join(pthread_t thread)
+{
+	int cancel;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	pthread_join(thread, NULL);
+	pthread_setcancelstate(cancel, NULL);
 }
 
 /* ---- barriers ---- */

@@ -37,6 +37,29 @@ size_t os_mapping_limit(void);
 /* The largest file that this process may make, in bytes; SIZE_MAX without a limit. */
 size_t os_file_limit(void);
 
+/* ---- descriptors ---- */
+
+/*
+ * A descriptor that the library keeps, and which file it is. A number is everybody's: a daemon closes all
+ * that are open, and the next file that the program opens gets the number.
+ */
+struct os_file {
+	int fd; /* above those of the standard streams; -1: none */
+	bool known;
+	uint64_t device, inode;
+};
+
+#define OS_NO_FILE ((struct os_file){.fd = -1})
+
+/*
+ * Whether the number still is that file, in the calling thread's table of descriptors. Where a sandbox refuses
+ * to tell, it is believed. [fault path]
+ */
+bool os_file_is_ours(const struct os_file *file);
+
+/* Close it if it is still ours, and forget it. */
+void os_file_close(struct os_file *file);
+
 /* ---- address space ---- */
 
 enum os_protection { OS_NONE, OS_READ, OS_READ_WRITE };
@@ -48,27 +71,42 @@ void *os_reserve(size_t n, size_t align, void *fixed);
 /* Private zeroed memory, readable and writable, counted by the kernel only as it is touched. */
 void *os_map_anonymous(size_t n);
 
-/* A file of n bytes without a name, all holes. Returns a descriptor that exec closes. */
-int os_memory_file(size_t n);
+/* A file of n bytes without a name, all holes. exec closes it. */
+int os_memory_file(struct os_file *file, size_t n);
 
-/* Give the memory of a range of the file back: it is a hole then, zeros. Best effort. */
-void os_punch(int fd, size_t offset, size_t n);
+/* Give the memory of a shared mapping's file back: the range is a hole then, zeros. Best effort. (By the mapping, since
+   the descriptor may be somebody else's by now.) */
+void os_punch(void *p, size_t n);
+
+/*
+ * Give all of the file's memory back, whoever still has the file open, so that a process that has inherited it can
+ * tell (os_read_part). p, n: its shared mapping. Best effort.
+ */
+void os_memory_free(const struct os_file *file, void *p, size_t n);
 
 /*
  * Where the file next has memory, at `from` or after it: [*start, *end), as far as the kernel knows; all
  * before *start is a hole. Beyond the last memory both are the file's length. False if that cannot be
  * told. Reading a hole through a mapping would give it memory; this does not.
  */
-bool os_next_memory(int fd, size_t from, size_t *start, size_t *end);
+bool os_next_memory(const struct os_file *file, size_t from, size_t *start, size_t *end);
 
 /* How many bytes of memory the file has; 0 if that cannot be told. */
-size_t os_memory_used(int fd);
+size_t os_memory_used(const struct os_file *file);
 
 /* Map the file's first n bytes, shared and inaccessible, over a reservation. */
-int os_map_shared(void *over, size_t n, int fd);
+int os_map_shared(void *over, size_t n, const struct os_file *file);
 
-/* A second mapping of the file's first n bytes whose writes stay in it, readable and writable. */
-void *os_map_private(size_t n, int fd);
+/* A second mapping of the file's first n bytes whose writes stay in it, readable and writable. NULL with errno: EBADF
+   when the descriptor is ours no more. */
+void *os_map_private(size_t n, const struct os_file *file);
+
+/*
+ * Put a fresh shared mapping of the same file over that of [p, p + n), by one step for other threads: no protection of
+ * any kind is left in it. The first `accessible` bytes are readable and writable, the rest is inaccessible. As before,
+ * it is not inherited by children. [fault path]
+ */
+int os_map_anew(void *p, size_t n, size_t accessible);
 
 /* Zeros that take no memory until they are written, private, readable and writable, in the place of
    what is mapped at p. */
@@ -120,16 +158,19 @@ int os_dump(void *p, size_t n, bool wanted);
 /* ---- writing to the process's own read-only memory ---- */
 
 /* A descriptor by which os_poke works in this process; -1 when the kernel refuses (tried out). */
-int os_poke_open(void);
+int os_poke_open(struct os_file *file);
 
-/* Write n bytes at p through that descriptor, whatever p's protection. [fault path] */
-int os_poke(int fd, void *p, const void *bytes, size_t n);
+/* Write n bytes at p through that descriptor, whatever p's protection. -1 too when it is ours no more. [fault path] */
+int os_poke(const struct os_file *file, void *p, const void *bytes, size_t n);
+
+/*
+ * Read n bytes of a memory file to p, where there are zeros now: holes stay holes. -1 with errno: EBADF when
+ * the descriptor is ours no more, ESTALE when os_memory_free() has been called, in another process; the first page
+ * must have had memory before. The descriptor's position is not kept.
+ */
+int os_read_part(const struct os_file *file, size_t offset, void *p, size_t n);
 
 void os_close(int fd);
-
-/* Read n bytes of a memory file to p, where there are zeros now: holes stay holes. -1 with
-   errno. The descriptor's position is not kept. */
-int os_read_part(int fd, size_t offset, void *p, size_t n);
 
 /* A channel between two processes; exec closes its ends. Sending and receiving wait until all n bytes have
    gone; -1 when the other end is not open any more (no signal is raised), or on an error. */
@@ -154,31 +195,28 @@ enum uffd_mode {
  * untouched. -1 with errno: ENOSYS (the kernel has no userfaultfd), EPERM (a sandbox or the
  * administrator forbids it), ENOTSUP (it cannot protect shared memory).
  */
-int os_uffd_open(enum uffd_mode mode);
+int os_uffd_open(struct os_file *file, enum uffd_mode mode);
 
 /*
- * Wait for write faults on a descriptor of UFFD_EVENTS. Returns how many were stored in addresses[];
- * 0 when the descriptor `stop` has become readable; -1 with errno when there is nothing to wait for.
+ * Wait for write faults on a descriptor of UFFD_EVENTS. Returns how many were stored in addresses[]; -1 with errno when
+ * there is nothing to wait for: EBADF when the descriptor is ours no more.
  */
-int os_uffd_next(int fd, int stop, void **addresses, int max);
+int os_uffd_next(const struct os_file *file, void **addresses, int max);
 
 /* Let those go on who wait for this page. */
-void os_uffd_wake(int fd, void *page);
+void os_uffd_wake(const struct os_file *file, void *page);
 
-/* A descriptor that becomes readable by os_notify(). -1 with errno. */
-int os_notifier(void);
-void os_notify(int fd);
-
-/* Whether the kernel can give the memory for writes to a range. [fault path] */
+/* Whether the kernel can give the memory for a write to a page. [fault path] */
 bool os_can_write(void *p, size_t n);
 
-/* Watch a range, or no longer: which lifts all protection from it. [fault path] */
-int os_uffd_register(int fd, void *p, size_t n);
-int os_uffd_unregister(int fd, void *p, size_t n);
+/* Watch a range, or no longer: which lifts all protection from it. -1 with errno: EBADF when the descriptor is ours no
+   more. [fault path] */
+int os_uffd_register(const struct os_file *file, void *p, size_t n);
+int os_uffd_unregister(const struct os_file *file, void *p, size_t n);
 
 /* Protect a range of a registered one, or lift its protection. [fault path]
    Post: as os_protect(). */
-int os_uffd_protect(int fd, void *p, size_t n, bool protect);
+int os_uffd_protect(const struct os_file *file, void *p, size_t n, bool protect);
 
 /* ---- signals ---- */
 
@@ -232,6 +270,8 @@ int os_thread(pthread_t *thread, const char *name, void *(*main)(void *), void *
 /* Block all signals in the calling thread, so that none that is sent to the process arrives
    there. */
 void os_thread_begins(void);
+/* Wait for its end. */
+void os_thread_join(pthread_t thread);
 
 /* ---- barriers ---- */
 

@@ -19,8 +19,8 @@ int range_map(struct cowarena *arena, size_t bytes, void *base)
 	arena->holds_place = false;
 	if (!arena->base)
 		return -1;
-	arena->fd = os_memory_file(arena->reserved);
-	if (arena->fd < 0 || os_map_shared(arena->base, arena->reserved, arena->fd) ||
+	if (os_memory_file(&arena->file, arena->reserved) ||
+	    os_map_shared(arena->base, arena->reserved, &arena->file) ||
 	    os_keep_from_children(arena->base, arena->reserved) ||
 	    os_dump(arena->base, arena->reserved, false) || /* it would read every hole */
 	    pagetable_init(&arena->table, arena->reserved >> arena->page_shift) ||
@@ -46,11 +46,13 @@ void range_unmap(struct cowarena *arena)
 
 	chunks_destroy(&arena->chunks);
 	pagetable_destroy(&arena->table);
+	/* A child of fork() may have the file for as long as it lives. Its memory goes now. */
+	if (arena->file.fd >= 0)
+		os_memory_free(&arena->file, arena->base, arena->reserved);
 	if (arena->base)
 		os_unmap(arena->base, arena->reserved);
-	os_close(arena->fd);
+	os_file_close(&arena->file);
 	arena->base = NULL;
-	arena->fd = -1;
 	errno = e;
 }
 
@@ -60,7 +62,7 @@ bool range_is_hole(struct cowarena *arena, size_t page)
 	size_t start, end;
 
 	if (bitmap_test(backed, page) ||
-	    !os_next_memory(arena->fd, page << arena->page_shift, &start, &end))
+	    !os_next_memory(&arena->file, page << arena->page_shift, &start, &end))
 		return false;
 	if (start > page << arena->page_shift)
 		return true;
@@ -72,7 +74,7 @@ bool range_is_hole(struct cowarena *arena, size_t page)
 
 void range_punch(struct cowarena *arena, size_t first, size_t n)
 {
-	os_punch(arena->fd, first << arena->page_shift, n << arena->page_shift);
+	os_punch(arena_address(arena, first), n << arena->page_shift);
 	/* Whoever has asked before and notes it now will read a hole: that costs memory, no byte. */
 	for (size_t i = first; i < first + n; i++)
 		bitmap_unset(&arena->table.backed, i);

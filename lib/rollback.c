@@ -130,7 +130,7 @@ int cowarena_rollback(cowarena *arena, cowarena_snapshot *s)
 	snapshot_in_use(s, __func__);
 	if (!arena)
 		return error_set(EINVAL, "arena is NULL");
-	if (snapshot_usable(s))
+	if (snapshot_intact(s))
 		return -1;
 	if (s->arena != arena)
 		return error_set(EINVAL, "the snapshot is of another arena");

@@ -138,6 +138,12 @@ cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags)
 	atomic_store(&s->mark, MARK_SNAPSHOT);
 
 	heap_stop(arena);
+	if (arena->engine->must_renew && arena->engine->must_renew(arena) && engine_renew(arena)) {
+		heap_go(arena);
+		records_give(s, sizeof *s);
+		errno = ENOMEM;
+		return NULL;
+	}
 	arena_lock_snapshots(arena, &signals);
 	bool shadow = flags & COWARENA_QUIESCENT && !(arena->flags & COWARENA_FAITHFUL) &&
 		      !arena->engine->copies_at_cut;
@@ -273,7 +279,7 @@ void snapshot_lose_all(struct cowarena *arena)
 	for (struct cowarena_view *v = t->views; v; v = v->next)
 		v->pages = 0;
 	for (struct cowarena_snapshot *s = t->all; s; s = s->next) {
-		s->lost = true;
+		s->end = SNAPSHOT_NOT_FORKED;
 		atomic_store(&s->spoiled, true);
 		atomic_store(&s->keeps, FRAME_NONE);
 		s->older = s->newer = NULL;
@@ -301,17 +307,34 @@ int snapshot_usable(const struct cowarena_snapshot *s)
 		return error_set(EINVAL, "snapshot is NULL");
 	/* If what we have read lay in a frame that was recycled meanwhile, the flag was set before. */
 	track_copied();
-	if (s->lost)
-		return error_set(ESTALE,
-				 "snapshot %llu was taken before fork(): a child has a copy of the "
-				 "heap at most, and takes snapshots of its own",
-				 (unsigned long long)s->id);
-	if (atomic_load(&s->spoiled))
-		return error_set(ESTALE,
-				 "snapshot %llu was given up at the limit of held memory: raise "
-				 "options.held_limit, or release snapshots earlier",
-				 (unsigned long long)s->id);
-	return 0;
+	if (!atomic_load(&s->spoiled))
+		return 0;
+	static const char *const why[] = {
+	    [SNAPSHOT_AT_LIMIT] = "was given up at the limit of held memory: raise "
+				  "options.held_limit, or release snapshots earlier",
+	    [SNAPSHOT_UNPROTECTED] = "was given up: the program has closed the library's "
+				     "userfaultfd, as daemons do that close all descriptors; close "
+				     "only what is your own, or take snapshots afterwards",
+	    [SNAPSHOT_NOT_FORKED] = "was taken before fork(): a child has a copy of the heap at "
+				    "most, and takes snapshots of its own",
+	};
+	return error_set(ESTALE, "snapshot %llu %s", (unsigned long long)s->id, why[s->end]);
+}
+
+int snapshot_intact(const struct cowarena_snapshot *s)
+{
+	sigset_t signals;
+
+	if (snapshot_usable(s))
+		return -1;
+	struct cowarena *arena = s->arena;
+	if (!arena->engine->lost || !arena->engine->lost(arena))
+		return 0;
+	arena_lock_snapshots(arena, &signals);
+	if (arena->engine->lost && arena->engine->lost(arena)) /* not renewed meanwhile */
+		timeline_spoil_all(arena, SNAPSHOT_UNPROTECTED);
+	arena_unlock_snapshots(arena, &signals);
+	return snapshot_usable(s);
 }
 
 /* Part of one page. */
@@ -394,7 +417,8 @@ int cowarena_snapshot_read(cowarena_snapshot *s, void *dst, const void *src, siz
 	snapshot_copy(s, dst, offset, n);
 	verify_read(s, offset, n);
 	errno = e;
-	return snapshot_usable(s);
+	/* Frames too may have been filled when the protection was gone already. */
+	return snapshot_intact(s);
 }
 
 void *cowarena_snapshot_root(cowarena_snapshot *s)

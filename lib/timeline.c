@@ -130,18 +130,15 @@ void timeline_forget(struct cowarena *arena, struct cowarena_snapshot *s)
 	arena->timeline.live--;
 }
 
-bool timeline_spoil(struct cowarena *arena)
+static void give_up(struct cowarena *arena, struct cowarena_snapshot *s, enum snapshot_end why)
 {
 	struct timeline *t = &arena->timeline;
-	struct cowarena_snapshot *s =
-	    arena->limit_policy == COWARENA_LIMIT_DROP_OLDEST ? t->oldest : t->newest;
 
-	if (!s)
-		return false;
 	/* Who asked to be told hears of it first: before anybody can meet the ESTALE. */
 	if (t->on_spoiled)
 		t->on_spoiled(t->on_spoiled_ctx, s->id);
 	TEST_POINT();
+	s->end = why;
 	/* Before any of its frames is recycled: a reader that copied from a recycled one sees
 	   the flag afterwards (snapshot.c). Release by the page locks and the pool's exchanges
 	   that follow. */
@@ -150,7 +147,23 @@ bool timeline_spoil(struct cowarena *arena)
 	timeline_retire(arena, s);
 	atomic_fetch_add(&t->spoils, 1); /* when its memory is there */
 	debug_check(arena);
-	return true;
+}
+
+bool timeline_spoil(struct cowarena *arena)
+{
+	struct timeline *t = &arena->timeline;
+	struct cowarena_snapshot *s =
+	    arena->limit_policy == COWARENA_LIMIT_DROP_OLDEST ? t->oldest : t->newest;
+
+	if (s)
+		give_up(arena, s, SNAPSHOT_AT_LIMIT);
+	return s;
+}
+
+void timeline_spoil_all(struct cowarena *arena, enum snapshot_end why)
+{
+	while (arena->timeline.oldest)
+		give_up(arena, arena->timeline.oldest, why);
 }
 
 void timeline_add_view(struct cowarena *arena, struct cowarena_view *view)

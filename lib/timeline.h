@@ -20,8 +20,16 @@
 
 #include "bitmap.h"
 #include "cowarena.h"
+#include "os.h"
 
 #include <stdatomic.h>
+
+/* Why a snapshot was given up. */
+enum snapshot_end {
+	SNAPSHOT_AT_LIMIT,    /* of held memory */
+	SNAPSHOT_UNPROTECTED, /* the program has closed the userfaultfd */
+	SNAPSHOT_NOT_FORKED   /* this is a child of fork() */
+};
 
 struct cowarena_snapshot {
 	_Atomic uint32_t mark; /* objects.h */
@@ -33,11 +41,11 @@ struct cowarena_snapshot {
 	struct cowarena_snapshot *next, **link;  /* all that are not released */
 	_Atomic uint32_t keeps; /* head of a list of versions, linked by version.link */
 	unsigned views;         /* open ones */
-	/* Set, once, when its versions were given up for the limit of held memory (I7). */
+	/* Set, once, when its versions were given up (I7). */
 	_Atomic bool spoiled;
-	uint64_t *hashes; /* of its first `hashed` pages; verify.c */
+	enum snapshot_end end; /* why; set before */
+	uint64_t *hashes;      /* of its first `hashed` pages; verify.c */
 	size_t hashed;
-	bool lost; /* spoiled since we are a child of fork() */
 };
 
 struct cowarena_view {
@@ -47,7 +55,7 @@ struct cowarena_view {
 	size_t pages; /* 0 when it was lost to a fork() */
 	bool writable;
 	bool sealed;         /* read-only from now on; until then it is being filled */
-	int poke_fd;         /* os_poke(), by which a sealed view's pages are made private; or -1 */
+	struct os_file poke; /* os_poke(), by which a sealed view's pages are made private */
 	_Atomic bool broken; /* a page could not be made private: what it shows may be wrong */
 	/* Pages that are the view's own, and no longer the live heap's. Set under the page's lock,
 	   before the live page may change. */
@@ -101,6 +109,9 @@ void timeline_retire(struct cowarena *arena, struct cowarena_snapshot *snapshot)
 /* Give up a snapshot, by the arena's policy, to free memory. False if there is none. The same
    locks. */
 bool timeline_spoil(struct cowarena *arena);
+
+/* Give up all. The same locks. */
+void timeline_spoil_all(struct cowarena *arena, enum snapshot_end why);
 
 /* Add or remove an open view. Snapshot lock held, gate open: it is closed meanwhile. */
 void timeline_add_view(struct cowarena *arena, struct cowarena_view *view);

@@ -62,7 +62,7 @@ static int map_holes(struct cowarena *arena, struct cowarena_view *view)
 	size_t size = view->pages << arena->page_shift, start, end;
 
 	for (size_t at = 0; at < size && view->holes < HOLES_MAX; at = end) {
-		if (!os_next_memory(arena->fd, at, &start, &end))
+		if (!os_next_memory(&arena->file, at, &start, &end))
 			return 0;
 		size_t stop = start < size ? start : size;
 		if (stop - at < HOLE_MIN << arena->page_shift)
@@ -70,6 +70,7 @@ static int map_holes(struct cowarena *arena, struct cowarena_view *view)
 		if (os_map_zeros(view->base + at, stop - at))
 			return -1;
 		os_keep_from_children(view->base + at, stop - at);
+		os_dump(view->base + at, stop - at, false);
 		bitmap_fill(&view->own, at >> arena->page_shift, stop >> arena->page_shift);
 		view->holes++;
 	}
@@ -82,11 +83,14 @@ static int map(struct cowarena *arena, struct cowarena_view *view)
 	size_t n = view->pages << arena->page_shift;
 	size_t bits = os_round_up(bitmap_bytes(view->pages), arena_page_size(arena));
 
-	view->base = os_map_private(n, arena->fd);
+	view->base = os_map_private(n, &arena->file);
+	if (!view->base)
+		return -1;
 	view->own_memory = os_map_anonymous(bits);
-	if (!view->base || !view->own_memory)
+	if (!view->own_memory)
 		return -1;
 	os_keep_from_children(view->base, n);
+	os_dump(view->base, n, false);
 	os_keep_from_children(view->own_memory, bits);
 	bitmap_init(&view->own, view->own_memory, view->pages);
 	return map_holes(arena, view);
@@ -131,7 +135,7 @@ static int open_locked(struct cowarena *arena, struct cowarena_view *view)
 
 	if (atomic_load(&s->spoiled))
 		return ESTALE;
-	view->poke_fd = arena->poke_fd;
+	view->poke = arena->poke;
 	/* From here on the handler looks after pages that change; those that have changed are
 	   below. */
 	timeline_add_view(arena, view);
@@ -146,7 +150,7 @@ static int open_locked(struct cowarena *arena, struct cowarena_view *view)
 	return f.failed ? ENOMEM : 0;
 }
 
-/* With the first read-only view. Not under a lock: opening is a point where threads are cancelled. */
+/* With the first read-only view. */
 static void prepare_poking(struct cowarena *arena)
 {
 	sigset_t signals;
@@ -154,14 +158,15 @@ static void prepare_poking(struct cowarena *arena)
 
 	if (atomic_load(&arena->poke_tried))
 		return;
-	int fd = os_poke_open();
+	struct os_file poke;
+	os_poke_open(&poke);
 	arena_lock_snapshots(arena, &signals);
 	if (!atomic_exchange(&arena->poke_tried, true)) {
-		arena->poke_fd = fd;
-		fd = -1;
+		arena->poke = poke;
+		poke = OS_NO_FILE;
 	}
 	arena_unlock_snapshots(arena, &signals);
-	os_close(fd);
+	os_file_close(&poke);
 	errno = e; /* without it there is another way */
 }
 
@@ -170,7 +175,7 @@ cowarena_view *cowarena_view_open(cowarena_snapshot *s, unsigned flags)
 	sigset_t signals;
 
 	snapshot_in_use(s, __func__);
-	if (snapshot_usable(s))
+	if (snapshot_intact(s))
 		return NULL;
 	if (flags & ~(unsigned)COWARENA_VIEW_PRIVATE)
 		return error_null(EINVAL, "unknown view flags (%#x)", flags);
@@ -181,7 +186,7 @@ cowarena_view *cowarena_view_open(cowarena_snapshot *s, unsigned flags)
 	view->snapshot = s;
 	view->pages = s->pages;
 	view->writable = flags & COWARENA_VIEW_PRIVATE;
-	int failed = map(arena, view) ? ENOMEM : 0;
+	int failed = map(arena, view) ? errno == EBADF ? EBADF : ENOMEM : 0;
 	if (!failed && !view->writable)
 		prepare_poking(arena);
 	if (!failed) {
@@ -200,7 +205,13 @@ cowarena_view *cowarena_view_open(cowarena_snapshot *s, unsigned flags)
 		snapshot_usable(s);
 		return NULL;
 	}
-	return error_null(failed, "no room for the view: raise ulimit -v, vm.max_map_count or "
+	if (failed == EBADF)
+		return error_null(
+		    EBADF,
+		    "the descriptor of the arena's memory has been closed by the program, as "
+		    "daemons do "
+		    "that close all: close only what is your own, or create the arena afterwards");
+	return error_null(failed, "no room for the view: raise ulimit -v, -d, vm.max_map_count or "
 				  "options.held_limit, or close other views");
 }
 
@@ -211,7 +222,7 @@ void *cowarena_view_at(const cowarena_view *view, const void *live)
 	view_in_use(view, __func__);
 	if (!live)
 		return NULL;
-	if (view->snapshot->lost) {
+	if (view->snapshot->end == SNAPSHOT_NOT_FORKED) {
 		snapshot_usable(view->snapshot);
 		return NULL;
 	}
@@ -239,7 +250,9 @@ static int check(const struct cowarena_view *view)
 int cowarena_view_check(const cowarena_view *view)
 {
 	view_in_use(view, __func__);
-	return view ? check(view) : error_set(EINVAL, "view is NULL");
+	if (!view)
+		return error_set(EINVAL, "view is NULL");
+	return snapshot_intact(view->snapshot) ? -1 : check(view);
 }
 
 int cowarena_view_settle(cowarena_view *view, const void *p, size_t n)
@@ -304,6 +317,7 @@ int cowarena_view_close(cowarena_view *view)
 	struct cowarena *arena = s->arena;
 	if (arena->is_shut)
 		return forget_in_child(view);
+	snapshot_intact(s); /* or else what was read so far is not; see check() */
 	arena_lock_snapshots(arena, &signals);
 	objects_end(view, MARK_VIEW, __func__);
 	sightings_remove(view->base);

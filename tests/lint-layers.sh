@@ -16,7 +16,7 @@ layers='
 	heap-runs heap-units shadow rearm arenas
 	engine-uffd-thread
 	fault
-	timeline debug arming range engine-eager engine-hybrid engine-mprotect engine-uffd
+	timeline debug arming range engine-renew engine-eager engine-hybrid engine-mprotect engine-uffd
 	objects mappings trap trap-sigsegv trap-sigaction
 	pagetable chunks versions frames gate handlers
 	error

@@ -422,7 +422,7 @@ static void scene_no_memory(void *arg)
 	cowarena *arena = cowarena_create(&o);
 	char *p = arena ? cowarena_aligned_alloc(arena, page_size(), 8 * page_size()) : NULL;
 
-	if (!p || ftruncate(arena->fd, p - arena->base))
+	if (!p || ftruncate(arena->file.fd, p - arena->base))
 		_exit(90);
 	*(volatile char *)p = 1;
 }

@@ -388,7 +388,7 @@ static size_t memory_of(const cowarena *arena)
 {
 	struct stat s;
 
-	ck_assert_int_eq(fstat(arena->fd, &s), 0);
+	ck_assert_int_eq(fstat(arena->file.fd, &s), 0);
 	return (size_t)s.st_blocks * 512;
 }
 

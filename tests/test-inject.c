@@ -66,13 +66,6 @@ struct row {
 
 #define E(errnum) errnum, #errnum
 
-/* Where fstat() is no function but another name, it cannot be wrapped. */
-#if defined __GLIBC__ && !__GLIBC_PREREQ(2, 33)
-#define FSTAT SOME
-#else
-#define FSTAT ALL
-#endif
-
 static const struct row rows[] = {
     {INJECT_MMAP, "mmap", E(ENOMEM), ALL, .burst = 3},
     {INJECT_MUNMAP, "munmap", E(ENOMEM), ALL, .burst = 8},
@@ -87,16 +80,12 @@ static const struct row rows[] = {
     {INJECT_MEMFD_CREATE, "memfd_create", E(ENOSYS), ALL, .burst = 3},
     {INJECT_FTRUNCATE, "ftruncate", E(EFBIG), ALL, .burst = 3},
     {INJECT_FTRUNCATE, "ftruncate", E(ENOMEM), ALL, .burst = 3},
-    {INJECT_FALLOCATE, "fallocate", E(EINTR), ALL, .burst = 3, .transient = true},
-    {INJECT_FALLOCATE, "fallocate", E(EOPNOTSUPP), ALL, .burst = 3},
-    {INJECT_FSTAT, "fstat", E(ENOMEM), FSTAT, .burst = 1},
+    {INJECT_FSTAT, "fstat", E(ENOMEM), ALL, .burst = 1},
     {INJECT_OPEN, "open", E(EINTR), ALL, .burst = 1, .transient = true},
     {INJECT_OPEN, "open", E(EMFILE), ALL, .burst = 3},
     {INJECT_READ, "read", E(EINTR), ALL, .burst = 3, .transient = true},
     {INJECT_READ, "read", E(EAGAIN), ALL, .burst = 3, .transient = true},
-    {INJECT_POLL, "poll", E(EINTR), EVENTS, .burst = 3, .transient = true},
-    {INJECT_POLL, "poll", E(ENOMEM), EVENTS, .burst = 3, .transient = true},
-    {INJECT_EVENTFD, "eventfd", E(EMFILE), EVENTS, .burst = 1},
+    {INJECT_READ, "read", E(ENOMEM), EVENTS, .burst = 3, .transient = true},
     {INJECT_UFFD_API, "ioctl UFFDIO_API", E(EINVAL), UFFD | HYBRID, .burst = 3},
     {INJECT_SIGACTION, "sigaction", E(EINVAL), ALL, .burst = 3},
     {INJECT_PTHREAD_CREATE, "pthread_create", E(EAGAIN), EVENTS, .burst = 1},
@@ -738,7 +727,7 @@ static size_t memory_of(const struct run *r)
 	struct stat s;
 
 	inject_leave();
-	if (fstat(r->arena->fd, &s))
+	if (fstat(r->arena->file.fd, &s))
 		die("fstat: %s", strerror(errno));
 	inject_enter();
 	return (size_t)s.st_blocks * 512;

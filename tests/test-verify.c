@@ -58,7 +58,7 @@ static void is_told(int kind, struct scene scene)
 static void write_behind(cowarena *arena, cowarena_snapshot *s, char *p)
 {
 	(void)s;
-	if (pwrite(arena->fd, "x", 1, p + 3 * page_size() + 70 - arena->base) != 1)
+	if (pwrite(arena->file.fd, "x", 1, p + 3 * page_size() + 70 - arena->base) != 1)
 		_exit(6);
 }
 
@@ -165,8 +165,8 @@ static void open_behind(cowarena *arena, cowarena_snapshot *s, char *p)
 	char *at = p + 3 * page_size();
 
 	(void)s;
-	if (arena->uffd >= 0)
-		os_uffd_protect(arena->uffd, at, page_size(), false);
+	if (arena->uffd.fd >= 0)
+		os_uffd_protect(&arena->uffd, at, page_size(), false);
 	mprotect(at, page_size(), PROT_READ | PROT_WRITE);
 }
 

@@ -121,7 +121,7 @@ START_TEST(without_poking)
 	char *p = page_block(arena, 64);
 
 	arena->poke_tried = true;
-	ck_assert_int_eq(arena->poke_fd, -1);
+	ck_assert_int_eq(arena->poke.fd, -1);
 	memset(p, 'a', 64 * page_size());
 	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
 	memset(p, 'b', 8 * page_size());

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * engine-renew.c - an engine whose protection has been taken away begins anew.
+ *
+ * The program has closed the userfaultfd, and the kernel has lifted the protection that hung on it. Nothing tells which
+ * pages have been written since, so the arena becomes what it was before the first snapshot: all pages writable, all dirty.
+ */
+#include "config.h"
+
+#include "arena.h"
+#include "error.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Gate closed. -1 with errno. */
+static int open_all_pages(struct cowarena *arena)
+{
+	size_t pages = atomic_load_explicit(&arena->pages, memory_order_relaxed);
+	size_t bytes = arena->committed << arena->page_shift;
+	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
+
+	/* Anew, since who has inherited the descriptor keeps the old protection alive. */
+	if (os_map_anew(arena->base, arena->reserved, bytes) &&
+	    os_protect(arena->base, bytes, OS_READ_WRITE))
+		return -1;
+	for (size_t i = 0; i < pages; i++) {
+		page_lock(&arena->table.pages[i]);
+		page_unlock(&arena->table.pages[i], epoch << PAGE_STAMP_SHIFT);
+	}
+	pagetable_mark_dirty(&arena->table, 0, pages, pages);
+	chunks_all_cold(&arena->chunks);
+	return 0;
+}
+
+/* Another engine serves, which finds cold chunks and open pages as it has them. */
+static void fall_back(struct cowarena *arena)
+{
+	atomic_store(&arena->borders, atomic_load(&arena->chunks.borders));
+	arena->engine = &engine_mprotect;
+}
+
+/* Snapshot lock held, gate closed. */
+static int begin_anew(struct cowarena *arena)
+{
+	int result = 0;
+
+	/* Not so in engine hybrid, when all chunks are cold. */
+	if (arena->engine->lost(arena)) {
+		gate_open(&arena->gate); /* for those who are given up */
+		timeline_spoil_all(arena, SNAPSHOT_UNPROTECTED);
+		gate_close(&arena->gate);
+		result = open_all_pages(arena);
+	}
+	if (result)
+		return error_set(ENOMEM,
+				 "the heap could not be made writable anew (%s): " ERROR_NO_ROOM,
+				 strerror(errno));
+	if (arena->engine->open(arena))
+		fall_back(arena);
+	return 0;
+}
+
+int engine_renew(struct cowarena *arena)
+{
+	sigset_t signals;
+	int e = errno;
+
+	/* Before any lock that its thread may need. */
+	arena->engine->close(arena);
+	arena_lock_snapshots(arena, &signals);
+	gate_close(&arena->gate);
+	int result = begin_anew(arena);
+	gate_open(&arena->gate);
+	arena_unlock_snapshots(arena, &signals);
+	if (!result)
+		errno = e; /* a second choice, taken, is no failure */
+	return result;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* os-linux.h - what the files os-linux*.c share. */
+#ifndef COWARENA_OS_LINUX_H
+#define COWARENA_OS_LINUX_H
+
+#include "os.h"
+
+/*
+ * What open_one(arg) returns, but never the number of a standard stream, which is to be had when the program was started
+ * with one closed: others write there. A low number is held until the next one is open, so that nothing of ours
+ * is ever met at it.
+ */
+int above_standard(int (*open_one)(int arg), int arg);
+
+/* The file behind a descriptor that was just opened; OS_NO_FILE for -1. */
+struct os_file os_file_of(int fd);
+
+#endif
