@@ -27,7 +27,7 @@
  */
 static struct {
 	sigset_t signals;
-	int cancel; /* reading and writing are points of cancellation, which fork(2) is not */
+	int cancel;        /* whether the thread could be cancelled */
 	int parent, child; /* the two ends of a channel, -1 when it could not be had */
 	bool any;
 } forking;
@@ -289,7 +289,11 @@ static void before_fork(void)
 {
 	int e = errno;
 
+	/* Other handlers of the fork run with our locks held, and may have points of cancellation. */
+	int cancel;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	arenas_hold();
+	forking.cancel = cancel;
 	forking.any = false;
 	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next) {
 		a->is_copied = a->flags & COWARENA_FORK_COPY && !trap_inherited(a->trap);
@@ -297,7 +301,6 @@ static void before_fork(void)
 	}
 	if (!forking.any)
 		return;
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &forking.cancel);
 	os_block_signals(&forking.signals);
 	if (os_channel(&forking.parent, &forking.child))
 		forking.parent = forking.child = -1;
@@ -309,11 +312,12 @@ static void before_fork(void)
 
 static void after_fork(void)
 {
-	if (forking.any) {
+	int cancel = forking.cancel;
+
+	if (forking.any)
 		os_restore_signals(&forking.signals);
-		pthread_setcancelstate(forking.cancel, NULL);
-	}
 	arenas_release();
+	pthread_setcancelstate(cancel, NULL);
 }
 
 struct changes {
