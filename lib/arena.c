@@ -56,6 +56,8 @@ static int open_engine(struct cowarena *arena, const struct cowarena_options *o)
 
 static int map_failed(size_t capacity, void *base)
 {
+	if (error_refused())
+		return -1;
 	switch (errno) {
 	case EEXIST:
 		return error_set(
@@ -67,10 +69,6 @@ static int map_failed(size_t capacity, void *base)
 	case ENFILE:
 		return error_set(errno,
 				 "no file descriptor left for the arena's memory: raise ulimit -n");
-	case ENOSYS:
-		return error_set(
-		    ENOSYS, "memfd_create(2) is missing: Linux 3.17 or a sandbox that allows it "
-			    "is needed");
 	default:
 		return error_set(
 		    errno == EAGAIN ? ENOMEM : errno, /* mlockall(MCL_FUTURE), and ulimit -l */
@@ -136,7 +134,9 @@ cowarena *cowarena_create(const struct cowarena_options *options)
 		goto no_map;
 	if (frames_init(&arena->frames, o.held_limit ? o.held_limit >> arena->page_shift : SIZE_MAX,
 			o.flags & COWARENA_FAITHFUL)) {
-		error_set(ENOMEM, "no address space for the pool of frames: " ERROR_NO_ROOM);
+		if (!error_refused())
+			error_set(ENOMEM,
+				  "no address space for the pool of frames: " ERROR_NO_ROOM);
 		goto no_frames;
 	}
 	if (open_engine(arena, &o))

@@ -239,10 +239,10 @@ struct cowarena_options {
  *	EEXIST   something is mapped at `base` already
  *	EFBIG    RLIMIT_FSIZE is below the capacity
  *	EMFILE, ENFILE  no file descriptor left (an arena holds one; with userfaultfd(2) two; a read-only view one more)
- *	ENOSYS   memfd_create(2) is not to be had
  *	EPERM    a signal handler cannot be installed (a sanitizer forbids it, or a preloaded
  *	         library keeps it and rt_sigaction(2) is refused); userfaultfd(2), or
  *		 its use for system calls, is forbidden, and COWARENA_STRICT_ENGINE
+ *	EPERM, EACCES, ENOSYS, EINVAL  a sandbox refuses a system call, which the message names
  * Cost: a few system calls. The first arena installs handlers for SIGSEGV and SIGBUS. Since: 0.1
  */
 cowarena *cowarena_create(const struct cowarena_options *options);

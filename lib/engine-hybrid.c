@@ -127,12 +127,14 @@ static int warm_up_run(struct cowarena *arena, size_t first, size_t end, bool cu
 	size_t armed =
 	    arena->flags & COWARENA_FAITHFUL ? accessible : smaller(end, pages_in_use(arena));
 
+	/* Refused, it leaves everything as it was: such a chunk can stay cold. */
+	if (os_uffd_register(&arena->uffd, arena_address(arena, first),
+			     (end - first) << arena->page_shift))
+		return -1;
 	for (size_t page = first; page < end; page = chunk_end(arena, page))
 		set_state(arena, chunk_of(arena, page), CHUNK_TORN);
 	/* Both protections are there before the first is lifted. */
-	if (os_uffd_register(&arena->uffd, arena_address(arena, first),
-			     (end - first) << arena->page_shift) ||
-	    protect_clean(arena, first, armed, cutting) ||
+	if (protect_clean(arena, first, armed, cutting) ||
 	    protect(arena, first, accessible - first, OS_READ_WRITE))
 		return -1;
 	for (size_t page = first; page < end; page = chunk_end(arena, page))
@@ -307,9 +309,14 @@ static int disarm_locked(struct cowarena *arena, size_t first, size_t n)
 					  memory_order_relaxed);
 		return protect(arena, first, n, OS_READ_WRITE);
 	}
-	pagetable_mark_dirty(table, first, n, pages);
-	if (state != CHUNK_WARM && warm_up(arena, first, false))
-		return -1;
+	long grown = pagetable_mark_dirty(table, first, n, pages);
+	if (state != CHUNK_WARM && warm_up(arena, first, false)) {
+		if (state_of(chunk_of(arena, first)) != CHUNK_COLD)
+			return -1;
+		/* userfaultfd is closed, or refused by a sandbox: as with engine sigsegv. */
+		atomic_fetch_add_explicit(&arena->chunks.borders, grown, memory_order_relaxed);
+		return protect(arena, first, n, OS_READ_WRITE);
+	}
 	/* From cold, warm_up() has left open what is marked. */
 	return state == CHUNK_COLD ? 0 : disarm_warm(arena, first, n);
 }

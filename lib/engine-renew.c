@@ -55,7 +55,7 @@ static int begin_anew(struct cowarena *arena)
 	if (result)
 		return error_set(ENOMEM,
 				 "the heap could not be made writable anew (%s): " ERROR_NO_ROOM,
-				 strerror(errno));
+				 error_name(errno));
 	if (arena->engine->open(arena))
 		fall_back(arena);
 	return 0;

@@ -88,9 +88,12 @@ static int make_bell(struct resolver *r)
 
 static void free_resolver(struct resolver *r)
 {
+	int e = errno;
+
 	if (r->bell)
 		os_unmap(r->bell, os_page_size());
 	records_give(r, sizeof *r);
+	errno = e;
 }
 
 static int start(struct cowarena *arena)
@@ -102,14 +105,21 @@ static int start(struct cowarena *arena)
 	r->arena = arena;
 	if (make_bell(r)) {
 		free_resolver(r);
-		return error_set(ENOMEM, "engine uffd: no memory for a page of the thread that "
-					 "resolves faults: " ERROR_NO_ROOM);
+		return error_refused()
+			   ? -1
+			   : error_set(ENOMEM,
+				       "engine uffd: no memory for a page of the thread that "
+				       "resolves faults: " ERROR_NO_ROOM);
 	}
 	int failed = os_thread(&r->thread, "cowarena-faults", resolver_main, r);
 	if (failed) {
 		free_resolver(r);
-		return error_set(failed, "engine uffd: no thread can be started for its faults: "
-					 "raise ulimit -u");
+		errno = failed;
+		return error_refused()
+			   ? -1
+			   : error_set(failed,
+				       "engine uffd: no thread can be started for its faults: "
+				       "raise ulimit -u");
 	}
 	arena->resolver = r;
 	return 0;

@@ -19,6 +19,7 @@
 #include "error.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define LIFT_NAPS 20 /* a millisecond */
 
@@ -26,6 +27,9 @@ int engine_open_uffd(struct cowarena *arena, enum uffd_mode mode)
 {
 	if (os_uffd_open(&arena->uffd, mode) == 0)
 		return 0;
+	bool no_privilege = errno == EPERM && strcmp(os_failed_call(), "userfaultfd(2)") == 0;
+	if (!no_privilege && error_refused())
+		return -1;
 	switch (errno) {
 	case EPERM:
 		if (mode == UFFD_EVENTS)
@@ -51,7 +55,9 @@ int engine_uffd_register(struct cowarena *arena)
 	if (os_uffd_register(&arena->uffd, arena->base, arena->reserved) == 0)
 		return 0;
 	os_file_close(&arena->uffd);
-	return error_set(ENOMEM, "engine uffd: the arena's range could not be registered");
+	return error_refused()
+		   ? -1
+		   : error_set(ENOMEM, "engine uffd: the arena's range could not be registered");
 }
 
 bool engine_uffd_lost(struct cowarena *arena)

@@ -126,6 +126,39 @@ const char *error_name(int errnum)
 	return "an error that is not known";
 }
 
+/* What works without the call, if anything does. */
+static const char *way_out(const char *call)
+{
+	static const struct {
+		const char *call, *way;
+	} ways[] = {
+	    {"userfaultfd(2)", ", or use engine sigsegv, which works without it"},
+	    {"ioctl(2)", ", or use engine sigsegv, which works without it"},
+	    {"read(2)", ", or leave COWARENA_SYSCALL_SAFE out"},
+	    {"clone(2)", ", or leave COWARENA_SYSCALL_SAFE out"},
+	    {"mmap(2)", ", or lower options.capacity"},
+	};
+
+	for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
+		if (strcmp(call, ways[i].call) == 0)
+			return ways[i].way;
+	return "";
+}
+
+bool error_refused(void)
+{
+	int e = errno;
+	const char *call = os_failed_call();
+
+	if (!call || (e != EPERM && e != EACCES && e != ENOSYS && e != EINVAL))
+		return false;
+	error_set(e,
+		  "%s was refused (%s), as a sandbox does (seccomp, the profile of a container): "
+		  "allow it there%s",
+		  call, error_name(e), way_out(call));
+	return true;
+}
+
 const char *cowarena_errmsg(void)
 {
 	return message ? message : "";

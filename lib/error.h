@@ -3,6 +3,7 @@
 #ifndef COWARENA_ERROR_H
 #define COWARENA_ERROR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -20,6 +21,12 @@ void *error_null(int errnum, const char *format, ...) __attribute__((format(prin
 /* The name of an errno, as in errno.h. (strerror(3) reads the locale, which may lie in an
    arena that is not there.) */
 const char *error_name(int errnum);
+
+/*
+ * Whether errno is one with which sandboxes refuse system calls. If so, the message names the call that os_failed_call()
+ * tells, and what is to be done; errno is as it was.
+ */
+bool error_refused(void);
 
 /* Send a line to the log. Async-signal-safe. */
 void error_log(const char *message);

@@ -94,8 +94,11 @@ static int no_copy(int errnum)
 				 "the parent of the fork() has destroyed an arena: let it wait, or "
 				 "create the arena with COWARENA_FORK_COPY");
 	default:
-		return error_set(ENOMEM, "no memory for the child's copy of an arena (%s)",
-				 error_name(errnum));
+		errno = errnum;
+		return error_refused()
+			   ? -1
+			   : error_set(ENOMEM, "no memory for the child's copy of an arena (%s)",
+				       error_name(errnum));
 	}
 }
 
@@ -107,14 +110,17 @@ static int copy_memory(struct cowarena *arena, size_t pages, bool talks)
 
 	track_defined(arena->base, pages << arena->page_shift);
 	if (range_map(arena, arena->reserved, arena->base))
-		return error_set(errno,
+		return error_refused()
+			   ? -1
+			   : error_set(
+				 errno,
 				 "no room in the child of the fork() for its copy of an arena (%s)",
 				 error_name(errno));
 	if (frames_renew(&arena->frames) || pagetable_commit(&arena->table, arena->committed) ||
-	    os_dump(arena->base, committed, true) ||
 	    engine_mprotect.commit(arena, 0, arena->committed, false) ||
 	    read_file(arena, &arena->fork_file, pages << arena->page_shift, talks))
 		return no_copy(errno);
+	os_dump(arena->base, committed, true);
 	atomic_store(&arena->pages, pages);
 	pagetable_enter(&arena->table, 0, pages, atomic_load(&arena->timeline.epoch), false);
 	return 0;

@@ -341,7 +341,8 @@ static int refused(int which)
 	return error_set(EPERM,
 			 "the handler for %s was not accepted: if this is a sanitizer, set "
 			 "handle_segv=0, handle_sigbus=0 and allow_user_segv_handler=1 in its "
-			 "options",
+			 "options; if a sandbox (seccomp, the profile of a container) refuses "
+			 "rt_sigaction(2), allow it there",
 			 signals[which].name);
 }
 

@@ -34,7 +34,7 @@ int os_uffd_register(const struct os_file *file, void *p, size_t n)
 		errno = EBADF;
 		return -1;
 	}
-	return (int)syscall(SYS_ioctl, file->fd, UFFDIO_REGISTER, &r);
+	return syscall(SYS_ioctl, file->fd, UFFDIO_REGISTER, &r) ? failed_in("ioctl(2)") : 0;
 }
 
 int os_uffd_unregister(const struct os_file *file, void *p, size_t n)
@@ -53,7 +53,7 @@ int os_uffd_protect(const struct os_file *file, void *p, size_t n, bool protect)
 	/* EAGAIN: the address space is being changed by another thread at this moment. */
 	while (syscall(SYS_ioctl, file->fd, UFFDIO_WRITEPROTECT, &w))
 		if (errno != EAGAIN && errno != EINTR)
-			return -1;
+			return failed_in("ioctl(2)");
 	return 0;
 }
 
@@ -106,6 +106,31 @@ static int create(int flags)
 	return (int)syscall(SYS_userfaultfd, O_CLOEXEC | flags);
 }
 
+static int any_request(int fd)
+{
+	return (int)syscall(SYS_ioctl, fd, FIOCLEX);
+}
+
+static int read_nothing(int fd)
+{
+	char byte;
+
+	return (int)syscall(SYS_read, fd, &byte, 1);
+}
+
+/* Whether a sandbox refuses a call that has no other reason to fail so. */
+static bool is_refused(int (*call)(int arg), int arg)
+{
+	int e = errno;
+	int result = call(arg);
+	bool refused = result < 0 && is_refusal(errno);
+
+	if (call == create)
+		os_close(result);
+	errno = e;
+	return refused;
+}
+
 static int open_mode(struct os_file *file, enum uffd_mode mode)
 {
 	struct uffdio_api api = {.api = UFFD_API,
@@ -113,17 +138,22 @@ static int open_mode(struct os_file *file, enum uffd_mode mode)
 
 	*file = os_file_of(above_standard(create, mode == UFFD_SIGNALS ? UFFD_USER_MODE_ONLY : 0));
 	if (file->fd < 0) {
-		if (errno == EINVAL) /* before 5.11 it knows no UFFD_USER_MODE_ONLY */
+		/* Before 5.11 it knows no UFFD_USER_MODE_ONLY; a sandbox refuses without it too. */
+		if (errno == EINVAL && !is_refused(create, 0))
 			errno = ENOTSUP;
-		return -1;
+		return failed_in("userfaultfd(2)");
 	}
 	if (mode == UFFD_SIGNALS)
 		api.features |= UFFD_FEATURE_SIGBUS;
 	if (syscall(SYS_ioctl, file->fd, UFFDIO_API, &api) == 0)
 		return 0;
+	/* A kernel without these features says EINVAL; so may a sandbox, but that does so of every request. */
+	int e = errno;
+	if (!is_refusal(e) || !is_refused(any_request, file->fd))
+		e = ENOTSUP;
 	os_file_close(file);
-	errno = ENOTSUP;
-	return -1;
+	errno = e;
+	return failed_in("ioctl(2)");
 }
 
 int os_uffd_open(struct os_file *file, enum uffd_mode mode)
@@ -135,7 +165,13 @@ int os_uffd_open(struct os_file *file, enum uffd_mode mode)
 	if (works && mode == UFFD_SIGNALS)
 		return 0;
 	os_file_close(file);
-	return works ? open_mode(file, mode) : -1;
+	if (!works)
+		return -1;
+	if (is_refused(read_nothing, -1)) { /* by which the thread is told of faults */
+		errno = EPERM;
+		return failed_in("read(2)");
+	}
+	return open_mode(file, mode);
 }
 
 int os_uffd_next(const struct os_file *file, void **addresses, int max)

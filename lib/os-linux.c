@@ -55,6 +55,27 @@ size_t os_page_size(void)
 	return size;
 }
 
+/* ---- what failed ---- */
+
+/* A pointer, since thread-local storage is scarce (error.c); of the kind that a handler may use. */
+static _Thread_local const char *failed_call __attribute__((tls_model("initial-exec")));
+
+int failed_in(const char *call)
+{
+	failed_call = call;
+	return -1;
+}
+
+const char *os_failed_call(void)
+{
+	return failed_call;
+}
+
+bool is_refusal(int errnum)
+{
+	return errnum == EPERM || errnum == EACCES || errnum == ENOSYS || errnum == EINVAL;
+}
+
 /* ---- descriptors ---- */
 
 void os_close(int fd)
@@ -162,8 +183,10 @@ void *os_reserve(size_t n, size_t align, void *fixed)
 
 	if (fixed) {
 		void *p = mmap(fixed, n, PROT_NONE, flags | MAP_FIXED_NOREPLACE, -1, 0);
-		if (p == MAP_FAILED)
+		if (p == MAP_FAILED) {
+			failed_in("mmap(2)");
 			return NULL;
+		}
 		if (p !=
 		    fixed) { /* before Linux 4.17 the flag is unknown, and the address a hint */
 			os_unmap(p, n);
@@ -174,8 +197,10 @@ void *os_reserve(size_t n, size_t align, void *fixed)
 	}
 	os_unmap_again();
 	char *raw = mmap(NULL, n + align, PROT_NONE, flags, -1, 0);
-	if (raw == MAP_FAILED)
+	if (raw == MAP_FAILED) {
+		failed_in("mmap(2)");
 		return NULL;
+	}
 	char *p = (char *)(((uintptr_t)raw + align - 1) & ~(uintptr_t)(align - 1));
 	if (p > raw)
 		os_unmap(raw, (size_t)(p - raw));
@@ -190,7 +215,10 @@ void *os_map_anonymous(size_t n)
 	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 		       -1, 0);
 
-	return p == MAP_FAILED ? NULL : p;
+	if (p != MAP_FAILED)
+		return p;
+	failed_in("mmap(2)");
+	return NULL;
 }
 
 static int create_memory(int unused)
@@ -207,12 +235,14 @@ int os_memory_file(struct os_file *file, size_t n)
 		return -1;
 	}
 	int fd = above_standard(create_memory, 0);
-	if (fd >= 0 && ftruncate(fd, (off_t)n)) {
+	if (fd < 0)
+		return failed_in("memfd_create(2)");
+	if (ftruncate(fd, (off_t)n)) {
 		os_close(fd);
-		fd = -1;
+		return failed_in("ftruncate(2)");
 	}
 	*file = os_file_of(fd);
-	return fd < 0 ? -1 : 0;
+	return 0;
 }
 
 void os_punch(void *p, size_t n)
@@ -267,7 +297,7 @@ int os_map_shared(void *over, size_t n, const struct os_file *file)
 {
 	void *p = mmap(over, n, PROT_NONE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, file->fd, 0);
 
-	return p == MAP_FAILED ? -1 : 0;
+	return p == MAP_FAILED ? failed_in("mmap(2)") : 0;
 }
 
 void *os_map_private(size_t n, const struct os_file *file)
@@ -280,6 +310,7 @@ void *os_map_private(size_t n, const struct os_file *file)
 		return p;
 	if (p != MAP_FAILED)
 		munmap(p, n);
+	failed_in("mmap(2)");
 	if (p != MAP_FAILED || !os_file_is_ours(file))
 		errno = EBADF;
 	return NULL;
@@ -329,7 +360,7 @@ int os_protect(void *p, size_t n, enum os_protection protection)
 	static const int prot[] = {
 	    [OS_NONE] = PROT_NONE, [OS_READ] = PROT_READ, [OS_READ_WRITE] = PROT_READ | PROT_WRITE};
 
-	return mprotect(p, n, prot[protection]);
+	return mprotect(p, n, prot[protection]) ? failed_in("mprotect(2)") : 0;
 }
 
 /*
@@ -350,8 +381,8 @@ void os_populate(void *p, size_t n)
 {
 	int e = errno;
 
-	/* Before Linux 5.14: by hand, and changing nothing, as the range may be in use already. */
-	if (madvise(p, n, MADV_POPULATE_WRITE) && errno == EINVAL)
+	/* Before Linux 5.14, and in sandboxes: by hand, and changing nothing, as the range may be in use already. */
+	if (madvise(p, n, MADV_POPULATE_WRITE) && is_refusal(errno))
 		for (size_t i = 0; i < n; i += os_page_size())
 			os_touch((char *)p + i);
 	errno = e;
@@ -389,12 +420,15 @@ int os_collapse(void *p, size_t n)
 
 int os_keep_from_children(void *p, size_t n)
 {
-	return madvise(p, n, MADV_DONTFORK);
+	return madvise(p, n, MADV_DONTFORK) ? failed_in("madvise(2)") : 0;
 }
 
-int os_dump(void *p, size_t n, bool wanted)
+void os_dump(void *p, size_t n, bool wanted)
 {
-	return madvise(p, n, wanted ? MADV_DODUMP : MADV_DONTDUMP);
+	int e = errno;
+
+	madvise(p, n, wanted ? MADV_DODUMP : MADV_DONTDUMP);
+	errno = e;
 }
 
 /* ---- writing to the process's own read-only memory ---- */
@@ -457,7 +491,7 @@ static int read_range(int fd, char *p, off_t at, off_t stop)
 		if (got == 0) /* truncated meanwhile */
 			errno = ESTALE;
 		if (got <= 0)
-			return -1;
+			return failed_in("pread64(2)");
 		at += got;
 		p += got;
 	}
@@ -471,11 +505,11 @@ static int read_data(int fd, char *p, off_t begin, off_t end)
 	for (; (at = seek(fd, at, SEEK_DATA)) >= 0 && at < end; at = stop) {
 		stop = seek(fd, at, SEEK_HOLE);
 		if (stop < 0)
-			return -1;
+			return failed_in("lseek(2)");
 		if (read_range(fd, p + (at - begin), at, stop < end ? stop : end))
 			return -1;
 	}
-	return at < 0 && errno != ENXIO ? -1 : 0; /* ENXIO: no more data */
+	return at < 0 && errno != ENXIO ? failed_in("lseek(2)") : 0; /* ENXIO: no more data */
 }
 
 int os_read_part(const struct os_file *file, size_t offset, void *p, size_t n)
@@ -501,7 +535,7 @@ static int channel_above_standard(int fd[2])
 	int low[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd))
-		return -1;
+		return failed_in("socketpair(2)");
 	if (fd[0] > STDERR_FILENO && fd[1] > STDERR_FILENO)
 		return 0;
 	memcpy(low, fd, sizeof low);
@@ -694,8 +728,10 @@ int os_thread(pthread_t *thread, const char *name, void *(*main)(void *), void *
 		failed = pthread_create(thread, NULL, main, arg);
 	os_restore_signals(&signals);
 	pthread_attr_destroy(&attr);
-	if (failed)
+	if (failed) {
+		failed_in("clone(2)");
 		return failed;
+	}
 	make_ordinary(*thread);
 	pthread_setname_np(*thread, name);
 	return 0;

@@ -12,6 +12,12 @@
  */
 int above_standard(int (*open_one)(int arg), int arg);
 
+/* Note which system call has failed, for os_failed_call(). Returns -1; errno is as it was. [fault path] */
+int failed_in(const char *call);
+
+/* Whether a sandbox refuses calls with such an errno. */
+bool is_refusal(int errnum);
+
 /* The file behind a descriptor that was just opened; OS_NO_FILE for -1. */
 struct os_file os_file_of(int fd);
 

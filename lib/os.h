@@ -60,6 +60,11 @@ bool os_file_is_ours(const struct os_file *file);
 /* Close it if it is still ours, and forget it. */
 void os_file_close(struct os_file *file);
 
+/* ---- what failed ---- */
+
+/* The system call by which a function here failed last in this thread, like "mmap(2)"; NULL if none has. */
+const char *os_failed_call(void);
+
 /* ---- address space ---- */
 
 enum os_protection { OS_NONE, OS_READ, OS_READ_WRITE };
@@ -152,8 +157,8 @@ int os_collapse(void *p, size_t n);
 /* The range is not inherited by a child of fork(). */
 int os_keep_from_children(void *p, size_t n);
 
-/* Whether a core dump has the range. */
-int os_dump(void *p, size_t n, bool wanted);
+/* Whether a core dump has the range. Best effort. */
+void os_dump(void *p, size_t n, bool wanted);
 
 /* ---- writing to the process's own read-only memory ---- */
 

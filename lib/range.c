@@ -22,10 +22,10 @@ int range_map(struct cowarena *arena, size_t bytes, void *base)
 	if (os_memory_file(&arena->file, arena->reserved) ||
 	    os_map_shared(arena->base, arena->reserved, &arena->file) ||
 	    os_keep_from_children(arena->base, arena->reserved) ||
-	    os_dump(arena->base, arena->reserved, false) || /* it would read every hole */
 	    pagetable_init(&arena->table, arena->reserved >> arena->page_shift) ||
 	    chunks_init(&arena->chunks, arena->reserved, arena_page_size(arena)))
 		return -1;
+	os_dump(arena->base, arena->reserved, false); /* it would read every hole */
 	return 0;
 }
 
@@ -102,10 +102,13 @@ int range_grow(struct cowarena *arena, size_t bytes)
 		char *from = arena_address(arena, arena->committed);
 		size_t n = want - arena->committed;
 		if (pagetable_commit(&arena->table, want) ||
-		    os_dump(from, n << arena->page_shift, true) ||
 		    arena->engine->commit(arena, arena->committed, n, faithful))
-			return error_set(ENOMEM, "no memory to grow the heap (%s): " ERROR_NO_ROOM,
-					 error_name(errno));
+			return error_refused()
+				   ? -1
+				   : error_set(ENOMEM,
+					       "no memory to grow the heap (%s): " ERROR_NO_ROOM,
+					       error_name(errno));
+		os_dump(from, n << arena->page_shift, true);
 		arena->committed = want;
 	}
 	/* No snapshot can be cut meanwhile: that takes the heap lock. */

@@ -117,11 +117,11 @@ static void remove_view(struct cowarena *arena, struct cowarena_view *view)
 	frames_uncharge(&arena->frames, atomic_load(&view->touched));
 }
 
-/* The protection and what the handler knows of it change together: no handler is inside. */
-static bool seal(struct cowarena *arena, struct cowarena_view *view)
+/* The protection and what the handler knows of it change together: no handler is inside. 0, or an errno. */
+static int seal(struct cowarena *arena, struct cowarena_view *view)
 {
 	gate_close(&arena->gate);
-	bool failed = os_protect(view->base, view->pages << arena->page_shift, OS_READ);
+	int failed = os_protect(view->base, view->pages << arena->page_shift, OS_READ) ? errno : 0;
 	view->sealed = !failed;
 	gate_open(&arena->gate);
 	return failed;
@@ -142,12 +142,11 @@ static int open_locked(struct cowarena *arena, struct cowarena_view *view)
 	s->views++;
 	timeline_each(arena, s, fill, &f);
 	atomic_fetch_add_explicit(&view->touched, f.filled, memory_order_relaxed);
-	if (!f.failed && !view->writable)
-		f.failed = seal(arena, view);
-	if (f.failed)
+	int failed = f.failed ? ENOMEM : view->writable ? 0 : seal(arena, view);
+	if (failed)
 		remove_view(arena, view);
 	debug_check(arena);
-	return f.failed ? ENOMEM : 0;
+	return failed;
 }
 
 /* With the first read-only view. */
@@ -186,7 +185,7 @@ cowarena_view *cowarena_view_open(cowarena_snapshot *s, unsigned flags)
 	view->snapshot = s;
 	view->pages = s->pages;
 	view->writable = flags & COWARENA_VIEW_PRIVATE;
-	int failed = map(arena, view) ? errno == EBADF ? EBADF : ENOMEM : 0;
+	int failed = map(arena, view) ? errno : 0;
 	if (!failed && !view->writable)
 		prepare_poking(arena);
 	if (!failed) {
@@ -211,7 +210,10 @@ cowarena_view *cowarena_view_open(cowarena_snapshot *s, unsigned flags)
 		    "the descriptor of the arena's memory has been closed by the program, as "
 		    "daemons do "
 		    "that close all: close only what is your own, or create the arena afterwards");
-	return error_null(failed, "no room for the view: raise ulimit -v, -d, vm.max_map_count or "
+	errno = failed;
+	if (error_refused())
+		return NULL;
+	return error_null(ENOMEM, "no room for the view: raise ulimit -v, -d, vm.max_map_count or "
 				  "options.held_limit, or close other views");
 }
 
@@ -242,8 +244,9 @@ static int check(const struct cowarena_view *view)
 		return -1;
 	if (atomic_load(&view->broken))
 		return error_set(
-		    ESTALE, "the kernel refused to split off a page of the view, which may have "
-			    "shown newer data: raise vm.max_map_count");
+		    ESTALE,
+		    "the kernel refused to split off a page of the view, which may have "
+		    "shown newer data: raise vm.max_map_count, or let a sandbox allow mprotect(2)");
 	return 0;
 }
 
