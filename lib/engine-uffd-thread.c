@@ -28,7 +28,8 @@
 struct resolver {
 	struct cowarena *arena;
 	pthread_t thread;
-	char *bell; /* an armed page: a store to it ends the thread */
+	char *bell;        /* an armed page: a store to it wakes the thread */
+	_Atomic bool stop; /* set before */
 };
 
 static void resolve_fault(struct cowarena *arena, char *address)
@@ -61,10 +62,12 @@ static void *resolver_main(void *p)
 	os_thread_begins();
 	while (!ended && (n = os_uffd_next(&r->arena->uffd, faults, FAULTS)) > 0)
 		for (int i = 0; i < n; i++) {
-			if (is_bell(r, faults[i]))
-				ended = true;
-			else
+			if (!is_bell(r, faults[i]))
 				resolve_fault(r->arena, faults[i]);
+			else if (atomic_load(&r->stop))
+				ended = true;
+			else /* somebody writes to all memory there is */
+				arm_bell(r, false);
 		}
 	/* Closed by the program, there is no protection either. */
 	if (n < 0 && errno != EBADF)
@@ -78,7 +81,7 @@ static int make_bell(struct resolver *r)
 {
 	size_t n = os_page_size();
 
-	r->bell = os_map_anonymous(n);
+	r->bell = os_map_anonymous_shared(n);
 	if (!r->bell)
 		return -1;
 	os_touch(r->bell);
@@ -148,6 +151,8 @@ static void close_engine(struct cowarena *arena)
 	struct resolver *r = arena->resolver;
 
 	/* It waits there until the thread has heard of it. If that has ended already, nothing is armed. */
+	atomic_store(&r->stop, true);
+	arm_bell(r, true);
 	os_touch(r->bell);
 	os_thread_join(r->thread);
 	free_resolver(r);

@@ -209,16 +209,26 @@ void *os_reserve(size_t n, size_t align, void *fixed)
 	return p;
 }
 
-void *os_map_anonymous(size_t n)
+static void *map_anonymous(size_t n, int sharing)
 {
 	os_unmap_again();
-	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-		       -1, 0);
+	void *p =
+	    mmap(NULL, n, PROT_READ | PROT_WRITE, sharing | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (p != MAP_FAILED)
 		return p;
 	failed_in("mmap(2)");
 	return NULL;
+}
+
+void *os_map_anonymous(size_t n)
+{
+	return map_anonymous(n, MAP_PRIVATE);
+}
+
+void *os_map_anonymous_shared(size_t n)
+{
+	return map_anonymous(n, MAP_SHARED);
 }
 
 static int create_memory(int unused)

@@ -76,6 +76,9 @@ void *os_reserve(size_t n, size_t align, void *fixed);
 /* Private zeroed memory, readable and writable, counted by the kernel only as it is touched. */
 void *os_map_anonymous(size_t n);
 
+/* The same, but shared with whoever inherits it: mlockall(2) does not write to it. */
+void *os_map_anonymous_shared(size_t n);
+
 /* A file of n bytes without a name, all holes. exec closes it. */
 int os_memory_file(struct os_file *file, size_t n);
 
