@@ -56,11 +56,13 @@
  *            cowarena_after_fork_in_child().
  *
  * DESCRIPTORS
- *   Symptom: after the program has closed all descriptors, as daemons do, snapshots fail with ESTALE, cowarena_view_open()
- *            and cowarena_after_fork_in_child() with EBADF.
- *   Cause:   some of these were the library's: the arena's memory, and the userfaultfd that protects it.
- *   Cure:    close only what is your own, or create arenas afterwards. The heap itself is not harmed, and snapshots
- *            that are taken afterwards are right; views need an arena that was created afterwards.
+ *   Symptom: after the program has closed all descriptors, as daemons do, snapshots fail with
+ *            ESTALE, cowarena_view_open() and cowarena_after_fork_in_child() with EBADF.
+ *   Cause:   some of these were the library's: the arena's memory, and the userfaultfd that
+ *            protects it.
+ *   Cure:    close only what is your own, or create arenas afterwards. The heap itself is not
+ *            harmed, and snapshots that are taken afterwards are right; views need an arena that
+ *            was created afterwards.
  *
  * THREADS
  *   A snapshot is one cut across all threads, and no writer has to cooperate. It knows nothing of
@@ -238,9 +240,10 @@ struct cowarena_options {
  *	ENOMEM   no room for the address range (capacity, RLIMIT_AS)
  *	EEXIST   something is mapped at `base` already
  *	EFBIG    RLIMIT_FSIZE is below the capacity
- *	EMFILE, ENFILE  no file descriptor left (an arena holds one; with userfaultfd(2) two; a read-only view one more)
+ *	EMFILE, ENFILE  no file descriptor left (an arena holds one; with userfaultfd(2)
+ *		 two; a read-only view one more)
  *	EPERM    a signal handler cannot be installed (a sanitizer forbids it, or a preloaded
- *	         library keeps it and rt_sigaction(2) is refused); userfaultfd(2), or
+ *		 library keeps it and rt_sigaction(2) is refused); userfaultfd(2), or
  *		 its use for system calls, is forbidden, and COWARENA_STRICT_ENGINE
  *	EPERM, EACCES, ENOSYS, EINVAL  a sandbox refuses a system call, which the message names
  * Cost: a few system calls. The first arena installs handlers for SIGSEGV and SIGBUS. Since: 0.1
@@ -258,14 +261,14 @@ void cowarena_destroy(cowarena *arena);
 /*
  * In a child of fork(): give every arena that was inherited, and has no copy yet, a private copy of its
  * memory, at the same address. It is the memory as the parent has it during the call; so let the parent
- * keep still from the fork() until then, as one does that waits, or has left by _exit(2) (daemon(3)). A child that closes
- * all descriptors, as daemons do, calls this before. Or create the arena with COWARENA_FORK_COPY, and nothing of this is
- * needed.
+ * keep still from the fork() until then, as one does that waits, or has left by _exit(2)
+ * (daemon(3)). A child that closes all descriptors, as daemons do, calls this before. Or create the
+ * arena with COWARENA_FORK_COPY, and nothing of this is needed.
  *
  * Snapshots and views stay behind: functions that are given one of those fail with ESTALE; release them.
  * Returns: 0, also in a process that is no such child; or -1 with errno ENOMEM, EMFILE, ENFILE, EEXIST (the
- * child has mapped something else there), EBADF (the child has closed the descriptor of the memory), ESTALE (the parent
- * has destroyed the arena), and the arenas not done are as before.
+ * child has mapped something else there), EBADF (the child has closed the descriptor of the
+ * memory), ESTALE (the parent has destroyed the arena), and the arenas not done are as before.
  * Cost: a copy of all the memory of the arenas. Since: 0.1
  */
 int cowarena_after_fork_in_child(void);
@@ -497,8 +500,8 @@ uint64_t cowarena_snapshot_id(const cowarena_snapshot *snapshot);
  * Returns: 0; or -1 with errno EINVAL (NULL), EFAULT (the range reaches outside the heap as it
  * was at the snapshot; nothing is copied), ESTALE (the snapshot was given up, at the limit of held
  * memory or since the program has closed the library's userfaultfd; what is in dst is undefined).
- * Cost: that of memcpy, and 0.5 us for each page that has changed since; where userfaultfd protects pages, a system call
- * of 0.3 us.
+ * Cost: that of memcpy, and 0.5 us for each page that has changed since; where userfaultfd protects
+ * pages, a system call of 0.3 us.
  */
 int cowarena_snapshot_read(cowarena_snapshot *snapshot, void *dst, const void *src, size_t n);
 
@@ -570,8 +573,8 @@ enum cowarena_view_flags {
  *
  * flags: 0 for a read-only view (a write to it crashes like any wild write), or
  * COWARENA_VIEW_PRIVATE.
- * Returns: the view, or NULL with errno EINVAL, ENOMEM, ESTALE, EBADF (the program has closed the descriptor of the
- * arena's memory).
+ * Returns: the view, or NULL with errno EINVAL, ENOMEM, ESTALE, EBADF (the program has closed the
+ * descriptor of the arena's memory).
  * Cost: a few system calls, and a page copy for each page that has changed since the snapshot.
  */
 cowarena_view *cowarena_view_open(cowarena_snapshot *snapshot, unsigned flags);

@@ -390,7 +390,8 @@ static int disarm(struct cowarena *arena, size_t first, size_t n)
 	return disarm_each(arena, first, n) ? engine_uffd_release(arena, first, n) : 0;
 }
 
-/* What is armed by its mapping stays armed. (A chunk that is not cold does not become so without the descriptor.) */
+/* What is armed by its mapping stays armed. (A chunk that is not cold does not become so without
+   the descriptor.) */
 static bool lost(struct cowarena *arena)
 {
 	return atomic_load_explicit(&arena->chunks.not_cold, memory_order_relaxed) &&

@@ -2,8 +2,9 @@
 /*
  * engine-renew.c - an engine whose protection has been taken away begins anew.
  *
- * The program has closed the userfaultfd, and the kernel has lifted the protection that hung on it. Nothing tells which
- * pages have been written since, so the arena becomes what it was before the first snapshot: all pages writable, all dirty.
+ * The program has closed the userfaultfd, and the kernel has lifted the protection that hung on it.
+ * Nothing tells which pages have been written since, so the arena becomes what it was before the
+ * first snapshot: all pages writable, all dirty.
  */
 #include "config.h"
 

@@ -2,17 +2,18 @@
 /*
  * engine-uffd-thread.c - engine "uffd" with COWARENA_SYSCALL_SAFE: a thread resolves the faults.
  *
- * No signal is raised: who writes to an armed page waits in the kernel, and that may be in the midst of
- * read(2) or recv(2), until the thread here has been told of the fault and has disarmed the page.
- * A fault costs two changes of threads more than one by signal, and they are resolved one after the
- * other.
+ * No signal is raised: who writes to an armed page waits in the kernel, and that may be in the
+ * midst of read(2) or recv(2), until the thread here has been told of the fault and has disarmed
+ * the page. A fault costs two changes of threads more than one by signal, and they are resolved one
+ * after the other.
  *
- * The thread is told to end by a fault on a page that is there for that: a second descriptor would be one more
- * that the program can close. When it closes the userfaultfd, the kernel lets all writers go as soon as the thread has
- * come back from reading; it looks whether the number is ours before it reads from it again, and ends.
+ * The thread is told to end by a fault on a page that is there for that: a second descriptor would
+ * be one more that the program can close. When it closes the userfaultfd, the kernel lets all
+ * writers go as soon as the thread has come back from reading; it looks whether the number is ours
+ * before it reads from it again, and ends.
  *
- * The thread runs what the signal handler would run, under the same rules (I3): it writes to no arena,
- * and takes no lock that anybody holds who does.
+ * The thread runs what the signal handler would run, under the same rules (I3): it writes to no
+ * arena, and takes no lock that anybody holds who does.
  */
 #include "config.h"
 
@@ -76,7 +77,8 @@ static void *resolver_main(void *p)
 	return NULL;
 }
 
-/* A page that was written to, since there is no protection for one without memory. -1 with errno. */
+/* A page that was written to, since there is no protection for one without memory. -1 with
+   errno. */
 static int make_bell(struct resolver *r)
 {
 	size_t n = os_page_size();
@@ -150,7 +152,8 @@ static void close_engine(struct cowarena *arena)
 {
 	struct resolver *r = arena->resolver;
 
-	/* It waits there until the thread has heard of it. If that has ended already, nothing is armed. */
+	/* It waits there until the thread has heard of it. If that has ended already, nothing is
+	   armed. */
 	atomic_store(&r->stop, true);
 	arm_bell(r, true);
 	os_touch(r->bell);
@@ -174,8 +177,8 @@ static int disarm(struct cowarena *arena, size_t first, size_t n)
 {
 	pagetable_mark_dirty(&arena->table, first, n,
 			     atomic_load_explicit(&arena->pages, memory_order_relaxed));
-	/* Without the descriptor the kernel does it, and lets go who waits. (To try it here would wait for the thread,
-	   which waits for the page's lock.) */
+	/* Without the descriptor the kernel does it, and lets go who waits. (To try it here would
+	   wait for the thread, which waits for the page's lock.) */
 	return os_uffd_protect(&arena->uffd, arena_address(arena, first), n << arena->page_shift,
 			       false) &&
 		       !engine_uffd_lost(arena)

@@ -65,8 +65,8 @@ bool engine_uffd_lost(struct cowarena *arena)
 	return !os_file_is_ours(&arena->uffd);
 }
 
-/* The kernel lifts the protection when the last descriptor is closed: in a moment, or when a process that has inherited
-   one ends. */
+/* The kernel lifts the protection when the last descriptor is closed: in a moment, or when a
+   process that has inherited one ends. */
 static bool is_lifted(struct cowarena *arena, size_t page)
 {
 	for (int naps = 0; naps < LIFT_NAPS; naps++) {

@@ -58,8 +58,9 @@ struct engine {
 	   gate. NULL where the lack of it does not arrive as a fault of ours. */
 	bool (*can_write)(struct cowarena *arena, size_t page);
 
-	/* Whether pages may have lost their protection without the engine: the program has closed the descriptor that it
-	   hangs on. Answered after a page was read, "no" holds for the time of reading too. NULL where that cannot be. */
+	/* Whether pages may have lost their protection without the engine: the program has closed
+	   the descriptor that it hangs on. Answered after a page was read, "no" holds for the time
+	   of reading too. NULL where that cannot be. */
 	bool (*lost)(struct cowarena *arena);
 	/* Whether engine_renew() is needed before pages can be armed. NULL where that cannot be. */
 	bool (*must_renew)(struct cowarena *arena);
@@ -86,14 +87,16 @@ int engine_uffd_register(struct cowarena *arena);
 bool engine_uffd_lost(struct cowarena *arena);
 
 /*
- * Disarming a range has failed. If that is since the userfaultfd is lost, make the range writable without it, and return
- * 0: its snapshots are lost with it, but never the live heap. Else -1. [fault path]
+ * Disarming a range has failed. If that is since the userfaultfd is lost, make the range writable
+ * without it, and return 0: its snapshots are lost with it, but never the live heap. Else -1.
+ * [fault path]
  */
 int engine_uffd_release(struct cowarena *arena, size_t first, size_t n);
 
 /*
- * The program has closed the engine's descriptor: open it anew, or let another engine serve. If protection was lost with
- * it, all snapshots are given up, and all pages become writable, and dirty. Heap lock held. -1 with errno and message.
+ * The program has closed the engine's descriptor: open it anew, or let another engine serve. If
+ * protection was lost with it, all snapshots are given up, and all pages become writable, and
+ * dirty. Heap lock held. -1 with errno and message.
  */
 int engine_renew(struct cowarena *arena);
 

@@ -23,8 +23,8 @@ void *error_null(int errnum, const char *format, ...) __attribute__((format(prin
 const char *error_name(int errnum);
 
 /*
- * Whether errno is one with which sandboxes refuse system calls. If so, the message names the call that os_failed_call()
- * tells, and what is to be done; errno is as it was.
+ * Whether errno is one with which sandboxes refuse system calls. If so, the message names the call
+ * that os_failed_call() tells, and what is to be done; errno is as it was.
  */
 bool error_refused(void);
 

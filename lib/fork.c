@@ -295,7 +295,8 @@ static void before_fork(void)
 {
 	int e = errno;
 
-	/* Other handlers of the fork run with our locks held, and may have points of cancellation. */
+	/* Other handlers of the fork run with our locks held, and may have points of
+	   cancellation. */
 	int cancel;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	arenas_hold();

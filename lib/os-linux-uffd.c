@@ -57,8 +57,8 @@ int os_uffd_protect(const struct os_file *file, void *p, size_t n, bool protect)
 	return 0;
 }
 
-/* Whether the kernel itself can write to p, which it does by an atomic or with 0. It cannot take the signal, so this
-   needs no handler. */
+/* Whether the kernel itself can write to p, which it does by an atomic or with 0. It cannot take
+   the signal, so this needs no handler. */
 static bool kernel_can_write(void *p)
 {
 	uint32_t nobody = 0;
@@ -147,7 +147,8 @@ static int open_mode(struct os_file *file, enum uffd_mode mode)
 		api.features |= UFFD_FEATURE_SIGBUS;
 	if (syscall(SYS_ioctl, file->fd, UFFDIO_API, &api) == 0)
 		return 0;
-	/* A kernel without these features says EINVAL; so may a sandbox, but that does so of every request. */
+	/* A kernel without these features says EINVAL; so may a sandbox, but that does so of every
+	   request. */
 	int e = errno;
 	if (!is_refusal(e) || !is_refused(any_request, file->fd))
 		e = ENOTSUP;

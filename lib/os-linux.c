@@ -36,8 +36,9 @@
 #endif
 
 /*
- * System calls whose wrappers in the C library are points of cancellation are made by syscall(2): a thread that was
- * cancelled there would leave a page or a lock of ours locked, for ever. (tests/lint-cancel.sh)
+ * System calls whose wrappers in the C library are points of cancellation are made by syscall(2): a
+ * thread that was cancelled there would leave a page or a lock of ours locked, for ever.
+ * (tests/lint-cancel.sh)
  */
 _Static_assert(sizeof(void *) == 8, "cowarena wants a 64-bit address space");
 
@@ -337,8 +338,8 @@ static int mremap_over(char *p, char *fresh, size_t n, size_t first)
 
 int os_map_anew(void *p, size_t n, size_t accessible)
 {
-	/* Of a length of 0 the kernel moves nothing: it makes a second mapping of the same file, with the flags that
-	   madvise() has set. */
+	/* Of a length of 0 the kernel moves nothing: it makes a second mapping of the same file,
+	   with the flags that madvise() has set. */
 	char *fresh = mremap(p, 0, n, MREMAP_MAYMOVE);
 
 	if (fresh == MAP_FAILED)
@@ -391,7 +392,8 @@ void os_populate(void *p, size_t n)
 {
 	int e = errno;
 
-	/* Before Linux 5.14, and in sandboxes: by hand, and changing nothing, as the range may be in use already. */
+	/* Before Linux 5.14, and in sandboxes: by hand, and changing nothing, as the range may be
+	   in use already. */
 	if (madvise(p, n, MADV_POPULATE_WRITE) && is_refusal(errno))
 		for (size_t i = 0; i < n; i += os_page_size())
 			os_touch((char *)p + i);

@@ -6,13 +6,14 @@
 #include "os.h"
 
 /*
- * What open_one(arg) returns, but never the number of a standard stream, which is to be had when the program was started
- * with one closed: others write there. A low number is held until the next one is open, so that nothing of ours
- * is ever met at it.
+ * What open_one(arg) returns, but never the number of a standard stream, which is to be had when
+ * the program was started with one closed: others write there. A low number is held until the next
+ * one is open, so that nothing of ours is ever met at it.
  */
 int above_standard(int (*open_one)(int arg), int arg);
 
-/* Note which system call has failed, for os_failed_call(). Returns -1; errno is as it was. [fault path] */
+/* Note which system call has failed, for os_failed_call(). Returns -1; errno is as it was. [fault
+   path] */
 int failed_in(const char *call);
 
 /* Whether a sandbox refuses calls with such an errno. */

@@ -40,8 +40,8 @@ size_t os_file_limit(void);
 /* ---- descriptors ---- */
 
 /*
- * A descriptor that the library keeps, and which file it is. A number is everybody's: a daemon closes all
- * that are open, and the next file that the program opens gets the number.
+ * A descriptor that the library keeps, and which file it is. A number is everybody's: a daemon
+ * closes all that are open, and the next file that the program opens gets the number.
  */
 struct os_file {
 	int fd; /* above those of the standard streams; -1: none */
@@ -52,8 +52,8 @@ struct os_file {
 #define OS_NO_FILE ((struct os_file){.fd = -1})
 
 /*
- * Whether the number still is that file, in the calling thread's table of descriptors. Where a sandbox refuses
- * to tell, it is believed. [fault path]
+ * Whether the number still is that file, in the calling thread's table of descriptors. Where a
+ * sandbox refuses to tell, it is believed. [fault path]
  */
 bool os_file_is_ours(const struct os_file *file);
 
@@ -62,7 +62,8 @@ void os_file_close(struct os_file *file);
 
 /* ---- what failed ---- */
 
-/* The system call by which a function here failed last in this thread, like "mmap(2)"; NULL if none has. */
+/* The system call by which a function here failed last in this thread, like "mmap(2)"; NULL if none
+   has. */
 const char *os_failed_call(void);
 
 /* ---- address space ---- */
@@ -82,13 +83,13 @@ void *os_map_anonymous_shared(size_t n);
 /* A file of n bytes without a name, all holes. exec closes it. */
 int os_memory_file(struct os_file *file, size_t n);
 
-/* Give the memory of a shared mapping's file back: the range is a hole then, zeros. Best effort. (By the mapping, since
-   the descriptor may be somebody else's by now.) */
+/* Give the memory of a shared mapping's file back: the range is a hole then, zeros. Best effort.
+   (By the mapping, since the descriptor may be somebody else's by now.) */
 void os_punch(void *p, size_t n);
 
 /*
- * Give all of the file's memory back, whoever still has the file open, so that a process that has inherited it can
- * tell (os_read_part). p, n: its shared mapping. Best effort.
+ * Give all of the file's memory back, whoever still has the file open, so that a process that has
+ * inherited it can tell (os_read_part). p, n: its shared mapping. Best effort.
  */
 void os_memory_free(const struct os_file *file, void *p, size_t n);
 
@@ -105,14 +106,14 @@ size_t os_memory_used(const struct os_file *file);
 /* Map the file's first n bytes, shared and inaccessible, over a reservation. */
 int os_map_shared(void *over, size_t n, const struct os_file *file);
 
-/* A second mapping of the file's first n bytes whose writes stay in it, readable and writable. NULL with errno: EBADF
-   when the descriptor is ours no more. */
+/* A second mapping of the file's first n bytes whose writes stay in it, readable and writable. NULL
+   with errno: EBADF when the descriptor is ours no more. */
 void *os_map_private(size_t n, const struct os_file *file);
 
 /*
- * Put a fresh shared mapping of the same file over that of [p, p + n), by one step for other threads: no protection of
- * any kind is left in it. The first `accessible` bytes are readable and writable, the rest is inaccessible. As before,
- * it is not inherited by children. [fault path]
+ * Put a fresh shared mapping of the same file over that of [p, p + n), by one step for other
+ * threads: no protection of any kind is left in it. The first `accessible` bytes are readable and
+ * writable, the rest is inaccessible. As before, it is not inherited by children. [fault path]
  */
 int os_map_anew(void *p, size_t n, size_t accessible);
 
@@ -168,13 +169,15 @@ void os_dump(void *p, size_t n, bool wanted);
 /* A descriptor by which os_poke works in this process; -1 when the kernel refuses (tried out). */
 int os_poke_open(struct os_file *file);
 
-/* Write n bytes at p through that descriptor, whatever p's protection. -1 too when it is ours no more. [fault path] */
+/* Write n bytes at p through that descriptor, whatever p's protection. -1 too when it is ours no
+   more. [fault path] */
 int os_poke(const struct os_file *file, void *p, const void *bytes, size_t n);
 
 /*
- * Read n bytes of a memory file to p, where there are zeros now: holes stay holes. -1 with errno: EBADF when
- * the descriptor is ours no more, ESTALE when os_memory_free() has been called, in another process; the first page
- * must have had memory before. The descriptor's position is not kept.
+ * Read n bytes of a memory file to p, where there are zeros now: holes stay holes. -1
+ * with errno: EBADF when the descriptor is ours no more, ESTALE when os_memory_free() has been
+ * called, in another process; the first page must have had memory before. The descriptor's position
+ * is not kept.
  */
 int os_read_part(const struct os_file *file, size_t offset, void *p, size_t n);
 
@@ -206,8 +209,9 @@ enum uffd_mode {
 int os_uffd_open(struct os_file *file, enum uffd_mode mode);
 
 /*
- * Wait for write faults on a descriptor of UFFD_EVENTS. Returns how many were stored in addresses[]; -1 with errno when
- * there is nothing to wait for: EBADF when the descriptor is ours no more.
+ * Wait for write faults on a descriptor of UFFD_EVENTS. Returns how many were stored in
+ * addresses[]; -1 with errno when there is nothing to wait for: EBADF when the descriptor is ours
+ * no more.
  */
 int os_uffd_next(const struct os_file *file, void **addresses, int max);
 
@@ -217,8 +221,8 @@ void os_uffd_wake(const struct os_file *file, void *page);
 /* Whether the kernel can give the memory for a write to a page. [fault path] */
 bool os_can_write(void *p, size_t n);
 
-/* Watch a range, or no longer: which lifts all protection from it. -1 with errno: EBADF when the descriptor is ours no
-   more. [fault path] */
+/* Watch a range, or no longer: which lifts all protection from it. -1 with errno: EBADF when the
+   descriptor is ours no more. [fault path] */
 int os_uffd_register(const struct os_file *file, void *p, size_t n);
 int os_uffd_unregister(const struct os_file *file, void *p, size_t n);
 

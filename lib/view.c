@@ -117,7 +117,8 @@ static void remove_view(struct cowarena *arena, struct cowarena_view *view)
 	frames_uncharge(&arena->frames, atomic_load(&view->touched));
 }
 
-/* The protection and what the handler knows of it change together: no handler is inside. 0, or an errno. */
+/* The protection and what the handler knows of it change together: no handler is inside. 0, or an
+   errno. */
 static int seal(struct cowarena *arena, struct cowarena_view *view)
 {
 	gate_close(&arena->gate);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-descriptors.c - descriptors that the program closes under the library, and numbers that it gets then.
+ * test-descriptors.c - descriptors that the program closes under the library, and numbers that it
+ * gets then.
  *
- * Whatever it closes: the live heap is right; what is read from a snapshot is right, or refused with the cause; the
- * program's own files, on numbers that were ours, are left alone; and the next snapshot is right again.
+ * Whatever it closes: the live heap is right; what is read from a snapshot is right, or refused
+ * with the cause; the program's own files, on numbers that were ours, are left alone; and the next
+ * snapshot is right again.
  */
 #include "config.h"
 
@@ -501,7 +503,8 @@ START_TEST(child_that_closes_all)
 }
 END_TEST
 
-/* The parent has none of the descriptors: a child of COWARENA_FORK_COPY has no copy, and says so. */
+/* The parent has none of the descriptors: a child of COWARENA_FORK_COPY has no copy, and says
+   so. */
 static void fork_without_descriptors(void *arg)
 {
 	struct cowarena_options o = case_options(*(int *)arg);
