@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NAPS_MAX                                                                                   \
-	10000000 /* a quarter of an hour: who has locked it may be out of the processor for long */
+/* A quarter of an hour: who has locked it may be out of the processor for long. */
+unsigned debug_naps_max = 10000000;
 
 bool debug_wanted(void)
 {
@@ -58,7 +58,7 @@ static void check_page(struct cowarena *arena, size_t page)
 	uint64_t state = atomic_load(&entry->state), stamp = page_stamp(state);
 
 	/* A reader locks it without the gate (snapshot.c), for a moment. */
-	for (unsigned naps = 0; state & PAGE_LOCKED && naps < NAPS_MAX; naps++) {
+	for (unsigned naps = 0; state & PAGE_LOCKED && naps < debug_naps_max; naps++) {
 		os_nap();
 		state = atomic_load(&entry->state);
 	}

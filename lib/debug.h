@@ -13,6 +13,9 @@
 
 struct cowarena;
 
+/* How many naps a page may stay locked with the gate closed. For tests. */
+extern unsigned debug_naps_max;
+
 /* Whether the environment asks for it. */
 bool debug_wanted(void);
 

@@ -1275,14 +1275,14 @@ START_TEST(unmapped_later)
 {
 	cowarena *arena = cowarena_create(NULL);
 	char *p[2];
-	int fd = os_memory_file(2 * page_size());
+	struct os_file file;
 
-	ck_assert(arena && fd >= 0);
+	ck_assert(arena && os_memory_file(&file, 2 * page_size()) == 0);
 	for (int shared = 0; shared < 2; shared++) {
 		uint64_t mappings = stats_of(arena).mappings;
 		for (int i = 0; i < 2; i++) {
 			p[i] = os_map_anonymous(page_size());
-			ck_assert(!shared || os_map_shared(p[i], page_size(), fd) == 0);
+			ck_assert(!shared || os_map_shared(p[i], page_size(), &file) == 0);
 			ck_assert_int_eq(os_protect(p[i], page_size(), OS_READ_WRITE), 0);
 			p[i][0] = 1;
 		}
@@ -1301,7 +1301,7 @@ START_TEST(unmapped_later)
 		ck_assert(!is_mapped(p[0]) && !is_mapped(p[1]));
 		ck_assert_uint_eq(os_unmap_left(), 0);
 	}
-	close(fd);
+	os_file_close(&file);
 	cowarena_destroy(arena);
 }
 END_TEST

@@ -19,7 +19,7 @@ struct sparse {
 
 static size_t pages_with_memory(const struct sparse *s)
 {
-	return os_memory_used(s->arena->fd) / page_size();
+	return os_memory_used(&s->arena->file) / page_size();
 }
 
 /* The size of a block that is nearly all holes, with a few pages in it that are not. */

@@ -7,6 +7,7 @@
 
 #include "arena.h"
 #include "common.h"
+#include "debug.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -205,6 +206,7 @@ static void keep_wrong(cowarena *arena, cowarena_snapshot *s, char *p)
 static void leave_locked(cowarena *arena, cowarena_snapshot *s, char *p)
 {
 	(void)s;
+	debug_naps_max = 1000; /* nobody is going to unlock it */
 	page_lock(&arena->table.pages[arena_page(arena, p) + 1]);
 }
 
