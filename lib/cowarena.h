@@ -32,19 +32,47 @@
  *            with EFAULT, or stop short; no signal is raised.
  *   Cause:   the kernel writes to the page itself and cannot take our trap.
  *   Cure:    cowarena_prepare_write(arena, buf, n) before the call; it holds until the next
- *            snapshot. If another thread may take one in between, prepare and call again on
- *            EFAULT. Or read into a buffer outside the arena and memcpy. cowarena_syscall_safe()
- *            tells whether any of this is needed: not with COWARENA_SYSCALL_SAFE, where
- *            the process has the privilege that it takes.
+ *            snapshot. Where another thread may take one in between, read into a buffer outside
+ *            the arena and memcpy, or hold that thread off. cowarena_syscall_safe() tells whether
+ *            any of this is needed: not with COWARENA_SYSCALL_SAFE, where the process has the
+ *            privilege that it takes.
  *                cowarena_prepare_write(arena, buf, n);
  *                got = read(fd, buf, n);
- *   System calls that only read arena memory (write(2), send(2)) are not affected.
+ *   To prepare and call again on EFAULT loses data wherever the kernel takes the data before it
+ *   copies them:
+ *                may be called again             must not: what was to be read is gone
+ *                read(2) of files, pipes,        datagrams of any kind, accept(2) with an address,
+ *                streams; getdents(2);           read(2) of eventfd, timerfd, signalfd, inotify;
+ *                epoll_wait(2); stat(2)          sigtimedwait(2), msgrcv(2), mq_receive(3), wait(2);
+ *                                                SCM_RIGHTS, which loses descriptors even without
+ *                                                EFAULT; pthread_sigmask(3) has changed the mask
+ *   posix_spawn(&obj->pid, ...) and the control blocks of POSIX AIO must not lie in an arena: the C
+ *   library stores there with all signals blocked, and the process is killed without a word.
+ *
+ * OUTPUT WITHOUT COPYING
+ *   Symptom: what was sent from a view is not what the snapshot held, and every check says 0.
+ *   Cause:   vmsplice(2), MSG_ZEROCOPY, AIO, io_uring, and any write(2) to a file opened with
+ *            O_DIRECT, take the page that is mapped when they are called: the live heap's page, as
+ *            long as neither side has been written to. Later stores to the heap show in it.
+ *   Cure:    cowarena_view_settle(view, p, n) before the call. (Other system calls that only read
+ *            arena memory, such as write(2) and send(2), copy it before they return, and are not
+ *            affected.)
  *
  * DMA, IO_URING, PINNED PAGES
- *   Symptom: a snapshot changes while a read is in flight.
+ *   Symptom: a snapshot changes while a read is in flight, or later.
  *   Cause:   a device, or the kernel on behalf of io_uring, AIO or O_DIRECT, writes to the physical
- *            page and never meets the write protection.
- *   Cure:    let no such operation into arena memory be in flight while a snapshot is taken.
+ *            page and never meets the write protection. A registered io_uring buffer keeps its pages
+ *            for as long as it is registered.
+ *   Cure:    let no such operation into arena memory be in flight while a snapshot is taken; with
+ *            registered buffers call cowarena_prepare_write() before each operation, not once.
+ *
+ * ROBUST AND PRIORITY-INHERITING MUTEXES
+ *   Symptom: a robust mutex in an arena never says EOWNERDEAD when its owner has ended after a
+ *            snapshot; with PTHREAD_PRIO_INHERIT the C library aborts.
+ *   Cause:   the kernel writes to the mutex where it may not wait for anybody: when a thread ends, or
+ *            with faults disabled. Not even COWARENA_SYSCALL_SAFE helps.
+ *   Cure:    keep such mutexes outside of arenas, or call cowarena_prepare_write() for them after
+ *            each snapshot. Ordinary mutexes are not affected.
  *
  * FORK
  *   Symptom: the child of a fork() dies by SIGSEGV when it touches the arena.
@@ -284,7 +312,9 @@ const char *cowarena_engine_name(const cowarena *arena);
 
 /*
  * Whether system calls may write into armed memory without cowarena_prepare_write(): with
- * COWARENA_SYSCALL_SAFE, if that could be had.
+ * COWARENA_SYSCALL_SAFE, if that could be had. It does not cover what the kernel writes where it may
+ * not wait: robust and priority-inheriting mutexes, and what devices and io_uring write to pages that
+ * they hold (see the caveats above).
  *
  * Signals: safe. Since: 0.1
  */

@@ -264,17 +264,22 @@ void os_punch(void *p, size_t n)
 	errno = e;
 }
 
+static off_t seek(int fd, off_t at, int whence)
+{
+	return syscall(SYS_lseek, fd, at, whence);
+}
+
 bool os_next_memory(const struct os_file *file, size_t from, size_t *start, size_t *end)
 {
 	int e = errno;
 
 	if (!os_file_is_ours(file))
 		return false;
-	off_t at = lseek(file->fd, (off_t)from, SEEK_DATA);
-	off_t stop = at >= 0 ? lseek(file->fd, at, SEEK_HOLE) : -1;
+	off_t at = seek(file->fd, (off_t)from, SEEK_DATA);
+	off_t stop = at >= 0 ? seek(file->fd, at, SEEK_HOLE) : -1;
 
 	if (at < 0 && errno == ENXIO) /* there is no more */
-		at = stop = lseek(file->fd, 0, SEEK_END);
+		at = stop = seek(file->fd, 0, SEEK_END);
 	errno = e;
 	if (at < 0 || stop < 0)
 		return false;
@@ -486,11 +491,6 @@ int os_poke(const struct os_file *file, void *p, const void *bytes, size_t n)
 		n -= (size_t)done;
 	}
 	return 0;
-}
-
-static off_t seek(int fd, off_t at, int whence)
-{
-	return syscall(SYS_lseek, fd, at, whence);
 }
 
 /* [at, stop) of the file, to p. */
