@@ -114,8 +114,11 @@ cowarena *cowarena_create(const struct cowarena_options *options)
 	if (options_read(&o, options))
 		return NULL;
 	struct cowarena *arena = records_take(sizeof *arena);
-	if (!arena)
-		return error_null(ENOMEM, "no memory for the arena's own record: " ERROR_NO_ROOM);
+	if (!arena) {
+		if (!error_refused())
+			error_set(ENOMEM, "no memory for the arena's own record: " ERROR_NO_ROOM);
+		return NULL;
+	}
 	arena->page_shift = (size_t)__builtin_ctzll(os_page_size());
 	arena->flags = o.flags;
 	arena->limit_policy = o.limit_policy;

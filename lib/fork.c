@@ -64,9 +64,10 @@ static void shed(struct cowarena *arena)
 	snapshot_lose_all(arena);
 }
 
-static void say(unsigned char what)
+/* -1 when the parent cannot be told: it has gone on, or a sandbox forbids it. */
+static int say(unsigned char what)
 {
-	os_send(forking.child, &what, 1);
+	return os_send(forking.child, &what, 1);
 }
 
 static int read_file(struct cowarena *arena, const struct os_file *file, size_t n, bool talks)
@@ -75,8 +76,8 @@ static int read_file(struct cowarena *arena, const struct os_file *file, size_t 
 		piece = n - at < COPY_PIECE ? n - at : COPY_PIECE;
 		if (os_read_part(file, at, arena->base + at, piece))
 			return -1;
-		if (talks)
-			say(CHILD_COPIES);
+		if (talks && say(CHILD_COPIES))
+			return -1;
 	}
 	return 0;
 }
@@ -93,6 +94,10 @@ static int no_copy(int errnum)
 		return error_set(ESTALE,
 				 "the parent of the fork() has destroyed an arena: let it wait, or "
 				 "create the arena with COWARENA_FORK_COPY");
+	case EPIPE:
+	case ECONNRESET:
+		return error_set(
+		    ENOMEM, "the parent of the fork() has gone, or has not waited for its child");
 	default:
 		errno = errnum;
 		return error_refused()
@@ -155,7 +160,8 @@ static int copy(struct cowarena *arena, const struct cowarena_snapshot *snapshot
 
 	if (!snapshot)
 		return result;
-	say(result ? CHILD_FAILED : CHILD_COPIED);
+	if (say(result ? CHILD_FAILED : CHILD_COPIED) && !result)
+		return no_copy(errno);
 	return result ? result : receive_changes(arena);
 }
 

@@ -325,7 +325,7 @@ void *os_map_private(size_t n, const struct os_file *file)
 	if (p != MAP_FAILED && os_file_is_ours(file))
 		return p;
 	if (p != MAP_FAILED)
-		munmap(p, n);
+		os_unmap(p, n);
 	failed_in("mmap(2)");
 	if (p != MAP_FAILED || !os_file_is_ours(file))
 		errno = EBADF;
