@@ -209,7 +209,8 @@ typedef void cowarena_page_fn(void *ctx, const void *page, enum cowarena_page_ev
 
 /*
  * Options of an arena. Start from COWARENA_OPTIONS_INIT and set what you need; 0 is always the
- * default.
+ * default. The capacity is rounded up to chunks of 2 MiB, and the bookkeeping's comes on top: what is
+ * asked for is what blocks can have, at least.
  *
  * In faithful mode one fault handles one page, always; a page is armed before its first use; and
  * nothing is copied or disarmed ahead of need. `faults`, `copied`, `reused` and `zero` then mean
