@@ -238,6 +238,10 @@ typedef void cowarena_page_fn(void *ctx, const void *page, enum cowarena_page_ev
  * the copy could not be made the log tells, and the child has none; so it is too when the child
  * shows no sign of life for 10 seconds, for example because a debugger holds it. The parent then
  * goes on as if there had been no snapshot: system calls may write to what they could before.
+ * A snapshot of the fork that is given up at held_limit costs the child its copy, too. All other
+ * memory of the child is of a later moment: a pointer outside of the arena to a block that another
+ * thread allocated during the fork leads to nothing there. So keep in the arena the pointers by which
+ * a child finds its way.
  *
  * COWARENA_VERIFY, for finding mistakes: every page is hashed at a snapshot; reading it, rolling back to it,
  * closing a read-only view of it and releasing it compare. What has changed is told in one line of the log,
