@@ -111,6 +111,10 @@ static int no_copy(int errnum)
    whatever the engine will be. -1 with errno and message. */
 static int copy_memory(struct cowarena *arena, size_t pages, bool talks)
 {
+	/* The parent may have grown since: in faithful mode what follows the heap is armed as the heap grows
+	   into it, and must not be writable before. */
+	if (arena->flags & COWARENA_FAITHFUL)
+		arena->committed = pages;
 	size_t committed = arena->committed << arena->page_shift;
 
 	track_defined(arena->base, pages << arena->page_shift);

@@ -304,6 +304,55 @@ START_TEST(several_arenas)
 }
 END_TEST
 
+/* ---- an arena that grows during the fork ---- */
+
+#define GROWS_BY ((size_t)40 * 4096)
+
+static cowarena *growing; /* once the fork has taken its snapshot: see main() */
+
+static void grow(void)
+{
+	if (growing)
+		memset(cowarena_alloc(growing, GROWS_BY), 'p', GROWS_BY);
+}
+
+/* Where the parent has put something since, there are zeros; and what the child puts there is in its snapshots. */
+static void grow_in_child(void *arg)
+{
+	char *last = arg, *p = cowarena_calloc(growing, 1, 2 * GROWS_BY), seen;
+
+	DEMAND(p > last);
+	for (size_t i = 0; i < 2 * GROWS_BY; i++)
+		DEMAND(p[i] == 0);
+	memset(p, 'a', 2 * GROWS_BY);
+	cowarena_snapshot *s = cowarena_snapshot_take(growing, 0);
+	DEMAND(s);
+	memset(p, 'b', 2 * GROWS_BY);
+	for (size_t i = 0; i < 2 * GROWS_BY; i += 100)
+		DEMAND(cowarena_snapshot_read(s, &seen, p + i, 1) == 0 && seen == 'a');
+	DEMAND(cowarena_rollback(growing, s) == 0);
+	for (size_t i = 0; i < 2 * GROWS_BY; i++)
+		DEMAND(p[i] == 'a');
+	DEMAND(cowarena_snapshot_release(s) == 0);
+}
+
+START_TEST(grown_meanwhile)
+{
+	struct cowarena_options o = case_options(_i);
+
+	if (!children_have_threads(_i))
+		return;
+	o.flags |= COWARENA_FORK_COPY | forking_flags();
+	growing = cowarena_create(&o);
+	ck_assert_ptr_nonnull(growing);
+	char *last = cowarena_alloc(growing, 2 * GROWS_BY);
+	memset(last, 'l', 2 * GROWS_BY);
+	run_child(grow_in_child, last);
+	cowarena_destroy(growing);
+	growing = NULL;
+}
+END_TEST
+
 /* ---- a list of snapshots that another thread is changing ---- */
 
 static void release_all(void *arg)
@@ -783,6 +832,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("fork");
+	/* Before the library's, so after it: those of the preparation go the other way round. */
+	pthread_atfork(grow, NULL, NULL);
 	TCase *copies = tcase_create("copies"), *parents = tcase_create("parents"),
 	      *programs = tcase_create("programs");
 
@@ -790,6 +841,7 @@ int main(void)
 	tcase_add_loop_test(copies, asked_for, 0, CASES);
 	tcase_add_loop_test(copies, occupied, 0, CASES);
 	tcase_add_loop_test(copies, several_arenas, 0, CASES);
+	tcase_add_loop_test(copies, grown_meanwhile, 0, CASES);
 	tcase_add_test(copies, half_changed_list);
 	tcase_add_loop_test(copies, one_cut, 0, CASES);
 	tcase_add_loop_test(copies, locks_of_others, 0, CASES);
