@@ -26,6 +26,15 @@ extern void *__libc_realloc(void *p, size_t n);
 extern void *__libc_memalign(size_t align, size_t n);
 extern void __libc_free(void *p);
 
+/* For the C library too. (The build hides what does not say otherwise.) */
+#pragma GCC visibility push(default)
+void *malloc(size_t n);
+void *calloc(size_t n, size_t size);
+void *realloc(void *p, size_t n);
+void *aligned_alloc(size_t align, size_t n);
+void free(void *p);
+#pragma GCC visibility pop
+
 static cowarena *heap;     /* whose blocks free() takes */
 static _Atomic bool serve; /* and malloc() gives */
 
