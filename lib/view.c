@@ -100,6 +100,8 @@ static void unmap(struct cowarena *arena, struct cowarena_view *view)
 {
 	size_t bits = os_round_up(bitmap_bytes(view->pages), arena_page_size(arena));
 
+	if (!view->pages) /* nothing of it came through a fork() */
+		return;
 	if (view->base)
 		os_unmap(view->base, view->pages << arena->page_shift);
 	if (view->own_memory)
@@ -263,10 +265,7 @@ int cowarena_view_settle(cowarena_view *view, const void *p, size_t n)
 {
 	sigset_t signals;
 
-	view_in_use(view, __func__);
-	if (!view)
-		return error_set(EINVAL, "view is NULL");
-	if (check(view))
+	if (cowarena_view_check(view))
 		return -1;
 	struct cowarena *arena = view->snapshot->arena;
 	size_t offset = (size_t)((const char *)p - view->base),
@@ -290,7 +289,7 @@ int cowarena_view_settle(cowarena_view *view, const void *p, size_t n)
 		return error_set(failed, "the kernel refused to split off a page of the view: "
 					 "raise vm.max_map_count");
 	errno = e;
-	return check(view);
+	return cowarena_view_check(view);
 }
 
 /* In a child of fork() that has no copy of the arena: there is only the record. */

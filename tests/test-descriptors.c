@@ -241,7 +241,17 @@ START_TEST(closed_with_a_snapshot)
 END_TEST
 
 /* Each of the looks finds it out by itself. */
-enum { BY_VIEW_CHECK, BY_VIEW_CLOSE, BY_VIEW_OPEN, BY_DIFF, BY_ROLLBACK, BY_ROOT, BY_WALK, LOOKS };
+enum {
+	BY_VIEW_CHECK,
+	BY_VIEW_SETTLE,
+	BY_VIEW_CLOSE,
+	BY_VIEW_OPEN,
+	BY_DIFF,
+	BY_ROLLBACK,
+	BY_ROOT,
+	BY_WALK,
+	LOOKS
+};
 
 static int see_page(void *ctx, const void *start, size_t len)
 {
@@ -261,6 +271,8 @@ static bool is_refused(int look, cowarena *arena, cowarena_snapshot *s, cowarena
 	switch (look) {
 	case BY_VIEW_CHECK:
 		return cowarena_view_check(v) == -1;
+	case BY_VIEW_SETTLE:
+		return cowarena_view_settle(v, cowarena_view_at(v, cowarena_root(arena)), 1) == -1;
 	case BY_VIEW_CLOSE:
 		return cowarena_view_close(v) == -1;
 	case BY_VIEW_OPEN:
