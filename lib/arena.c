@@ -115,8 +115,7 @@ cowarena *cowarena_create(const struct cowarena_options *options)
 		return NULL;
 	struct cowarena *arena = records_take(sizeof *arena);
 	if (!arena) {
-		if (!error_refused())
-			error_set(ENOMEM, "no memory for the arena's own record: " ERROR_NO_ROOM);
+		error_system(ENOMEM, "no memory for the arena's own record: " ERROR_NO_ROOM);
 		return NULL;
 	}
 	arena->page_shift = (size_t)__builtin_ctzll(os_page_size());
@@ -137,9 +136,7 @@ cowarena *cowarena_create(const struct cowarena_options *options)
 		goto no_map;
 	if (frames_init(&arena->frames, o.held_limit ? o.held_limit >> arena->page_shift : SIZE_MAX,
 			o.flags & COWARENA_FAITHFUL)) {
-		if (!error_refused())
-			error_set(ENOMEM,
-				  "no address space for the pool of frames: " ERROR_NO_ROOM);
+		error_system(ENOMEM, "no address space for the pool of frames: " ERROR_NO_ROOM);
 		goto no_frames;
 	}
 	if (open_engine(arena, &o))

@@ -110,21 +110,15 @@ static int start(struct cowarena *arena)
 	r->arena = arena;
 	if (make_bell(r)) {
 		free_resolver(r);
-		return error_refused()
-			   ? -1
-			   : error_set(ENOMEM,
-				       "engine uffd: no memory for a page of the thread that "
-				       "resolves faults: " ERROR_NO_ROOM);
+		return error_system(ENOMEM, "engine uffd: no memory for a page of the thread that "
+					    "resolves faults: " ERROR_NO_ROOM);
 	}
 	int failed = os_thread(&r->thread, "cowarena-faults", resolver_main, r);
 	if (failed) {
 		free_resolver(r);
 		errno = failed;
-		return error_refused()
-			   ? -1
-			   : error_set(failed,
-				       "engine uffd: no thread can be started for its faults: "
-				       "raise ulimit -u");
+		return error_system(failed, "engine uffd: no thread can be started for its faults: "
+					    "raise ulimit -u");
 	}
 	arena->resolver = r;
 	return 0;

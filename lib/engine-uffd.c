@@ -55,9 +55,7 @@ int engine_uffd_register(struct cowarena *arena)
 	if (os_uffd_register(&arena->uffd, arena->base, arena->reserved) == 0)
 		return 0;
 	os_file_close(&arena->uffd);
-	return error_refused()
-		   ? -1
-		   : error_set(ENOMEM, "engine uffd: the arena's range could not be registered");
+	return error_system(ENOMEM, "engine uffd: the arena's range could not be registered");
 }
 
 bool engine_uffd_lost(struct cowarena *arena)

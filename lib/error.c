@@ -159,6 +159,18 @@ bool error_refused(void)
 	return true;
 }
 
+int error_system(int errnum, const char *format, ...)
+{
+	va_list ap;
+
+	if (error_refused())
+		return -1;
+	va_start(ap, format);
+	format_message(errnum, format, ap);
+	va_end(ap);
+	return -1;
+}
+
 const char *cowarena_errmsg(void)
 {
 	return message ? message : "";

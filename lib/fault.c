@@ -21,8 +21,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define WIDER 16          /* how much further to reach after the engine failed to disarm a range */
-#define PIECE FAULT_PIECE /* pages that are locked together when many are prepared */
+#define WIDER 16 /* how much further to reach after the engine failed to disarm a range */
 #define NAPS_MAX 1000
 #define NEAR_LIMIT 4
 
@@ -335,7 +334,7 @@ void fault_prepare(struct cowarena *arena, size_t first, size_t n, enum fault_sp
 	unsigned hint = shard_hint();
 
 	for (size_t piece; n; first += piece, n -= piece) {
-		piece = n < PIECE ? n : PIECE;
+		piece = n < FAULT_PIECE ? n : FAULT_PIECE;
 		settle(arena, first, piece, piece, AHEAD_OF_WRITES, spoiling, hint);
 	}
 }
@@ -389,7 +388,7 @@ int fault_preserve_all(struct cowarena *arena)
 	size_t pages = atomic_load_explicit(&arena->pages, memory_order_relaxed);
 
 	for (size_t first = 0, n; first < pages; first += n) {
-		n = pages - first < PIECE ? pages - first : PIECE;
+		n = pages - first < FAULT_PIECE ? pages - first : FAULT_PIECE;
 		if (resolve(arena, first, n, (struct wanted){first, n}, AHEAD_OF_WRITES,
 			    &arena->counters.shard[0]) != RESOLVED)
 			return -1;

@@ -35,7 +35,7 @@ int fault_settle(struct cowarena *arena, struct cowarena_view *view, size_t firs
  * Disarm pages that no snapshot needs, without a store or anybody's asking: nothing is counted. Snapshot lock
  * held, signals blocked. n: FAULT_PIECE at most. Best effort.
  */
-#define FAULT_PIECE 512
+#define FAULT_PIECE 512 /* pages that are locked together when many are prepared */
 void fault_reopen(struct cowarena *arena, size_t first, size_t n);
 
 /*

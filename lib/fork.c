@@ -100,10 +100,8 @@ static int no_copy(int errnum)
 		    ENOMEM, "the parent of the fork() has gone, or has not waited for its child");
 	default:
 		errno = errnum;
-		return error_refused()
-			   ? -1
-			   : error_set(ENOMEM, "no memory for the child's copy of an arena (%s)",
-				       error_name(errnum));
+		return error_system(ENOMEM, "no memory for the child's copy of an arena (%s)",
+				    error_name(errnum));
 	}
 }
 
@@ -119,12 +117,9 @@ static int copy_memory(struct cowarena *arena, size_t pages, bool talks)
 
 	track_defined(arena->base, pages << arena->page_shift);
 	if (range_map(arena, arena->reserved, arena->base))
-		return error_refused()
-			   ? -1
-			   : error_set(
-				 errno,
-				 "no room in the child of the fork() for its copy of an arena (%s)",
-				 error_name(errno));
+		return error_system(
+		    errno, "no room in the child of the fork() for its copy of an arena (%s)",
+		    error_name(errno));
 	if (frames_renew(&arena->frames) || pagetable_commit(&arena->table, arena->committed) ||
 	    engine_mprotect.commit(arena, 0, arena->committed, false) ||
 	    read_file(arena, &arena->fork_file, pages << arena->page_shift, talks))
@@ -253,8 +248,7 @@ static int open_engine(struct cowarena *arena)
 	else if (arena->flags & COWARENA_STRICT_ENGINE)
 		return -1;
 	if (arena->engine->commit(arena, 0, arena->committed, false))
-		return error_set(ENOMEM, "no memory for the child's copy of an arena (%s)",
-				 error_name(errno));
+		return no_copy(errno);
 	return 0;
 }
 

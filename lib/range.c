@@ -103,11 +103,9 @@ int range_grow(struct cowarena *arena, size_t bytes)
 		size_t n = want - arena->committed;
 		if (pagetable_commit(&arena->table, want) ||
 		    arena->engine->commit(arena, arena->committed, n, faithful))
-			return error_refused()
-				   ? -1
-				   : error_set(ENOMEM,
-					       "no memory to grow the heap (%s): " ERROR_NO_ROOM,
-					       error_name(errno));
+			return error_system(ENOMEM,
+					    "no memory to grow the heap (%s): " ERROR_NO_ROOM,
+					    error_name(errno));
 		os_dump(from, n << arena->page_shift, true);
 		arena->committed = want;
 	}

@@ -38,10 +38,9 @@ static int arm_dirty(struct cowarena *arena)
 static int reserve(struct cowarena *arena, size_t pages, bool shadow)
 {
 	if (frames_reserve(&arena->frames, shadow ? 2 * pages : pages))
-		return error_refused() ? -1
-				       : error_set(ENOMEM, "no address space for the frames that "
-							   "the snapshot could need: " ERROR_NO_ROOM
-							   ", or vm.overcommit_memory");
+		return error_system(ENOMEM, "no address space for the frames that "
+					    "the snapshot could need: " ERROR_NO_ROOM
+					    ", or vm.overcommit_memory");
 	return 0;
 }
 
@@ -67,11 +66,10 @@ static int cut(struct cowarena *arena, struct cowarena_snapshot *s, bool shadow)
 	   them (fault.c). */
 	if (arm_dirty(arena)) {
 		shadow_undo(arena);
-		if (!error_refused())
-			error_set(ENOMEM,
-				  "the kernel refused to write-protect the heap (%s): raise "
-				  "vm.max_map_count",
-				  error_name(errno));
+		error_system(ENOMEM,
+			     "the kernel refused to write-protect the heap (%s): raise "
+			     "vm.max_map_count",
+			     error_name(errno));
 		goto out;
 	}
 	TEST_POINT();
