@@ -24,6 +24,7 @@
 
 #define HOLE_MIN ((size_t)64) /* pages */
 #define HOLES_MAX 500         /* mappings that a view may take for them, twice */
+#define LOOKS_MAX 1000        /* 1 us each; a heap may have a hole at every other page */
 
 struct filling {
 	struct cowarena_view *view;
@@ -55,13 +56,15 @@ static void fill(void *ctx, size_t page, uint32_t frame)
 /*
  * Have zeros of the view's own where the file has no memory: a read through the file would give it some.
  * What is a hole at any time after the snapshot was zeros then, or has changed since; and what has
- * changed is filled in afterwards. Small holes are not worth a mapping. -1 when there is no room.
+ * changed is filled in afterwards. Small holes are not worth a mapping, nor many of them a long look.
+ * -1 when there is no room.
  */
 static int map_holes(struct cowarena *arena, struct cowarena_view *view)
 {
 	size_t size = view->pages << arena->page_shift, start, end;
+	unsigned looks = 0;
 
-	for (size_t at = 0; at < size && view->holes < HOLES_MAX; at = end) {
+	for (size_t at = 0; at < size && view->holes < HOLES_MAX && looks++ < LOOKS_MAX; at = end) {
 		if (!os_next_memory(&arena->file, at, &start, &end))
 			return 0;
 		size_t stop = start < size ? start : size;
@@ -214,10 +217,9 @@ cowarena_view *cowarena_view_open(cowarena_snapshot *s, unsigned flags)
 		    "daemons do "
 		    "that close all: close only what is your own, or create the arena afterwards");
 	errno = failed;
-	if (error_refused())
-		return NULL;
-	return error_null(ENOMEM, "no room for the view: raise ulimit -v, -d, vm.max_map_count or "
-				  "options.held_limit, or close other views");
+	error_system(ENOMEM, "no room for the view: raise ulimit -v, -d, vm.max_map_count or "
+			     "options.held_limit, or close other views");
+	return NULL;
 }
 
 void *cowarena_view_at(const cowarena_view *view, const void *live)
