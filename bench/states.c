@@ -4,8 +4,8 @@
  *
  *   bench/states [reset|share|many ...]        (make bench builds and runs all three)
  *
- * reset   100,000 times: write 10 pages at random, and go back to the beginning; beside a memcpy() of
- *         the whole state. Flat: the last tenth of the runs beside the first.
+ * reset   100,000 times: write 10 pages at random, and go back to the beginning; beside a memcpy()
+ *         of the whole state. Flat: the last tenth of the runs beside the first.
  * share   one round of a game, a search or a fuzzer: save, write a share of the pages, go back. By
  *         rollback to one snapshot; by a ring of 8 snapshots, one a round, without going back; by
  *         memcpy(); by a child of fork() that writes and ends; by an undo log of 8 bytes a write.
@@ -273,7 +273,8 @@ struct many {
 	double read, release; /* us each */
 };
 
-/* n snapshots, each with 16 pages of its own; then the oldest is read, and released, again and again. */
+/* n snapshots, each with 16 pages of its own; then the oldest is read, and released, again and
+   again. */
 static struct many measure_many(size_t n)
 {
 	enum { PAGES = 16, READS = 64, TIMES = 200 };

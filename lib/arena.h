@@ -57,8 +57,8 @@ struct cowarena {
 	struct cowarena_snapshot *fork_snapshot;
 	bool holds_place; /* range_hold_place() */
 	char *fork_base;  /* the base, while the heap is shut */
-	/* In the child, while its copy is being made: the engine that it is to have, and the parent's
-	   file. */
+	/* In the child, while its copy is being made: the engine that it is to have, and the
+	   parent's file. */
 	const struct engine *fork_engine;
 	struct os_file fork_file;
 

@@ -32,8 +32,8 @@ int arming_arm(struct cowarena *arena, const struct bitmap *set)
 		if (arena->engine->arm(arena, first, end - first) == 0)
 			continue;
 		atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
-		/* Refused for want of mappings? The whole heap is one mapping. That arms the hot pages
-		   too; a fault will mend it. */
+		/* Refused for want of mappings? The whole heap is one mapping. That arms the
+		   hot pages too; a fault will mend it. */
 		if (arena->engine->arm(arena, 0, pages))
 			return -1;
 	}

@@ -139,8 +139,8 @@ static inline size_t bitmap_next_clear(const struct bitmap *b, size_t i)
 }
 
 /*
- * Add the bits of `from` below `end` that are not in `but` (NULL: all of them) to `b`. The setters of all
- * three must be excluded. Cost in the words of `from` that are set.
+ * Add the bits of `from` below `end` that are not in `but` (NULL: all of them) to `b`. The
+ * setters of all three must be excluded. Cost in the words of `from` that are set.
  */
 static inline void bitmap_add(struct bitmap *b, const struct bitmap *from, const struct bitmap *but,
 			      size_t end)

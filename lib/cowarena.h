@@ -43,9 +43,10 @@
  *                may be called again             must not: what was to be read is gone
  *                read(2) of files, pipes,        datagrams of any kind, accept(2) with an address,
  *                streams; getdents(2);           read(2) of eventfd, timerfd, signalfd, inotify;
- *                epoll_wait(2); stat(2)          sigtimedwait(2), msgrcv(2), mq_receive(3), wait(2);
- *                                                SCM_RIGHTS, which loses descriptors even without
- *                                                EFAULT; pthread_sigmask(3) has changed the mask
+ *                epoll_wait(2); stat(2)          sigtimedwait(2), msgrcv(2), mq_receive(3);
+ *                                                wait(2); SCM_RIGHTS, which loses descriptors
+ *                                                even without EFAULT; pthread_sigmask(3) has
+ *                                                changed the mask
  *   posix_spawn(&obj->pid, ...) and the control blocks of POSIX AIO must not lie in an arena: the C
  *   library stores there with all signals blocked, and the process is killed without a word.
  *
@@ -61,16 +62,16 @@
  * DMA, IO_URING, PINNED PAGES
  *   Symptom: a snapshot changes while a read is in flight, or later.
  *   Cause:   a device, or the kernel on behalf of io_uring, AIO or O_DIRECT, writes to the physical
- *            page and never meets the write protection. A registered io_uring buffer keeps its pages
- *            for as long as it is registered.
+ *            page and never meets the write protection. A registered io_uring buffer keeps its
+ *            pages for as long as it is registered.
  *   Cure:    let no such operation into arena memory be in flight while a snapshot is taken; with
  *            registered buffers call cowarena_prepare_write() before each operation, not once.
  *
  * ROBUST AND PRIORITY-INHERITING MUTEXES
  *   Symptom: a robust mutex in an arena never says EOWNERDEAD when its owner has ended after a
  *            snapshot; with PTHREAD_PRIO_INHERIT the C library aborts.
- *   Cause:   the kernel writes to the mutex where it may not wait for anybody: when a thread ends, or
- *            with faults disabled. Not even COWARENA_SYSCALL_SAFE helps.
+ *   Cause:   the kernel writes to the mutex where it may not wait for anybody: when a thread ends,
+ *            or with faults disabled. Not even COWARENA_SYSCALL_SAFE helps.
  *   Cure:    keep such mutexes outside of arenas, or call cowarena_prepare_write() for them after
  *            each snapshot. Ordinary mutexes are not affected.
  *
@@ -181,11 +182,11 @@ enum cowarena_limit_policy {
 
 /*
  * Told when a snapshot is about to be given up, at held_limit or since the program has closed the
- * library's userfaultfd, by its id: before any function can say ESTALE for it, and before its memory
- * is used again. It runs in the thread that met the limit, in a signal handler perhaps, with locks of
- * the library held: so it must be async-signal-safe, and must neither call the library nor touch an
- * arena's memory. To set a flag, or to write to a pipe, is what it is for. (Who is woken by it and
- * asks at once may find the snapshot still whole.)
+ * library's userfaultfd, by its id: before any function can say ESTALE for it, and before its
+ * memory is used again. It runs in the thread that met the limit, in a signal handler perhaps,
+ * with locks of the library held: so it must be async-signal-safe, and must neither call the
+ * library nor touch an arena's memory. To set a flag, or to write to a pipe, is what it is for.
+ * (Who is woken by it and asks at once may find the snapshot still whole.)
  */
 typedef void cowarena_spoiled_fn(void *ctx, uint64_t id);
 
@@ -209,8 +210,8 @@ typedef void cowarena_page_fn(void *ctx, const void *page, enum cowarena_page_ev
 
 /*
  * Options of an arena. Start from COWARENA_OPTIONS_INIT and set what you need; 0 is always the
- * default. The capacity is rounded up to chunks of 2 MiB, and the bookkeeping's comes on top: what is
- * asked for is what blocks can have, at least.
+ * default. The capacity is rounded up to chunks of 2 MiB, and the bookkeeping's comes on top:
+ * what is asked for is what blocks can have, at least.
  *
  * In faithful mode one fault handles one page, always; a page is armed before its first use; and
  * nothing is copied or disarmed ahead of need. `faults`, `copied`, `reused` and `zero` then mean
@@ -230,18 +231,18 @@ typedef void cowarena_page_fn(void *ctx, const void *page, enum cowarena_page_ev
  * it collapses chunks of 2 MiB that have been quiet for some snapshots into huge pages
  * (cowarena_compact). Its signals are blocked.
  *
- * COWARENA_FORK_COPY: a child of fork() gets a private copy of the arena, at the same address,
- * as it was at the fork for all threads; without snapshots. The fork takes a snapshot; it
- * returns, in the parent and in the child, when the copy is made, which takes the time of
- * copying all of the arena that has memory. Other threads go on. Do not fork in a signal handler
- * then, nor in a cowarena_spoiled_fn. posix_spawn(3), system(3) and vfork(2) copy nothing. Where
- * the copy could not be made the log tells, and the child has none; so it is too when the child
- * shows no sign of life for 10 seconds, for example because a debugger holds it. The parent then
- * goes on as if there had been no snapshot: system calls may write to what they could before.
- * A snapshot of the fork that is given up at held_limit costs the child its copy, too. All other
- * memory of the child is of a later moment: a pointer outside of the arena to a block that another
- * thread allocated during the fork leads to nothing there. So keep in the arena the pointers by which
- * a child finds its way.
+ * COWARENA_FORK_COPY: a child of fork() gets a private copy of the arena, at the same address, as
+ * it was at the fork for all threads; without snapshots. The fork takes a snapshot; it returns,
+ * in the parent and in the child, when the copy is made, which takes the time of copying all of
+ * the arena that has memory. Other threads go on. Do not fork in a signal handler then, nor in a
+ * cowarena_spoiled_fn. posix_spawn(3), system(3) and vfork(2) copy nothing. Where the copy could
+ * not be made the log tells, and the child has none; so it is too when the child shows no sign of
+ * life for 10 seconds, for example because a debugger holds it. The parent then goes on as if
+ * there had been no snapshot: system calls may write to what they could before. A snapshot of the
+ * fork that is given up at held_limit costs the child its copy, too. All other memory of the
+ * child is of a later moment: a pointer outside of the arena to a block that another thread
+ * allocated during the fork leads to nothing there. So keep in the arena the pointers by which a
+ * child finds its way.
  *
  * COWARENA_VERIFY, for finding mistakes: every page is hashed at a snapshot; reading it, rolling back to it,
  * closing a read-only view of it and releasing it compare. What has changed is told in one line of the log,
@@ -317,9 +318,9 @@ const char *cowarena_engine_name(const cowarena *arena);
 
 /*
  * Whether system calls may write into armed memory without cowarena_prepare_write(): with
- * COWARENA_SYSCALL_SAFE, if that could be had. It does not cover what the kernel writes where it may
- * not wait: robust and priority-inheriting mutexes, and what devices and io_uring write to pages that
- * they hold (see the caveats above).
+ * COWARENA_SYSCALL_SAFE, if that could be had. It does not cover what the kernel writes where it
+ * may not wait: robust and priority-inheriting mutexes, and what devices and io_uring write to
+ * pages that they hold (see the caveats above).
  *
  * Signals: safe. Since: 0.1
  */
@@ -635,12 +636,12 @@ void *cowarena_view_at(const cowarena_view *view, const void *live);
 int cowarena_view_check(const cowarena_view *view);
 
 /*
- * Give a range of the view memory of its own now, before the kernel takes pages of it without copying
- * them: vmsplice(2), MSG_ZEROCOPY, O_DIRECT, io_uring, AIO, and a plain write(2) to a descriptor opened
- * with O_DIRECT. Such a call holds on to the page that is mapped at that moment, which is the live
- * heap's page as long as neither side has been written to; later stores to the heap then show in what
- * is sent, and nothing can tell. What is settled stays as it is until the view is closed, and the
- * kernel's references to it outlive even that.
+ * Give a range of the view memory of its own now, before the kernel takes pages of it without
+ * copying them: vmsplice(2), MSG_ZEROCOPY, O_DIRECT, io_uring, AIO, and a plain write(2) to a
+ * descriptor opened with O_DIRECT. Such a call holds on to the page that is mapped at that
+ * moment, which is the live heap's page as long as neither side has been written to; later stores
+ * to the heap then show in what is sent, and nothing can tell. What is settled stays as it is
+ * until the view is closed, and the kernel's references to it outlive even that.
  *
  * p: an address in the view. n: in bytes; whole pages are settled.
  * Returns: 0, also for what was settled before; or -1 with errno:
@@ -687,8 +688,9 @@ struct cowarena_stats {
 	uint64_t fault_ns_p50;    /* time in the handler, median; signal delivery not included */
 	uint64_t fault_ns_p99;    /* ... 99th percentile (both to within 1/8) */
 	uint64_t fault_ns_max;    /* ... longest, waiting for a snapshot included */
-	/* kernel mappings that the arena and its views use now, and those of any arena that the kernel has
-	   refused to unmap so far (it may, at vm.max_map_count: they have no memory, and go later) */
+	/* kernel mappings that the arena and its views use now, and those of any arena that
+	   the kernel has refused to unmap so far (it may, at vm.max_map_count: they have no
+	   memory, and go later) */
 	uint64_t mappings;
 	uint64_t huge_bytes; /* of the heap, mapped by huge pages as far as the library knows */
 	uint64_t warm_bytes; /* of the heap, armed page by page by engine hybrid */
@@ -729,10 +731,10 @@ const char *cowarena_errmsg(void);
 void cowarena_set_log(void (*fn)(void *ctx, const char *message), void *ctx);
 
 /*
- * Whether the library's handlers still are the ones that faults reach first: of SIGSEGV, and of SIGBUS
- * where an engine needs it. (The kernel is asked, not sigaction(), which may be a preloaded
- * library's.) Another part of the program may have installed a handler of its own over them. If that
- * one passes on what is not its own, all is well nevertheless.
+ * Whether the library's handlers still are the ones that faults reach first: of SIGSEGV, and of
+ * SIGBUS where an engine needs it. (The kernel is asked, not sigaction(), which may be a
+ * preloaded library's.) Another part of the program may have installed a handler of its own over
+ * them. If that one passes on what is not its own, all is well nevertheless.
  *
  * Returns: 0, also while there is no arena; or -1 with errno EBUSY, and a message that names the signal.
  * Cost: a system call or two. Since: 0.1
@@ -745,8 +747,8 @@ int cowarena_trap_check(void);
  * found, or put that back and return, or raise the signal again: then the fault goes on to the one
  * before it. Each handler gets a fault once.
  *
- * Returns: 0, also when there was nothing to do; or -1 with errno EPERM as cowarena_create(), EAGAIN
- * (15 others have been installed over the library's). Threads: safe. Since: 0.1
+ * Returns: 0, also when there was nothing to do; or -1 with errno EPERM as cowarena_create(),
+ * EAGAIN (15 others have been installed over the library's). Threads: safe. Since: 0.1
  */
 int cowarena_trap_reinstall(void);
 

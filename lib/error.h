@@ -29,8 +29,8 @@ const char *error_name(int errnum);
 bool error_refused(void);
 
 /*
- * A system call has failed, which has left errno. Where a sandbox refuses it the message says so, and
- * errno stays; otherwise the same as error_set().
+ * A system call has failed, which has left errno. Where a sandbox refuses it the message says so,
+ * and errno stays; otherwise the same as error_set().
  */
 int error_system(int errnum, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

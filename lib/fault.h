@@ -25,15 +25,15 @@ enum fault_spoil { FAULT_SPOIL, FAULT_SPOIL_LOCKED };
 void fault_prepare(struct cowarena *arena, size_t first, size_t n, enum fault_spoil spoiling);
 
 /*
- * Make [first, first + n) of a view the view's own, as far as the view shares them with the live heap.
- * Ordinary code, signals blocked. 0, or an errno: ENOMEM at the limit of held memory, EAGAIN when the
- * kernel refuses; what was done so far stays.
+ * Make [first, first + n) of a view the view's own, as far as the view shares them with the live
+ * heap. Ordinary code, signals blocked. 0, or an errno: ENOMEM at the limit of held memory,
+ * EAGAIN when the kernel refuses; what was done so far stays.
  */
 int fault_settle(struct cowarena *arena, struct cowarena_view *view, size_t first, size_t n);
 
 /*
- * Disarm pages that no snapshot needs, without a store or anybody's asking: nothing is counted. Snapshot lock
- * held, signals blocked. n: FAULT_PIECE at most. Best effort.
+ * Disarm pages that no snapshot needs, without a store or anybody's asking: nothing is counted.
+ * Snapshot lock held, signals blocked. n: FAULT_PIECE at most. Best effort.
  */
 #define FAULT_PIECE 512 /* pages that are locked together when many are prepared */
 void fault_reopen(struct cowarena *arena, size_t first, size_t n);

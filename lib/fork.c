@@ -109,8 +109,8 @@ static int no_copy(int errnum)
    whatever the engine will be. -1 with errno and message. */
 static int copy_memory(struct cowarena *arena, size_t pages, bool talks)
 {
-	/* The parent may have grown since: in faithful mode what follows the heap is armed as the heap grows
-	   into it, and must not be writable before. */
+	/* The parent may have grown since: in faithful mode what follows the heap is armed as
+	   the heap grows into it, and must not be writable before. */
 	if (arena->flags & COWARENA_FAITHFUL)
 		arena->committed = pages;
 	size_t committed = arena->committed << arena->page_shift;
@@ -191,9 +191,9 @@ static int undo(struct cowarena *arena, char *base)
 }
 
 /*
- * In a child there is a gap where each arena was, and the kernel likes to put what is mapped next into just
- * such a gap: memory for the copy of one arena would take the place of another. So before the first copy all
- * places are taken.
+ * In a child there is a gap where each arena was, and the kernel likes to put what is mapped next
+ * into just such a gap: memory for the copy of one arena would take the place of another. So
+ * before the first copy all places are taken.
  */
 static void hold_places(void)
 {

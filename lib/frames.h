@@ -34,8 +34,8 @@ struct version {
 	uint64_t last : 56; /* as wide as a stamp (pagetable.h) */
 	uint64_t zero : 1;  /* the page was never touched: it is zeros, the frame is not used */
 	uint32_t page;
-	/* In the page's tree (versions.h), the tops of what is older and of what is newer; protected
-	   by the page's lock. */
+	/* In the page's tree (versions.h), the tops of what is older and of what is newer;
+	   protected by the page's lock. */
 	uint32_t older, newer;
 	/* Next in a list: of the free frames, or of what one snapshot keeps (timeline.h).
 	   Atomic because a thread that takes a free frame may read it while another one has it

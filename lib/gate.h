@@ -15,11 +15,11 @@
  * fight for one.
  *
  * Handlers who have waited go first: a thread that takes one snapshot after the other would find
- * the gate again before they wake up, arm the page that they have come for, and their stores would
- * never be done. So whoever closes the gate waits until they are in, and leaves them a moment for
- * their stores, if the gate was opened less than GATE_RECENT_NS ago. A handler that is not scheduled
- * for long is waited for GATE_PATIENCE_NS at most: to go first is a courtesy, nothing else depends
- * on it.
+ * the gate again before they wake up, arm the page that they have come for, and their stores
+ * would never be done. So whoever closes the gate waits until they are in, and leaves them a
+ * moment for their stores, if the gate was opened less than GATE_RECENT_NS ago. A handler that is
+ * not scheduled for long is waited for GATE_PATIENCE_NS at most: to go first is a courtesy,
+ * nothing else depends on it.
  */
 #ifndef COWARENA_GATE_H
 #define COWARENA_GATE_H

@@ -243,9 +243,9 @@ static bool same_action(const struct level *l, const struct sigaction *now)
 
 /*
  * The handler that is in front now may have been met before, at other levels. It may hold one of
- * these as the one that it found, or a handler that it calls may: they must not lead to it any more.
- * But where we have put it back ourselves, it has found nothing of ours since, and that level is as
- * good as before.
+ * these as the one that it found, or a handler that it calls may: they must not lead to it any
+ * more. But where we have put it back ourselves, it has found nothing of ours since, and that
+ * level is as good as before.
  */
 static int level_of_before(struct chain *chain, const struct sigaction *now)
 {

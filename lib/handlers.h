@@ -23,8 +23,8 @@ typedef bool handlers_mend(int which, siginfo_t *info, void *context, bool by_ke
 
 /*
  * Make a handler of ours the one that is called first, if none is. -1 with errno and message:
- * EAGAIN (no level is left), EPERM (the handler did not take). The caller keeps other threads out of
- * these three functions.
+ * EAGAIN (no level is left), EPERM (the handler did not take). The caller keeps other threads out
+ * of these three functions.
  */
 int handlers_install(int which, handlers_mend *mend);
 

@@ -2,9 +2,10 @@
 /*
  * os-linux-unmap.c - unmapping, which the kernel may refuse.
  *
- * It merges neighbouring mappings that are alike, and to unmap a part of what it has merged leaves two: at the
- * limit of mappings (vm.max_map_count) that fails with ENOMEM. Then the memory of the range goes at least, and
- * the range itself is noted here, and unmapped as soon as the kernel does it.
+ * It merges neighbouring mappings that are alike, and to unmap a part of what it has merged
+ * leaves two: at the limit of mappings (vm.max_map_count) that fails with ENOMEM. Then the memory
+ * of the range goes at least, and the range itself is noted here, and unmapped as soon as the
+ * kernel does it.
  */
 #include "config.h"
 
@@ -36,8 +37,8 @@ static void note(void *p, size_t n)
 	lock_release(&left.lock);
 }
 
-/* Neither splits a mapping. The first takes memory from a file that is mapped shared, and is refused for any
-   other mapping. */
+/* Neither splits a mapping. The first takes memory from a file that is mapped shared, and is
+   refused for any other mapping. */
 static void drop_memory(void *p, size_t n)
 {
 	if (madvise(p, n, MADV_REMOVE))

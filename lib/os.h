@@ -94,9 +94,9 @@ void os_punch(void *p, size_t n);
 void os_memory_free(const struct os_file *file, void *p, size_t n);
 
 /*
- * Where the file next has memory, at `from` or after it: [*start, *end), as far as the kernel knows; all
- * before *start is a hole. Beyond the last memory both are the file's length. False if that cannot be
- * told. Reading a hole through a mapping would give it memory; this does not.
+ * Where the file next has memory, at `from` or after it: [*start, *end), as far as the kernel
+ * knows; all before *start is a hole. Beyond the last memory both are the file's length. False if
+ * that cannot be told. Reading a hole through a mapping would give it memory; this does not.
  */
 bool os_next_memory(const struct os_file *file, size_t from, size_t *start, size_t *end);
 
@@ -122,9 +122,10 @@ int os_map_anew(void *p, size_t n, size_t accessible);
 int os_map_zeros(void *p, size_t n);
 
 /*
- * Unmap a range. Where the kernel refuses, as it may at its limit of mappings, the memory goes, and the range as
- * soon as that works: it is tried again whenever something is unmapped or mapped, or by os_unmap_again(). How
- * many are left; and, in a child of fork(), in which other things may lie there: none.
+ * Unmap a range. Where the kernel refuses, as it may at its limit of mappings, the memory goes,
+ * and the range as soon as that works: it is tried again whenever something is unmapped or
+ * mapped, or by os_unmap_again(). How many are left; and, in a child of fork(), in which other
+ * things may lie there: none.
  */
 void os_unmap(void *p, size_t n);
 void os_unmap_again(void);
@@ -251,8 +252,8 @@ bool os_called_by_kernel(const void *cfa, const siginfo_t *info, const void *uco
 
 /*
  * What the kernel has for a signal, and changing that (os-linux-handlers.c). sigaction(3) may be
- * that of a library which was loaded before the C library, and neither do nor tell the same. -1 with
- * errno. [fault path]
+ * that of a library which was loaded before the C library, and neither do nor tell the same. -1
+ * with errno. [fault path]
  */
 int os_action_get(int signo, struct sigaction *action);
 int os_action_set(int signo, const struct sigaction *action);

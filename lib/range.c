@@ -75,7 +75,8 @@ bool range_is_hole(struct cowarena *arena, size_t page)
 void range_punch(struct cowarena *arena, size_t first, size_t n)
 {
 	os_punch(arena_address(arena, first), n << arena->page_shift);
-	/* Whoever has asked before and notes it now will read a hole: that costs memory, no byte. */
+	/* Whoever has asked before and notes it now will read a hole: that costs memory, no
+	   byte. */
 	for (size_t i = first; i < first + n; i++)
 		bitmap_unset(&arena->table.backed, i);
 }

@@ -19,12 +19,12 @@ void range_unmap(struct cowarena *arena);
  */
 bool range_is_hole(struct cowarena *arena, size_t page);
 
-/* Give the memory of pages back to the system: they are holes then. Nobody needs what is in them, and
-   nobody writes there meanwhile. */
+/* Give the memory of pages back to the system: they are holes then. Nobody needs what is in
+   them, and nobody writes there meanwhile. */
 void range_punch(struct cowarena *arena, size_t first, size_t n);
 
-/* In a child of fork(), where nothing is mapped: reserve the arena's place, for range_map() to map over, unless
-   something lies there by now; or give the place up again. */
+/* In a child of fork(), where nothing is mapped: reserve the arena's place, for range_map() to
+   map over, unless something lies there by now; or give the place up again. */
 void range_hold_place(struct cowarena *arena);
 void range_leave_place(struct cowarena *arena);
 

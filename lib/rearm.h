@@ -28,13 +28,14 @@ struct cowarena_snapshot;
 #define REARM_NEAR 128
 
 struct rearm {
-	/* The snapshot, by its id, that the heap was when the last rollback had ended; 0: none, or one
-	   that is gone. While it is not 0, pages that differ from that snapshot are in table.dirty or
-	   in table.changed. Heap lock and snapshot lock. */
+	/* The snapshot, by its id, that the heap was when the last rollback had ended; 0:
+	   none, or one that is gone. While it is not 0, pages that differ from that snapshot
+	   are in table.dirty or in table.changed. Heap lock and snapshot lock. */
 	uint64_t to;
 	uint32_t rollbacks;
-	/* For each page: which rollback found it written last (0: none), and whether another one not
-	   long before did too. NULL where there is no memory for that, or no rollback yet. */
+	/* For each page: which rollback found it written last (0: none), and whether another
+	   one not long before did too. NULL where there is no memory for that, or no rollback
+	   yet. */
 	uint32_t *written;
 	size_t bytes;
 };
@@ -47,8 +48,8 @@ void rearm_begin(struct cowarena *arena);
 /* Whether a page is to be armed again. written: it differed from the snapshot. */
 bool rearm_wants(struct rearm *rearm, size_t page, bool written);
 
-/* Arm the pages in table.changed, which are like the snapshot, and empty that set. Snapshot lock held, gate
-   open. limit: no page beyond it is among them. */
+/* Arm the pages in table.changed, which are like the snapshot, and empty that set. Snapshot
+   lock held, gate open. limit: no page beyond it is among them. */
 void rearm_finish(struct cowarena *arena, size_t limit);
 
 /* A snapshot is about to arm what is dirty. Gate closed. */

@@ -71,9 +71,9 @@ static bool restore(struct cowarena *arena, struct cowarena_snapshot *s, size_t 
 	size_t size = arena_page_size(arena);
 	char *live = arena_address(arena, page);
 
-	/* The page is writable in this epoch, so no handler adds a version; and no version is dropped
-	   while we hold the snapshot lock. So the page need not be locked; and it must not be, should
-	   it have been armed by a mistake of ours. */
+	/* The page is writable in this epoch, so no handler adds a version; and no version is
+	   dropped while we hold the snapshot lock. So the page need not be locked; and it must
+	   not be, should it have been armed by a mistake of ours. */
 	uint32_t frame = timeline_find(arena, page, s->epoch);
 	if (frame == FRAME_NONE) /* it has come into use since, or was disarmed and not written */
 		return false;

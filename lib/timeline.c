@@ -24,7 +24,8 @@ void timeline_append(struct cowarena *arena, struct cowarena_snapshot *s)
 	s->link = &t->all;
 	if (s->next)
 		s->next->link = &s->next;
-	/* Another thread may be forking: read forwards, the list in the child is whole (snapshot_lose_all). */
+	/* Another thread may be forking: read forwards, the list in the child is whole
+	   (snapshot_lose_all). */
 	TEST_POINT();
 	atomic_thread_fence(memory_order_release);
 	t->all = s;

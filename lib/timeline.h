@@ -118,9 +118,9 @@ void timeline_add_view(struct cowarena *arena, struct cowarena_view *view);
 void timeline_remove_view(struct cowarena *arena, struct cowarena_view *view);
 
 /*
- * Call fn for each version that holds what `snapshot` sees. Snapshot lock held. The pages come in no
- * order. Cost: in the versions of this snapshot and of newer ones, or in the pages of the snapshot,
- * whichever are fewer.
+ * Call fn for each version that holds what `snapshot` sees. Snapshot lock held. The pages come in
+ * no order. Cost: in the versions of this snapshot and of newer ones, or in the pages of the
+ * snapshot, whichever are fewer.
  */
 typedef void timeline_fn(void *ctx, size_t page, uint32_t frame);
 void timeline_each(struct cowarena *arena, struct cowarena_snapshot *snapshot, timeline_fn *fn,

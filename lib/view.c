@@ -54,9 +54,10 @@ static void fill(void *ctx, size_t page, uint32_t frame)
 }
 
 /*
- * Have zeros of the view's own where the file has no memory: a read through the file would give it some.
- * What is a hole at any time after the snapshot was zeros then, or has changed since; and what has
- * changed is filled in afterwards. Small holes are not worth a mapping, nor many of them a long look.
+ * Have zeros of the view's own where the file has no memory: a read through the file would give
+ * it some. What is a hole at any time after the snapshot was zeros then, or has changed since;
+ * and what has changed is filled in afterwards. Small holes are not worth a mapping, nor many of
+ * them a long look.
  * -1 when there is no room.
  */
 static int map_holes(struct cowarena *arena, struct cowarena_view *view)

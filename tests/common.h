@@ -57,23 +57,25 @@ cowarena *hybrid_arena(unsigned flags);
 bool can_collapse(void);
 
 /*
- * No test asserts how long anything takes: a machine may be slow, shared or emulated. What has to come sooner or
- * later is waited for, by naps of a millisecond, and a count of naps is the last resort of that. Check's own limit
- * is the last resort of all the rest: half an hour a test (CK_DEFAULT_TIMEOUT, in seconds, is another; 0 is none).
+ * No test asserts how long anything takes: a machine may be slow, shared or emulated. What has to
+ * come sooner or later is waited for, by naps of a millisecond, and a count of naps is the last
+ * resort of that. Check's own limit is the last resort of all the rest: half an hour a test
+ * (CK_DEFAULT_TIMEOUT, in seconds, is another; 0 is none).
  */
 #define AWAIT(condition)                                                                           \
 	for (unsigned long naps_ = 0; !(condition) && await_nap(&naps_);)                          \
 	continue
 
-/* A nap. False when there have been so many that it is hopeless: after quarter of an hour of sleep, or half of
-   Check's limit if that is less. */
+/* A nap. False when there have been so many that it is hopeless: after quarter of an hour of
+   sleep, or half of Check's limit if that is less. */
 bool await_nap(unsigned long *naps);
 
-/* Seconds that the processors have spent on this process: how long a race goes on, if it is not counted. */
+/* Seconds that the processors have spent on this process: how long a race goes on, if it is
+   not counted. */
 double processor_seconds(void);
 
-/* Threads of this process, and whether there come to be so many: one that was joined is still there for a
-   moment. Open descriptors. */
+/* Threads of this process, and whether there come to be so many: one that was joined is still
+   there for a moment. Open descriptors. */
 size_t threads_now(void);
 bool threads_become(size_t n);
 size_t descriptors_now(void);

@@ -102,8 +102,8 @@ static void begin(int i, unsigned flags, size_t capacity)
 	serve = true;
 }
 
-/* From here on Check may have what it likes. (The arena stays: what the C library has in it is freed at
-   the end of the process only.) */
+/* From here on Check may have what it likes. (The arena stays: what the C library has in it is
+   freed at the end of the process only.) */
 static void end(void)
 {
 	serve = false;

@@ -316,7 +316,8 @@ static void grow(void)
 		memset(cowarena_alloc(growing, GROWS_BY), 'p', GROWS_BY);
 }
 
-/* Where the parent has put something since, there are zeros; and what the child puts there is in its snapshots. */
+/* Where the parent has put something since, there are zeros; and what the child puts there is
+   in its snapshots. */
 static void grow_in_child(void *arg)
 {
 	char *last = arg, *p = cowarena_calloc(growing, 1, 2 * GROWS_BY), seen;

@@ -2,7 +2,8 @@
 /*
  * test-helper.c - the helper thread: what it does with frames, and that it disturbs nobody.
  *
- * (What it does with chunks is in test-hybrid.c.) It works when it likes: a test waits for what it expects.
+ * (What it does with chunks is in test-hybrid.c.) It works when it likes: a test waits for what
+ * it expects.
  */
 #include "config.h"
 

@@ -1270,7 +1270,8 @@ static void unmap_in_child(void *arg)
 	_exit(other != p[0] || !is_mapped(other));
 }
 
-/* A range that cannot be unmapped loses its memory, counts, and goes later; in a child it is none of ours. */
+/* A range that cannot be unmapped loses its memory, counts, and goes later; in a child it is
+   none of ours. */
 START_TEST(unmapped_later)
 {
 	cowarena *arena = cowarena_create(NULL);

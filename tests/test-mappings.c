@@ -182,7 +182,8 @@ START_TEST(none_left)
 }
 END_TEST
 
-/* A hole in what the kernel has merged takes a mapping more. What cannot be unmapped goes when there are mappings again. */
+/* A hole in what the kernel has merged takes a mapping more. What cannot be unmapped goes when
+   there are mappings again. */
 START_TEST(unmapped_when_there_are_mappings_again)
 {
 	enum { PAGES = 1000 };

@@ -16,7 +16,8 @@
 #define STALL_OTHERS_MS 20000
 #define TURN_MS 100 /* between two looks at whether it is worth waiting */
 
-/* Whether what would be sent is wrong: the snapshot was given up (--cow-limit), or the view is broken. */
+/* Whether what would be sent is wrong: the snapshot was given up (--cow-limit), or the view is
+   broken. */
 static bool is_spoiled(void)
 {
 	return cowarena_view_check(transfer.cut.data.view) != 0;

@@ -29,7 +29,8 @@ struct server {
 /* Where a real redis-server is: its path, to be executed under the name redis-server; NULL, with *why, if nowhere. */
 const char *servers_redis(const char **why);
 
-/* For main(): lines come out as they are written; false, having said why the test is skipped, if there is none. */
+/* For main(): lines come out as they are written; false, having said why the test is skipped,
+   if there is none. */
 bool servers_need_redis(void);
 
 /*
