@@ -33,13 +33,14 @@ struct resolver {
 	_Atomic bool stop; /* set before */
 };
 
-static void resolve_fault(struct cowarena *arena, char *address)
+static void resolve_fault(struct cowarena *arena, struct os_fault fault)
 {
+	char *address = fault.address;
 	char *page = address - (uintptr_t)address % arena_page_size(arena);
 
 	/* Disarming a page wakes who waits for it. If there is nothing to disarm, the write is tried
 	   again, and fails as it would have without us. */
-	if (!fault_handle(arena, address))
+	if (!fault_handle_for(arena, address, fault.thread))
 		os_uffd_wake(&arena->uffd, page);
 }
 
@@ -56,14 +57,14 @@ static bool is_bell(const struct resolver *r, const void *fault)
 static void *resolver_main(void *p)
 {
 	struct resolver *r = p;
-	void *faults[FAULTS];
+	struct os_fault faults[FAULTS];
 	bool ended = false;
 	int n = 0;
 
 	os_thread_begins();
 	while (!ended && (n = os_uffd_next(&r->arena->uffd, faults, FAULTS)) > 0)
 		for (int i = 0; i < n; i++) {
-			if (!is_bell(r, faults[i]))
+			if (!is_bell(r, faults[i].address))
 				resolve_fault(r->arena, faults[i]);
 			else if (atomic_load(&r->stop))
 				ended = true;

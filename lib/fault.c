@@ -36,14 +36,18 @@ struct wanted {
 };
 
 /*
- * Which shard of the gate and of the counters to use: threads have stacks of their own, and so, mostly,
- * shards; and one thread finds its shard in the cache each time.
+ * Which shard of the gate and of the counters to use: threads mostly have shards of their own, and
+ * one thread finds its shard in the cache each time. The C library's number of a thread is an
+ * address near its stack, the kernel's is small: both are spread.
  */
+static unsigned shard_of(uintptr_t thread)
+{
+	return (unsigned)((thread ^ thread >> 12) * 0x9e3779b1u >> 16) % GATE_SHARDS;
+}
+
 static unsigned shard_hint(void)
 {
-	uintptr_t stack = (uintptr_t)__builtin_frame_address(0);
-
-	return (unsigned)((stack >> 16) * 0x9e3779b1u >> 16) % GATE_SHARDS;
+	return shard_of(os_this_thread());
 }
 
 /* Make one page of a read-only view its own, while it shows the live page. */
@@ -306,7 +310,7 @@ static bool is_mended(struct cowarena *arena, size_t page, unsigned hint)
 	return mended;
 }
 
-bool fault_handle(struct cowarena *arena, const void *address)
+bool fault_handle_for(struct cowarena *arena, const void *address, uintptr_t writer)
 {
 	uint64_t start = os_now();
 	size_t page = arena_page(arena, address);
@@ -315,9 +319,10 @@ bool fault_handle(struct cowarena *arena, const void *address)
 	   with range_grow(). */
 	if (page >= atomic_load_explicit(&arena->pages, memory_order_acquire))
 		return false;
-	unsigned hint = shard_hint();
+	unsigned hint = shard_of(writer);
 	struct counter_shard *count = &arena->counters.shard[hint];
 	__builtin_prefetch(&arena->table.pages[page], 1);
+	gate_note(&arena->gate, hint, writer, page);
 	stats_add(&count->faults, 1);
 	bool was_dirty = bitmap_test(&arena->table.dirty, page);
 	settle(arena, page, 1, window(arena, page), FAULT, FAULT_SPOIL, hint);
@@ -327,6 +332,11 @@ bool fault_handle(struct cowarena *arena, const void *address)
 	stats_add(&count->histogram[stats_bucket(ns)], 1);
 	stats_max(&count->fault_ns_max, ns);
 	return true;
+}
+
+bool fault_handle(struct cowarena *arena, const void *address)
+{
+	return fault_handle_for(arena, address, os_this_thread());
 }
 
 void fault_prepare(struct cowarena *arena, size_t first, size_t n, enum fault_spoil spoiling)

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct cowarena;
 struct cowarena_view;
@@ -15,6 +16,9 @@ struct cowarena_view;
  * with all signals blocked.
  */
 bool fault_handle(struct cowarena *arena, const void *address);
+
+/* For a store of another thread, which waits: its number as os_is_this_thread() takes it. */
+bool fault_handle_for(struct cowarena *arena, const void *address, uintptr_t writer);
 
 /*
  * Preserve and disarm [first, first + n), as if it had been written. Ordinary code, signals

@@ -6,9 +6,13 @@
 #include "os.h"
 #include "point.h"
 
-#include <stdbool.h>
-
 #define SPINS 200 /* a handler takes some microseconds; sleeping and waking takes longer */
+
+/* What a store needs, once its handler has left, with a thread to wake in between
+   (engine-uffd-thread.c) takes no more than to sleep and be woken here. */
+#define MOMENT_NS 50000
+#define RETURNS_A_DOUBLING 4
+#define DOUBLINGS_MAX 5 /* then it is longer than GATE_RECENT_NS */
 
 static bool try_to_enter(struct gate *gate, unsigned hint)
 {
@@ -48,27 +52,71 @@ void gate_leave(struct gate *gate, unsigned hint)
 		os_wake_all(inside);
 }
 
-/* Nobody begins to wait while the gate is open, but for who has just found it closed. */
-static void let_through(struct gate *gate)
+void gate_note(struct gate *gate, unsigned hint, uintptr_t writer, size_t page)
+{
+	struct gate_shard *s = &gate->shard[hint % GATE_SHARDS];
+	size_t last = atomic_load_explicit(&s->page, memory_order_relaxed);
+	/* Next to it: a store may need two pages. */
+	bool again = atomic_load_explicit(&s->writer, memory_order_relaxed) == writer &&
+		     page - last + 1 <= 2;
+	uint32_t returns = again ? atomic_load_explicit(&s->returns, memory_order_relaxed) + 1 : 0;
+
+	atomic_store_explicit(&s->writer, writer, memory_order_relaxed);
+	atomic_store_explicit(&s->page, page, memory_order_relaxed);
+	atomic_store_explicit(&s->returns, returns, memory_order_relaxed);
+	atomic_store_explicit(&s->losing, returns, memory_order_relaxed);
+}
+
+/* Nobody begins to wait while the gate is open, but for who has just found it closed. Returns when
+   the last of them came in, as far as the caller knows. */
+static uint64_t let_in(struct gate *gate)
 {
 	uint64_t start = os_now(), now = start;
 
 	for (uint32_t n; (n = atomic_load(&gate->waiting)) != 0; now = os_now()) {
 		if (now - start >= GATE_PATIENCE_NS)
-			return;
+			break;
 		os_wait_at_most(&gate->waiting, n, GATE_PATIENCE_NS);
 	}
-	/* They are in. Their stores come after they have left, in threads that may have to be woken
-	   first (engine-uffd-thread.c): that takes no more than to sleep and be woken here. */
-	if (now - gate->opened < GATE_RECENT_NS || now > start)
-		os_nap();
+	return now > start ? now : gate->opened;
+}
+
+/* How often the thread that has lost most has come again since this was asked last. The caller's
+   own stores do not count: they wait for the caller anyway. */
+static uint32_t most_returns(struct gate *gate)
+{
+	uint32_t most = 0;
+
+	for (unsigned i = 0; i < GATE_SHARDS; i++) {
+		struct gate_shard *s = &gate->shard[i];
+		uint32_t n = atomic_load_explicit(&s->losing, memory_order_relaxed);
+		if (!n)
+			continue;
+		atomic_store_explicit(&s->losing, 0, memory_order_relaxed);
+		if (n > most &&
+		    !os_is_this_thread(atomic_load_explicit(&s->writer, memory_order_relaxed)))
+			most = n;
+	}
+	return most;
+}
+
+static void leave_a_moment(struct gate *gate)
+{
+	uint32_t returns = most_returns(gate);
+
+	if (!gate->awaited && !returns)
+		return;
+	uint64_t entered = gate->awaited ? let_in(gate) : gate->opened;
+	uint64_t since = os_now() - entered;
+	uint32_t doublings = returns / RETURNS_A_DOUBLING;
+	uint64_t moment = doublings < DOUBLINGS_MAX ? MOMENT_NS << doublings : GATE_RECENT_NS;
+	if (since < GATE_RECENT_NS)
+		os_sleep(moment < GATE_RECENT_NS - since ? moment : GATE_RECENT_NS - since);
 }
 
 void gate_close(struct gate *gate)
 {
-	if (gate->opened)
-		let_through(gate);
-	gate->opened = 0;
+	leave_a_moment(gate);
 	atomic_store(&gate->closed, 1);
 	TEST_POINT();
 	for (unsigned i = 0; i < GATE_SHARDS; i++) {
@@ -84,8 +132,8 @@ void gate_close(struct gate *gate)
 
 void gate_open(struct gate *gate)
 {
-	if (atomic_load_explicit(&gate->waiting, memory_order_relaxed))
-		gate->opened = os_now();
+	gate->opened = os_now();
+	gate->awaited = atomic_load_explicit(&gate->waiting, memory_order_relaxed) != 0;
 	atomic_store(&gate->closed, 0);
 	TEST_POINT();
 	os_wake_all(&gate->closed);

@@ -14,17 +14,23 @@
  * The count is spread over cache lines, so that handlers on different processors do not
  * fight for one.
  *
- * Handlers who have waited go first: a thread that takes one snapshot after the other would find
- * the gate again before they wake up, arm the page that they have come for, and their stores
- * would never be done. So whoever closes the gate waits until they are in, and leaves them a
- * moment for their stores, if the gate was opened less than GATE_RECENT_NS ago. A handler that is
- * not scheduled for long is waited for GATE_PATIENCE_NS at most: to go first is a courtesy,
- * nothing else depends on it.
+ * Stores get their turn. A thread that takes one snapshot after the other would close the gate
+ * again before a handler who waits there wakes up, or arm the page that a handler has disarmed
+ * before the store is done; the store would never be done. So whoever closes the gate
+ *  - waits until the handlers who have waited are in, and then leaves them a moment;
+ *  - leaves a moment to each thread whose handler has come again for the page that the handler
+ *    came for the last time. The moment grows with the number of these returns.
+ * A moment ends GATE_RECENT_NS after the last opening, or after the last who waited is in: who
+ * takes snapshots less often mostly does not wait.
+ * A handler that is not scheduled for long is waited for GATE_PATIENCE_NS at most. All of this is
+ * a courtesy, nothing else depends on it.
  */
 #ifndef COWARENA_GATE_H
 #define COWARENA_GATE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define GATE_SHARDS 16
@@ -34,11 +40,23 @@
 struct gate {
 	_Atomic uint32_t closed;  /* futex */
 	_Atomic uint32_t waiting; /* handlers who found it closed, and are not in yet; futex */
-	uint64_t opened; /* when it was opened for somebody who waited, or 0; closers only */
+	uint64_t opened;          /* when, by os_now(); closers only */
+	bool awaited;             /* somebody waited then; closers only */
 	struct gate_shard {
 		_Alignas(64) _Atomic uint32_t inside; /* futex */
+		/* The last fault. Two threads of one shard may lose each other's notes. */
+		_Atomic uint32_t returns; /* how often in a row it was the fault before */
+		_Atomic uint32_t losing;  /* returns, until a closer has seen them */
+		_Atomic uintptr_t writer;
+		_Atomic size_t page;
 	} shard[GATE_SHARDS];
 };
+
+/*
+ * Note that the handler for `page` comes for a store of thread `writer` (os_this_thread(), or the
+ * kernel's thread id). hint: as for gate_enter(). Async-signal-safe.
+ */
+void gate_note(struct gate *gate, unsigned hint, uintptr_t writer, size_t page);
 
 /* Enter; waits while the gate is closed. hint: spreads threads, the same one must be given to
    gate_leave(). Async-signal-safe. */

@@ -143,8 +143,7 @@ static int open_mode(struct os_file *file, enum uffd_mode mode)
 			errno = ENOTSUP;
 		return failed_in("userfaultfd(2)");
 	}
-	if (mode == UFFD_SIGNALS)
-		api.features |= UFFD_FEATURE_SIGBUS;
+	api.features |= mode == UFFD_SIGNALS ? UFFD_FEATURE_SIGBUS : UFFD_FEATURE_THREAD_ID;
 	if (syscall(SYS_ioctl, file->fd, UFFDIO_API, &api) == 0)
 		return 0;
 	/* A kernel without these features says EINVAL; so may a sandbox, but that does so of every
@@ -175,7 +174,7 @@ int os_uffd_open(struct os_file *file, enum uffd_mode mode)
 	return open_mode(file, mode);
 }
 
-int os_uffd_next(const struct os_file *file, void **addresses, int max)
+int os_uffd_next(const struct os_file *file, struct os_fault *faults, int max)
 {
 	struct uffd_msg messages[EVENTS];
 
@@ -193,8 +192,9 @@ int os_uffd_next(const struct os_file *file, void **addresses, int max)
 		int n = 0;
 		for (ssize_t i = 0; i < got / (ssize_t)sizeof *messages; i++)
 			if (messages[i].event == UFFD_EVENT_PAGEFAULT)
-				addresses[n++] =
-				    (void *)(uintptr_t)messages[i].arg.pagefault.address;
+				faults[n++] = (struct os_fault){
+				    (void *)(uintptr_t)messages[i].arg.pagefault.address,
+				    messages[i].arg.pagefault.feat.ptid};
 		if (n)
 			return n;
 	}

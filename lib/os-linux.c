@@ -760,6 +760,16 @@ void os_thread_begins(void)
 }
 
 /* Not ended half-way: what the thread has is freed next. */
+uintptr_t os_this_thread(void)
+{
+	return (uintptr_t)pthread_self(); /* costs no system call */
+}
+
+bool os_is_this_thread(uintptr_t number)
+{
+	return number == os_this_thread() || number == (uintptr_t)syscall(SYS_gettid);
+}
+
 void os_thread_join(pthread_t thread)
 {
 	int cancel;
@@ -801,11 +811,17 @@ void os_wait(_Atomic uint32_t *word, uint32_t value)
 	futex(word, FUTEX_WAIT_PRIVATE, value, NULL);
 }
 
+static struct timespec timespec_of(uint64_t ns)
+{
+	return (struct timespec){.tv_sec = (time_t)(ns / 1000000000u),
+				 .tv_nsec = (long)(ns % 1000000000u)};
+}
+
 void os_wait_at_most(_Atomic uint32_t *word, uint32_t value, uint64_t ns)
 {
-	futex(word, FUTEX_WAIT_PRIVATE, value,
-	      &(struct timespec){.tv_sec = (time_t)(ns / 1000000000u),
-				 .tv_nsec = (long)(ns % 1000000000u)});
+	struct timespec most = timespec_of(ns);
+
+	futex(word, FUTEX_WAIT_PRIVATE, value, &most);
 }
 
 void os_wake_one(_Atomic uint32_t *word)
@@ -818,14 +834,19 @@ void os_wake_all(_Atomic uint32_t *word)
 	futex(word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL);
 }
 
-void os_nap(void)
+void os_sleep(uint64_t ns)
 {
+	struct timespec t = timespec_of(ns);
 	int e = errno;
 
-	/* Not sched_yield(): it would never let a thread of lower real-time priority run. */
-	syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &(struct timespec){.tv_nsec = NAP_NS},
-		NULL);
+	syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &t, NULL);
 	errno = e;
+}
+
+void os_nap(void)
+{
+	/* Not sched_yield(): it would never let a thread of lower real-time priority run. */
+	os_sleep(NAP_NS);
 }
 
 uint64_t os_now(void)

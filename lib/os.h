@@ -211,10 +211,14 @@ int os_uffd_open(struct os_file *file, enum uffd_mode mode);
 
 /*
  * Wait for write faults on a descriptor of UFFD_EVENTS. Returns how many were stored in
- * addresses[]; -1 with errno when there is nothing to wait for: EBADF when the descriptor is ours
+ * faults[]; -1 with errno when there is nothing to wait for: EBADF when the descriptor is ours
  * no more.
  */
-int os_uffd_next(const struct os_file *file, void **addresses, int max);
+struct os_fault {
+	void *address;
+	uint32_t thread; /* who writes: the kernel's thread id, 0 in another pid namespace */
+};
+int os_uffd_next(const struct os_file *file, struct os_fault *faults, int max);
 
 /* Let those go on who wait for this page. */
 void os_uffd_wake(const struct os_file *file, void *page);
@@ -286,6 +290,11 @@ void os_thread_begins(void);
 /* Wait for its end. */
 void os_thread_join(pthread_t thread);
 
+/* A number of the calling thread's, and whether one is, or the kernel's thread id is, the calling
+   thread's. [fault path] */
+uintptr_t os_this_thread(void);
+bool os_is_this_thread(uintptr_t number);
+
 /* ---- barriers ---- */
 
 /*
@@ -308,6 +317,9 @@ void os_wake_all(_Atomic uint32_t *word);
 
 /* Pause the thread for a moment, and let others run whatever their priority. [fault path] */
 void os_nap(void);
+
+/* Pause the thread for so long, or until a signal comes. [fault path] */
+void os_sleep(uint64_t ns);
 
 /* Monotonic nanoseconds. [fault path] */
 uint64_t os_now(void);

@@ -4,6 +4,7 @@
 
 #include "common.h"
 #include "gate.h"
+#include "os.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -16,6 +17,36 @@
 static void wait_a_little(void)
 {
 	nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+}
+
+/* ---- a clock of our own (the linker wraps these two) ---- */
+
+static struct {
+	bool used;
+	uint64_t now;
+	unsigned sleeps;
+	uint64_t slept; /* the last time */
+} clock_of_ours;
+
+uint64_t __real_os_now(void);
+uint64_t __wrap_os_now(void);
+void __real_os_sleep(uint64_t ns);
+void __wrap_os_sleep(uint64_t ns);
+
+uint64_t __wrap_os_now(void)
+{
+	return clock_of_ours.used ? clock_of_ours.now : __real_os_now();
+}
+
+void __wrap_os_sleep(uint64_t ns)
+{
+	if (!clock_of_ours.used) {
+		__real_os_sleep(ns);
+		return;
+	}
+	clock_of_ours.sleeps++;
+	clock_of_ours.slept = ns;
+	clock_of_ours.now += ns;
 }
 
 /* ---- one by one ---- */
@@ -111,6 +142,7 @@ START_TEST(who_waits_goes_first)
 	static struct gate gate;
 	struct visitor v[3];
 
+	clock_of_ours.used = true; /* no sleep lets them in by chance */
 	for (int round = 0; round < 50; round++) {
 		gate_close(&gate);
 		for (unsigned i = 0; i < 3; i++)
@@ -152,6 +184,81 @@ START_TEST(closing_waits)
 	pthread_join(late.thread, NULL);
 	ck_assert(atomic_load(&closer.done) && atomic_load(&late.done));
 	ck_assert_uint_eq(inside(&gate), 0);
+}
+END_TEST
+
+/* ---- whose stores get no turn ---- */
+
+/* Close and open; how long this slept. */
+static uint64_t nap_at_closing(struct gate *gate)
+{
+	clock_of_ours.slept = 0;
+	gate_close(gate);
+	gate_open(gate);
+	return clock_of_ours.slept;
+}
+
+#define WRITER 4711 /* no thread of this process */
+
+START_TEST(who_comes_again_gets_a_moment)
+{
+	static struct gate gate;
+
+	clock_of_ours.used = true;
+	clock_of_ours.now = 1000000000000;
+	ck_assert_uint_eq(nap_at_closing(&gate), 0);
+	gate_note(&gate, 3, WRITER, 100);
+	ck_assert_uint_eq(nap_at_closing(&gate), 0); /* its first fault */
+	gate_note(&gate, 3, WRITER, 100);
+	ck_assert_uint_gt(nap_at_closing(&gate), 0);
+	ck_assert_uint_eq(nap_at_closing(&gate), 0); /* it has not come since */
+	gate_note(&gate, 3, WRITER, 101); /* a store over the border of two pages comes so */
+	ck_assert_uint_gt(nap_at_closing(&gate), 0);
+	gate_note(&gate, 3, WRITER, 100);
+	ck_assert_uint_gt(nap_at_closing(&gate), 0);
+	gate_note(&gate, 3, WRITER, 102); /* that store was done */
+	ck_assert_uint_eq(nap_at_closing(&gate), 0);
+	gate_note(&gate, 3, WRITER + 1, 102); /* not for another's fault there */
+	ck_assert_uint_eq(nap_at_closing(&gate), 0);
+
+	/* Longer and longer, but never beyond a point in time after the opening. */
+	uint64_t least = GATE_RECENT_NS, most = 0;
+	for (int i = 0; i < 100; i++) {
+		gate_note(&gate, 3, WRITER, 7);
+		uint64_t ns = nap_at_closing(&gate);
+		ck_assert(i < 2 || ns >= most);
+		most = ns > most ? ns : most;
+		least = i && ns < least ? ns : least;
+		clock_of_ours.now += 1000;
+	}
+	ck_assert_uint_lt(least, GATE_RECENT_NS / 10);
+	ck_assert_uint_eq(most, GATE_RECENT_NS - 1000);
+	gate_note(&gate, 3, WRITER, 7);
+	clock_of_ours.now += GATE_RECENT_NS;
+	ck_assert_uint_eq(nap_at_closing(&gate), 0); /* it had its turn */
+}
+END_TEST
+
+/* A thread does not wait for stores of its own, nor for more than the others of all shards need. */
+START_TEST(nobody_waits_for_oneself)
+{
+	static struct gate gate;
+	uintptr_t self = _i ? (uintptr_t)getpid() : os_this_thread();
+
+	clock_of_ours.used = true;
+	clock_of_ours.now = 1000000000000;
+	ck_assert_uint_eq(nap_at_closing(&gate), 0);
+	for (int i = 0; i < 10; i++) {
+		gate_note(&gate, 3, self, 100);
+		ck_assert_uint_eq(nap_at_closing(&gate), 0);
+	}
+	for (int i = 0; i < 2; i++) {
+		gate_note(&gate, 3, self, 100);
+		for (unsigned hint = 4; hint < 8; hint++)
+			gate_note(&gate, hint, WRITER + hint, 100);
+	}
+	ck_assert_uint_gt(nap_at_closing(&gate), 0);
+	ck_assert_uint_eq(clock_of_ours.sleeps, 1);
 }
 END_TEST
 
@@ -314,6 +421,8 @@ int main(void)
 	tcase_add_loop_test(one, who_waits_goes_first, 0, 3);
 	tcase_add_loop_test(one, closing_waits, 0, GATE_SHARDS);
 	tcase_add_test(one, signals_open_nothing);
+	tcase_add_test(one, who_comes_again_gets_a_moment);
+	tcase_add_loop_test(one, nobody_waits_for_oneself, 0, 2);
 	suite_add_tcase(suite, one);
 	tcase_add_loop_test(all, nobody_inside_while_closed, 0, 2);
 	suite_add_tcase(suite, all);
