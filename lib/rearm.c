@@ -19,6 +19,8 @@ void rearm_begin(struct cowarena *arena)
 
 	r->to = 0; /* until the rollback is done */
 	r->rollbacks++;
+	r->near = r->looked << arena->page_shift > REARM_LARGE ? REARM_NEAR_LARGE : REARM_NEAR;
+	r->looked = 0;
 	if (r->written)
 		return;
 	/* Address space for all pages; memory as pages are rolled back. */
@@ -31,10 +33,11 @@ void rearm_begin(struct cowarena *arena)
 
 bool rearm_wants(struct rearm *r, size_t page, bool written)
 {
+	r->looked++;
 	if (!r->written)
 		return !written;
 	uint32_t entry = r->written[page], now = r->rollbacks & INT32_MAX;
-	bool near = entry && now - entry / 2 <= REARM_NEAR;
+	bool near = entry && now - entry / 2 <= r->near;
 
 	if (written)
 		r->written[page] = now * 2 + near;

@@ -8,12 +8,15 @@
  * rollback to that snapshot looks only at what has been disarmed since: table.dirty, and
  * table.changed, in which a snapshot notes what it arms.
  *
- * To arm a page that is written again costs the call and a fault, some 8 us; to leave a page
- * writable costs a look at its content in each rollback, 0.1 to 0.5 us. So a page is armed when a
- * rollback finds that nobody has written to it since the one before; but a page that was written
- * twice within REARM_NEAR rollbacks stays writable until so many have passed without a write. What
- * that wastes is never more than what a fault costs (the rule of who rents skis or buys them:
- * Karlin, Manasse, Rudolph, Sleator, "Competitive Snoopy Caching", 1988).
+ * To arm a page that is written again costs the call and a fault, some 7 us; to leave a page
+ * writable costs a look at its content in each rollback: 0.1 us while the pages that are looked at
+ * stay in a processor's cache, 0.4 us when they do not (doc/performance.md). So a page is armed
+ * when a rollback finds that nobody has written to it since the one before; but a page that was
+ * written twice within N rollbacks stays writable until N have passed without a write. With N as
+ * the ratio of the two costs this wastes about as much as a fault costs, never many times that
+ * (the rule of who rents skis or buys them: Karlin, Manasse, Rudolph, Sleator, "Competitive Snoopy
+ * Caching", 1988). N is REARM_NEAR, or REARM_NEAR_LARGE when the last rollback has looked at more
+ * than REARM_LARGE bytes.
  */
 #ifndef COWARENA_REARM_H
 #define COWARENA_REARM_H
@@ -26,6 +29,8 @@ struct cowarena;
 struct cowarena_snapshot;
 
 #define REARM_NEAR 128
+#define REARM_NEAR_LARGE 24
+#define REARM_LARGE ((size_t)4 << 20) /* and as much in frames */
 
 struct rearm {
 	/* The snapshot, by its id, that the heap was when the last rollback had ended; 0:
@@ -33,6 +38,8 @@ struct rearm {
 	   are in table.dirty or in table.changed. Heap lock and snapshot lock. */
 	uint64_t to;
 	uint32_t rollbacks;
+	uint32_t near; /* N, for this rollback */
+	size_t looked; /* pages, so far in this rollback */
 	/* For each page: which rollback found it written last (0: none), and whether another
 	   one not long before did too. NULL where there is no memory for that, or no rollback
 	   yet. */

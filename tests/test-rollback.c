@@ -309,6 +309,34 @@ START_TEST(pages_in_use_stay_writable)
 }
 END_TEST
 
+/* Where a look at each takes memory bandwidth, they come to rest sooner. */
+START_TEST(many_pages_in_use_come_to_rest_sooner)
+{
+	cowarena *arena = arena_case(_i);
+	size_t pages = REARM_LARGE / page_size() + 1;
+	char *p = page_block(arena, pages);
+
+	memset(p, 'a', pages * page_size());
+	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	for (int round = 0; round < 3; round++) {
+		faults_of(arena, p, pages, 1, 'b');
+		ck_assert_int_eq(cowarena_rollback(arena, s), 0);
+	}
+	/* Writable until so many rollbacks have found no write, and armed by the next. */
+	for (int round = 0; round < REARM_NEAR_LARGE; round++)
+		ck_assert_int_eq(cowarena_rollback(arena, s), 0);
+	ck_assert_uint_eq(faults_of(arena, p, 1, 1, 'c'), 0);
+	for (int round = 0; round < 3; round++)
+		ck_assert_int_eq(cowarena_rollback(arena, s), 0);
+	for (size_t i = 1; i < pages && has_faults(_i); i += 200)
+		ck_assert_uint_eq(faults_of(arena, p + i * page_size(), 1, 1, 'c'), 1);
+	ck_assert_int_eq(cowarena_rollback(arena, s), 0);
+	for (size_t i = 0; i < pages; i++)
+		ck_assert_int_eq(p[i * page_size()], 'a');
+	cowarena_destroy(arena);
+}
+END_TEST
+
 /* System calls: what is armed has to be prepared, and then is not armed. */
 START_TEST(what_is_armed_again_can_be_prepared)
 {
@@ -417,6 +445,7 @@ int main(void)
 	tcase_add_test(tc, at_the_limit);
 	tcase_add_loop_test(tc, pages_at_rest_are_armed_again, 0, CASES);
 	tcase_add_loop_test(tc, pages_in_use_stay_writable, 0, CASES);
+	tcase_add_loop_test(tc, many_pages_in_use_come_to_rest_sooner, 0, CASES);
 	tcase_add_loop_test(tc, what_is_armed_again_can_be_prepared, 0, CASES);
 	tcase_add_loop_test(tc, snapshots_between_rollbacks, 0, CASES);
 	tcase_add_loop_test(tc, among_very_many, 0, CASES);
