@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # installed.sh SOURCE.c SOURCE.cpp: compile programs against the installed library, knowing nothing but pkg-config's answer,
-# and run them: the first as C and as C++, the second as C++17. Run by `make installcheck`, which sets the variables.
+# and run them: the first as C and as C++, the second as C++17. Then look whether the links of the installed documents lead
+# somewhere. Run by `make installcheck`, which sets the variables.
 
 : "${CC:=cc}" "${PKG_CONFIG:=pkg-config}" "${libdir:?}" "${pkgconfigdir:?}"
 c_source=$1 cpp_source=$2
@@ -39,6 +40,31 @@ try() {
 	fi
 	echo "$source, compiled as $name: passed"
 }
+
+# links DIRECTORY: the documents there.
+links() {
+	cd "$1" || exit 1
+	find . -name '*.md' | while read -r document; do
+		directory=$(dirname "$document")
+		grep -o ']([^):]*)' "$document" | sed 's/^](//; s/)$//; s/#.*//' | sort -u | while read -r link; do
+			[ -z "$link" ] || [ -e "$directory/$link" ] || echo "$1/$document: no $link"
+		done
+	done >"$tmp/broken"
+	[ -f README.md ] && [ -f doc/design.md ] || echo "$1: no documents" >>"$tmp/broken"
+	if [ -s "$tmp/broken" ]; then
+		cat "$tmp/broken"
+		exit 1
+	fi
+	echo "the links of the documents in $1: passed"
+}
+
+(links "$DESTDIR${docdir:?}") || exit 1
+for name in "$DESTDIR${man3dir:?}"/cowarena_*.3; do
+	if ! [ -f "$name" ]; then
+		echo "$name leads nowhere"
+		exit 1
+	fi
+done
 
 # The compilers may hold options. CFLAGS matter when they hold a sanitizer.
 # shellcheck disable=SC2086
