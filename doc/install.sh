@@ -5,13 +5,13 @@
 set -e
 
 srcdir=$1 docdir=$2
-documents='README.md CONTRIBUTING.md doc/*.md demos/cowkv/README.md'
+documents='README.md CONTRIBUTING.md doc/*.md src/cowkv/README.md'
 
 (
 	cd "$srcdir"
-	find demos -name '*.c' -o -name '*.cpp' -o -name '*.h' | grep -v '^demos/cowkv/'
+	find demos -name "*.c" -o -name "*.cpp" -o -name "*.h"
 	find doc -name '*.md' -o -name '*.svg'
-	ls CONTRIBUTING.md demos/cowkv/README.md
+	ls CONTRIBUTING.md src/cowkv/README.md
 ) | while read -r file; do
 	mkdir -p "$docdir/$(dirname "$file")"
 	cp "$srcdir/$file" "$docdir/$file"

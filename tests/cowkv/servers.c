@@ -72,8 +72,8 @@ static const char *program(enum server_kind kind)
 		ck_assert_msg(path != NULL, "%s", why);
 		return path;
 	}
-	ck_assert_msg(realpath(path ? path : "demos/cowkv/cowkv", cowkv) != NULL,
-		      "demos/cowkv/cowkv is not there: run this in the build directory");
+	ck_assert_msg(realpath(path ? path : "src/cowkv/cowkv", cowkv) != NULL,
+		      "src/cowkv/cowkv is not there: run this in the build directory");
 	return cowkv;
 }
 

@@ -5,7 +5,7 @@
 
 srcdir=${srcdir:-.}
 corpus=$srcdir/tests/cowkv
-programs=demos/cowkv
+programs=src/cowkv
 status=0
 
 if [ ! -x $programs/fuzz-rdb ] || [ ! -x $programs/fuzz-resp ]; then

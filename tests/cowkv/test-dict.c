@@ -5,7 +5,7 @@
 #include "../common.h"
 #include "test-values.h"
 
-#include "../../demos/cowkv/dict.h"
+#include "../../src/cowkv/dict.h"
 
 #include <stdio.h>
 

@@ -194,7 +194,7 @@ static void load_all(const struct file *f)
 {
 	char command[256];
 
-	snprintf(command, sizeof command, "COWKV_FLIPS=1 demos/cowkv/fuzz-rdb %s/whole", f->dir);
+	snprintf(command, sizeof command, "COWKV_FLIPS=1 src/cowkv/fuzz-rdb %s/whole", f->dir);
 	ck_assert_int_eq(system(command), 0);
 }
 

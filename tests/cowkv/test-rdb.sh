@@ -6,7 +6,7 @@
 srcdir=${srcdir:-.}
 top=$PWD
 corpus=$(cd "$srcdir/tests/cowkv/corpus-rdb" && pwd) || exit 1
-cowkv=$top/demos/cowkv/cowkv
+cowkv=$top/src/cowkv/cowkv
 status=0
 ours='' theirs=''
 

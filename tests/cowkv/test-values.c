@@ -6,7 +6,7 @@
 #include "../common.h"
 #include "test-values.h"
 
-#include "../../demos/cowkv/db.h"
+#include "../../src/cowkv/db.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
 #ifndef COWARENA_TESTS_COWKV_TEST_VALUES_H
 #define COWARENA_TESTS_COWKV_TEST_VALUES_H
 
-#include "../../demos/cowkv/heap.h"
+#include "../../src/cowkv/heap.h"
 
 #include <check.h>
 
