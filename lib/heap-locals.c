@@ -6,7 +6,7 @@
 
 #include "arenas.h"
 #include "error.h"
-#include "heap-slabs.h"
+#include "heap-blocks.h"
 #include "heap-units.h"
 #include "records.h"
 #include "threads.h"
@@ -180,7 +180,16 @@ void local_empty_box(struct cowarena *arena, struct local *l)
 	atomic_store_explicit(&l->boxed, 0, memory_order_relaxed);
 	lock_release(&l->lock);
 	for (uint32_t i = 0; i < n; i++)
-		local_free(arena, l, box[i]);
+		block_free(arena, l, box[i]);
+}
+
+void locals_empty_left_behind(struct cowarena *arena)
+{
+	for (size_t i = 0; i < LOCALS; i++) {
+		struct local *l = arena->heap.locals[i];
+		if (l && !l->owner && l->heap)
+			local_empty_box(arena, l);
+	}
 }
 
 /* ---- bringing to rest ---- */

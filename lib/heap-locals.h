@@ -117,7 +117,7 @@ bool local_send(struct cowarena *arena, const struct unit *d, uint8_t owner, voi
 /* Heap lock held, and the local heap at rest or the caller's: free what is in its box, which is of its slabs. */
 void local_empty_box(struct cowarena *arena, struct local *l);
 
-/* heap.c, under the same conditions: free a block of one of the local heap's slabs. */
-void local_free(struct cowarena *arena, struct local *l, void *p);
+/* Heap lock held: empty the boxes of all local heaps without an owner. Nobody puts anything into these. */
+void locals_empty_left_behind(struct cowarena *arena);
 
 #endif

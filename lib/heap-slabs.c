@@ -175,14 +175,14 @@ static void set_owner(struct unit *d, struct local *l)
 	atomic_store_explicit(&d->owner, l->index, memory_order_relaxed);
 }
 
-/* A slab with room of a local heap that is nobody's own. */
+/* A slab with room of a local heap that is nobody's own; its box is empty, so what others have freed of
+   the slab is free. */
 static uint32_t left_behind(struct cowarena *arena, const struct local *l, unsigned class)
 {
 	for (size_t i = 0; i < LOCALS; i++) {
 		struct local *from = arena->heap.locals[i];
 		if (!from || from == l || from->owner || !from->heap)
 			continue;
-		local_empty_box(arena, from); /* what is in there must be of its own slabs */
 		struct shelf *shelf = &from->heap->shelf[class];
 		put_aside(arena, shelf);
 		uint32_t slab = shelf->first;

@@ -91,7 +91,8 @@ static inline bool slabs_give(struct cowarena *arena, struct local_heap *heap, u
 
 /* ---- heap lock held as well ---- */
 
-/* A new slab to take from; one that was left behind, if there is. False with errno and message. */
+/* A new slab to take from; one that was left behind, if there is. The boxes of local heaps without an owner are
+   empty (locals_empty_left_behind()). False with errno and message. */
 bool slabs_new(struct cowarena *arena, struct local *l, unsigned class);
 
 /* Give the slab's run back, if it is one of this local heap's, empty, and not the last one with room. */

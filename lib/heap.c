@@ -4,11 +4,11 @@
 
 #include "arena.h"
 #include "error.h"
+#include "heap-blocks.h"
 #include "heap-locals.h"
 #include "heap-slabs.h"
 #include "objects.h"
 #include "range.h"
-#include "threads.h"
 #include "track.h"
 
 #include <errno.h>
@@ -71,17 +71,6 @@ void heap_shut(struct cowarena *arena)
 	locals_leave(arena);
 }
 
-void heap_lock(struct cowarena *arena)
-{
-	threads_introduce(); /* not under the lock: it may call malloc(3), which may be this heap */
-	pthread_mutex_lock(&arena->heap.lock);
-}
-
-void heap_unlock(struct cowarena *arena)
-{
-	pthread_mutex_unlock(&arena->heap.lock);
-}
-
 static uint64_t live_slots(const struct shelf *shelf)
 {
 	return shelf->slots - shelf->vacant - (uint64_t)__builtin_popcountll(shelf->apart);
@@ -100,76 +89,6 @@ uint64_t heap_live_bytes(struct cowarena *arena)
 	return n;
 }
 
-/* ---- finding the block of a pointer: any thread, for a live block of its own ---- */
-
-struct block {
-	uint32_t unit; /* first of its run */
-	int slot;      /* in a slab; -1 for a big block */
-	size_t size;
-	uint8_t owner, class; /* of the slab */
-};
-
-/* Why is p not the start of a live block? Cost does not matter here. */
-_Noreturn static void complain(struct cowarena *arena, const void *p, const char *function)
-{
-	size_t offset = (size_t)((const char *)p - arena->base);
-	const char *why =
-	    "the pointer is inside a block: it must be the pointer that the allocation returned";
-
-	arena_in_use(arena, function);
-	if (!arena_holds(arena, p, 1, atomic_load(&arena->pages))) {
-		why = "the pointer does not belong to this arena";
-	} else if (offset >> UNIT_SHIFT >= heap_top(arena)) {
-		why = "the pointer was freed already, or never allocated";
-	} else {
-		uint32_t unit = (uint32_t)(offset >> UNIT_SHIFT);
-		const struct unit *d = heap_unit(arena, unit);
-		while (unit_kind(d) == UNIT_BODY)
-			d = heap_unit(arena, --unit);
-		d = heap_unit(arena, unit -= unit_back(d));
-		unsigned kind = unit_kind(d);
-		if (kind == UNIT_FREE || kind == UNIT_FREE_END)
-			why = "the pointer was freed already, or never allocated";
-		else if (kind == UNIT_META)
-			why = "the pointer points into the heap's own bookkeeping";
-		else if (kind >= UNIT_SLAB) {
-			size_t within =
-			    (size_t)((const char *)p - (char *)heap_address(arena, unit));
-			if (within % slabs_info(arena, kind - UNIT_SLAB)->size == 0)
-				why = "the pointer was freed already, or never allocated";
-		}
-	}
-	error_misuse(function, why, p);
-}
-
-static inline __attribute__((always_inline)) struct block find(struct cowarena *arena,
-							       const void *p, const char *function)
-{
-	size_t offset = (size_t)((const char *)p - arena->base); /* huge when p lies below */
-
-	if (offset >> UNIT_SHIFT >= heap_top(arena))
-		complain(arena, p, function);
-	uint32_t unit = (uint32_t)(offset >> UNIT_SHIFT);
-	unit -= unit_back(heap_unit(arena, unit));
-	const struct unit *d = heap_unit(arena, unit);
-	unsigned kind = unit_kind(d);
-	if (kind >= UNIT_SLAB) {
-		int slot = slabs_slot(arena, unit, d, p);
-		if (slot >= 0)
-			return (struct block){unit, slot, slabs_info(arena, kind - UNIT_SLAB)->size,
-					      unit_owner(d), (uint8_t)(kind - UNIT_SLAB)};
-	} else if (kind == UNIT_BIG && offset % UNIT_SIZE == 0) {
-		return (struct block){unit, -1, (size_t)d->length << UNIT_SHIFT, 0, 0};
-	}
-	complain(arena, p, function);
-}
-
-/* A slot that has only been set apart is no block. The local heap is the caller's to look into. */
-static inline bool is_apart(const struct local_heap *heap, struct block b)
-{
-	return slabs_apart(&heap->shelf[b.class], b.unit, (unsigned)b.slot);
-}
-
 /* The same for a thread that need not be its owner, as far as it can tell. */
 static bool seems_apart(struct cowarena *arena, struct block b)
 {
@@ -177,11 +96,11 @@ static bool seems_apart(struct cowarena *arena, struct block b)
 	bool apart = false;
 
 	if (l) {
-		apart = b.owner == l->index && is_apart(l->heap, b);
+		apart = b.owner == l->index && block_is_apart(l->heap, b);
 		local_leave(l);
 	} else if (track_is_active()) {
 		heap_lock(arena);
-		apart = is_apart(arena->heap.locals[b.owner]->heap, b);
+		apart = block_is_apart(arena->heap.locals[b.owner]->heap, b);
 		heap_unlock(arena);
 	}
 	return apart;
@@ -189,45 +108,11 @@ static bool seems_apart(struct cowarena *arena, struct block b)
 
 static struct block find_live(struct cowarena *arena, const void *p, const char *function)
 {
-	struct block b = find(arena, p, function);
+	struct block b = block_find(arena, p, function);
 
 	if (b.slot >= 0 && seems_apart(arena, b))
-		complain(arena, p, function);
+		block_complain(arena, p, function);
 	return b;
-}
-
-/* ---- what the tools know ---- */
-
-static void track_slab(struct cowarena *arena, uint32_t unit, const struct unit *d)
-{
-	unsigned class = unit_kind(d) - UNIT_SLAB;
-	const struct class *c = slabs_info(arena, class);
-	const struct local_heap *heap = arena->heap.locals[unit_owner(d)]->heap;
-	char *p = heap_address(arena, unit);
-
-	track_freed(p, c->units * UNIT_SIZE);
-	for (unsigned i = 0; i < c->slots; i++)
-		if (unit_bits(d, i / 64) >> (i % 64) & 1 &&
-		    !slabs_apart(&heap->shelf[class], unit, i))
-			track_defined(p + i * c->size, c->size);
-}
-
-void heap_track(struct cowarena *arena)
-{
-	uint32_t top = heap_top(arena);
-	size_t end = atomic_load(&arena->pages) << arena->page_shift;
-
-	if (!track_is_active())
-		return;
-	track_defined(arena->base, (size_t)top << UNIT_SHIFT);
-	track_freed(heap_address(arena, top), end - ((size_t)top << UNIT_SHIFT));
-	for (uint32_t unit = 0; unit < top; unit++) {
-		const struct unit *d = heap_unit(arena, unit);
-		if (unit_kind(d) == UNIT_FREE)
-			track_freed(heap_address(arena, unit), (size_t)d->length << UNIT_SHIFT);
-		else if (unit_kind(d) >= UNIT_SLAB)
-			track_slab(arena, unit, d);
-	}
 }
 
 /* ---- allocating ---- */
@@ -248,6 +133,13 @@ static inline unsigned class_for(const struct cowarena *arena, size_t size, size
 }
 
 /* Heap lock held. */
+static bool new_slab(struct cowarena *arena, struct local *l, unsigned class)
+{
+	locals_empty_left_behind(arena); /* slabs_new() may take a slab of one of these */
+	return slabs_new(arena, l, class);
+}
+
+/* Heap lock held. */
 static void *take_small(struct cowarena *arena, unsigned class)
 {
 	struct local *l = local_mine(arena);
@@ -256,7 +148,7 @@ static void *take_small(struct cowarena *arena, unsigned class)
 	if (p)
 		return p;
 	local_empty_box(arena, l);
-	if (!slabs_refill(arena, l->heap, class, false) && !slabs_new(arena, l, class)) {
+	if (!slabs_refill(arena, l->heap, class, false) && !new_slab(arena, l, class)) {
 		int e = errno;
 		if (!slabs_refill(arena, l->heap, class, true))
 			return NULL;
@@ -298,7 +190,7 @@ __attribute__((noinline)) static void *allocate_locked(struct cowarena *arena, s
 		*fresh = arena_address(arena, atomic_load(&arena->pages));
 	void *p = class < CLASSES ? take_small(arena, class) : take_big(arena, size, align);
 	if (p && track_is_active())
-		track_allocated(p, find(arena, p, "cowarena_alloc").size);
+		track_allocated(p, block_find(arena, p, "cowarena_alloc").size);
 	heap_unlock(arena);
 	if (p)
 		errno = e;
@@ -370,16 +262,6 @@ void *cowarena_calloc(cowarena *arena, size_t n, size_t size)
 #define HUGE ((size_t)2 << 20)
 #define HUGE_OUTGROWN ((size_t)32 << 20)
 
-void local_free(struct cowarena *arena, struct local *l, void *p)
-{
-	struct block b = find(arena, p, "cowarena_free");
-
-	if (is_apart(l->heap, b))
-		complain(arena, p, "cowarena_free");
-	if (slabs_give(arena, l->heap, b.class, b.unit, (unsigned)b.slot))
-		slabs_give_back(arena, l, b.unit);
-}
-
 /* Heap lock held. */
 static void free_small(struct cowarena *arena, uint8_t owner, void *p)
 {
@@ -387,7 +269,7 @@ static void free_small(struct cowarena *arena, uint8_t owner, void *p)
 
 	if (l != mine)
 		local_stop(arena, l);
-	local_free(arena, l, p);
+	block_free(arena, l, p);
 	if (l != mine)
 		local_go(l);
 }
@@ -398,7 +280,7 @@ __attribute__((noinline)) static void free_locked(struct cowarena *arena, void *
 
 	heap_lock(arena);
 	/* Again: its slab may have another owner by now. */
-	struct block b = find(arena, p, "cowarena_free");
+	struct block b = block_find(arena, p, "cowarena_free");
 	track_freed(p, b.size);
 	if (b.slot >= 0) {
 		free_small(arena, b.owner, p);
@@ -427,15 +309,15 @@ void cowarena_free(cowarena *arena, void *p)
 {
 	if (!arena || !p)
 		return;
-	struct block b = find(arena, p, "cowarena_free");
+	struct block b = block_find(arena, p, "cowarena_free");
 	if (b.slot < 0) {
 		free_locked(arena, p, HUGE);
 		return;
 	}
 	struct local *l = local_enter(arena);
 	if (l && b.owner == l->index) {
-		if (is_apart(l->heap, b))
-			complain(arena, p, "cowarena_free");
+		if (block_is_apart(l->heap, b))
+			block_complain(arena, p, "cowarena_free");
 		bool empty = slabs_give(arena, l->heap, b.class, b.unit, (unsigned)b.slot);
 		local_leave(l);
 		if (empty)

@@ -170,6 +170,7 @@ void *const *heap_root_address(const struct cowarena *arena);
 
 /* ---- between the heap's files; heap lock held, unless said otherwise ---- */
 
+/* heap-lock.c */
 void heap_lock(struct cowarena *arena);
 void heap_unlock(struct cowarena *arena);
 

@@ -12,8 +12,8 @@ layers='
 	heap-walk
 	snapshot view rollback diff stats verify
 	helper
-	heap heap-locals heap-slabs heap-trim options
-	heap-runs heap-units shadow rearm arenas
+	heap heap-blocks heap-locals heap-slabs heap-trim options
+	heap-runs heap-lock heap-units shadow rearm arenas
 	engine-uffd-thread
 	fault
 	timeline debug arming range engine-renew engine-eager engine-hybrid engine-mprotect engine-uffd
