@@ -12,7 +12,7 @@
 #include "error.h"
 #include "objects.h"
 #include "records.h"
-#include "snapshot.h"
+#include "snapshot-read.h"
 #include "track.h"
 
 #include <errno.h>

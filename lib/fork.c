@@ -9,6 +9,7 @@
 #include "fork.h"
 #include "range.h"
 #include "records.h"
+#include "snapshot-read.h"
 #include "snapshot.h"
 #include "track.h"
 #include "trap.h"

@@ -13,7 +13,7 @@
 #include "heap-slabs.h"
 #include "objects.h"
 #include "records.h"
-#include "snapshot.h"
+#include "snapshot-read.h"
 
 #include <errno.h>
 #include <string.h>

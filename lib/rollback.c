@@ -14,7 +14,7 @@
 #include "fault.h"
 #include "objects.h"
 #include "records.h"
-#include "snapshot.h"
+#include "snapshot-read.h"
 #include "track.h"
 #include "verify.h"
 

@@ -10,11 +10,10 @@
 #include "helper.h"
 #include "objects.h"
 #include "point.h"
-#include "range.h"
 #include "records.h"
 #include "shadow.h"
+#include "snapshot-read.h"
 #include "snapshot.h"
-#include "track.h"
 #include "verify.h"
 
 #include <errno.h>
@@ -253,22 +252,6 @@ int cowarena_on_spoiled(cowarena *arena, cowarena_spoiled_fn *fn, void *ctx)
 	return 0;
 }
 
-int cowarena_on_page(cowarena *arena, cowarena_page_fn *fn, void *ctx)
-{
-	sigset_t signals;
-
-	arena_in_use(arena, __func__);
-	if (!arena)
-		return error_set(EINVAL, "arena is NULL");
-	arena_lock_snapshots(arena, &signals);
-	gate_close(&arena->gate);
-	arena->on_page = fn;
-	arena->on_page_ctx = ctx;
-	gate_open(&arena->gate);
-	arena_unlock_snapshots(arena, &signals);
-	return 0;
-}
-
 void snapshot_lose_all(struct cowarena *arena)
 {
 	struct timeline *t = &arena->timeline;
@@ -298,102 +281,6 @@ uint64_t cowarena_snapshot_id(const cowarena_snapshot *s)
 		return 0;
 	objects_check(s, MARK_SNAPSHOT, __func__);
 	return s->id;
-}
-
-int snapshot_usable(const struct cowarena_snapshot *s)
-{
-	if (!s)
-		return error_set(EINVAL, "snapshot is NULL");
-	/* If what we have read lay in a frame that was recycled meanwhile, the flag was set before. */
-	track_copied();
-	if (!atomic_load(&s->spoiled))
-		return 0;
-	static const char *const why[] = {
-	    [SNAPSHOT_AT_LIMIT] = "was given up at the limit of held memory: raise "
-				  "options.held_limit, or release snapshots earlier",
-	    [SNAPSHOT_UNPROTECTED] = "was given up: the program has closed the library's "
-				     "userfaultfd, as daemons do that close all descriptors; close "
-				     "only what is your own, or take snapshots afterwards",
-	    [SNAPSHOT_NOT_FORKED] = "was taken before fork(): a child has a copy of the heap at "
-				    "most, and takes snapshots of its own",
-	};
-	return error_set(ESTALE, "snapshot %llu %s", (unsigned long long)s->id, why[s->end]);
-}
-
-int snapshot_intact(const struct cowarena_snapshot *s)
-{
-	sigset_t signals;
-
-	if (snapshot_usable(s))
-		return -1;
-	struct cowarena *arena = s->arena;
-	if (!arena->engine->lost || !arena->engine->lost(arena))
-		return 0;
-	arena_lock_snapshots(arena, &signals);
-	if (arena->engine->lost && arena->engine->lost(arena)) /* not renewed meanwhile */
-		timeline_spoil_all(arena, SNAPSHOT_UNPROTECTED);
-	arena_unlock_snapshots(arena, &signals);
-	return snapshot_usable(s);
-}
-
-/* Part of one page. */
-static void copy_part(struct cowarena_snapshot *s, size_t page, void *dst, size_t within, size_t n)
-{
-	struct cowarena *arena = s->arena;
-	struct page *entry = &arena->table.pages[page];
-
-	for (;;) {
-		uint64_t state = page_peek(entry);
-		if (page_stamp(state) > s->epoch)
-			break;
-		/* Unchanged since: it is the live page. No lock is held, since dst may be
-		   armed memory. */
-		TEST_POINT();
-		if (state & PAGE_FRESH || range_is_hole(arena, page))
-			track_clear(dst, n);
-		else
-			track_copy(dst, arena_address(arena, page) + within, n);
-		TEST_POINT();
-		/*
-		 * Was it, all the time? A store to it comes after the page was disarmed, which
-		 * comes after it was locked and before it is unlocked with a new stamp. So if we
-		 * have read anything of such a store, we see the lock or the stamp now.
-		 */
-		track_copied();
-		if (atomic_load_explicit(&entry->state, memory_order_relaxed) == state)
-			return;
-	}
-
-	/* Once there is a version for us it stays, as long as the snapshot does. The list
-	   around it changes. */
-	sigset_t signals;
-	os_block_signals(&signals);
-	uint64_t state = page_lock(entry);
-	uint32_t frame = timeline_find(arena, page, s->epoch);
-	bool zero = frame != FRAME_NONE && frames_version(&arena->frames, frame)->zero;
-	page_unlock(entry, state);
-	os_restore_signals(&signals);
-	if (frame == FRAME_NONE) /* it was spoiled meanwhile */
-		return;
-	TEST_POINT();
-	if (zero)
-		memset(dst, 0, n);
-	else
-		track_copy(dst, (char *)frames_data(&arena->frames, frame) + within, n);
-}
-
-void snapshot_copy(struct cowarena_snapshot *s, void *dst, size_t offset, size_t n)
-{
-	size_t size = arena_page_size(s->arena);
-
-	while (n) {
-		size_t within = offset & (size - 1);
-		size_t part = n < size - within ? n : size - within;
-		copy_part(s, offset >> s->arena->page_shift, dst, within, part);
-		dst = (char *)dst + part;
-		offset += part;
-		n -= part;
-	}
 }
 
 int cowarena_snapshot_read(cowarena_snapshot *s, void *dst, const void *src, size_t n)
@@ -429,25 +316,4 @@ void *cowarena_snapshot_root(cowarena_snapshot *s)
 		return error_null(EINVAL, "snapshot is NULL");
 	return cowarena_snapshot_read(s, &root, heap_root_address(s->arena), sizeof root) ? NULL
 											  : root;
-}
-
-int cowarena_prepare_write(cowarena *arena, void *p, size_t n)
-{
-	sigset_t signals;
-
-	arena_in_use(arena, __func__);
-	if (!arena)
-		return error_set(EINVAL, "arena is NULL");
-	if (n == 0)
-		return 0;
-	if (!arena_holds(arena, p, n, atomic_load_explicit(&arena->pages, memory_order_acquire)))
-		return error_set(EFAULT, "[%p, +%zu) is not in the arena's heap", p, n);
-	int e = errno;
-	size_t first = arena_page(arena, p);
-	size_t end = arena_page(arena, (char *)p + n - 1) + 1;
-	os_block_signals(&signals);
-	fault_prepare(arena, first, end - first, FAULT_SPOIL);
-	os_restore_signals(&signals);
-	errno = e;
-	return 0;
 }

@@ -1,23 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* snapshot.h - what rollback, diff and views share. */
+/* snapshot.h - all snapshots at once. */
 #ifndef COWARENA_SNAPSHOT_H
 #define COWARENA_SNAPSHOT_H
 
-#include "cowarena.h"
-
-#include <stddef.h>
-
-/* -1 with errno and message when the snapshot is NULL or spoiled. */
-int snapshot_usable(const struct cowarena_snapshot *snapshot);
-
-/* The same after looking whether the engine's protection has been lost: then all are given up. What
-   was read from live pages, or through a view, was right if it says 0 afterwards. Snapshot lock not
-   held. */
-int snapshot_intact(const struct cowarena_snapshot *snapshot);
-
-/* Copy n bytes at an offset in the heap, as the snapshot holds them. The range must be in the
-   snapshot. No lock held. */
-void snapshot_copy(struct cowarena_snapshot *snapshot, void *dst, size_t offset, size_t n);
+struct cowarena;
 
 /* In a child of fork(): snapshots and views have gone with their frames, only the handles are left. */
 void snapshot_lose_all(struct cowarena *arena);

@@ -6,7 +6,7 @@
 #include "error.h"
 #include "range.h"
 #include "records.h"
-#include "snapshot.h"
+#include "snapshot-read.h"
 #include "track.h"
 #include "verify.h"
 

@@ -16,7 +16,7 @@
 #include "objects.h"
 #include "records.h"
 #include "sightings.h"
-#include "snapshot.h"
+#include "snapshot-read.h"
 #include "verify.h"
 
 #include <errno.h>

@@ -10,7 +10,7 @@ layers='
 	arena
 	fork
 	heap-walk
-	snapshot view rollback diff stats verify
+	snapshot snapshot-read prepare view rollback diff stats verify
 	helper
 	heap heap-blocks heap-locals heap-slabs heap-trim options
 	heap-runs heap-lock heap-units shadow rearm arenas
@@ -22,7 +22,7 @@ layers='
 	error
 	sightings
 	records threads
-	os os-linux os-linux-handlers os-linux-uffd os-linux-unmap bell bitmap lock point track streams engine
+	os os-linux os-linux-handlers os-linux-uffd os-linux-unmap os-linux-wait bell bitmap lock point track streams engine
 '
 # Headers that every file may include: the public face, and the struct that all layers share.
 shared='cowarena.h arena.h config.h'

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* prepare.c - faults ahead of time, and who is told of them. */
+#include "config.h"
+
+#include "arena.h"
+#include "error.h"
+#include "fault.h"
+#include "objects.h"
+
+#include <errno.h>
+
+int cowarena_prepare_write(cowarena *arena, void *p, size_t n)
+{
+	sigset_t signals;
+
+	arena_in_use(arena, __func__);
+	if (!arena)
+		return error_set(EINVAL, "arena is NULL");
+	if (n == 0)
+		return 0;
+	if (!arena_holds(arena, p, n, atomic_load_explicit(&arena->pages, memory_order_acquire)))
+		return error_set(EFAULT, "[%p, +%zu) is not in the arena's heap", p, n);
+	int e = errno;
+	size_t first = arena_page(arena, p);
+	size_t end = arena_page(arena, (char *)p + n - 1) + 1;
+	os_block_signals(&signals);
+	fault_prepare(arena, first, end - first, FAULT_SPOIL);
+	os_restore_signals(&signals);
+	errno = e;
+	return 0;
+}
+
+int cowarena_on_page(cowarena *arena, cowarena_page_fn *fn, void *ctx)
+{
+	sigset_t signals;
+
+	arena_in_use(arena, __func__);
+	if (!arena)
+		return error_set(EINVAL, "arena is NULL");
+	arena_lock_snapshots(arena, &signals);
+	gate_close(&arena->gate);
+	arena->on_page = fn;
+	arena->on_page_ctx = ctx;
+	gate_open(&arena->gate);
+	arena_unlock_snapshots(arena, &signals);
+	return 0;
+}

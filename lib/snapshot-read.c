@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* snapshot-read.c - see snapshot-read.h. */
+#include "config.h"
+
+#include "snapshot-read.h"
+
+#include "arena.h"
+#include "error.h"
+#include "point.h"
+#include "range.h"
+#include "track.h"
+
+#include <errno.h>
+#include <string.h>
+
+int snapshot_usable(const struct cowarena_snapshot *s)
+{
+	if (!s)
+		return error_set(EINVAL, "snapshot is NULL");
+	/* If what we have read lay in a frame that was recycled meanwhile, the flag was set before. */
+	track_copied();
+	if (!atomic_load(&s->spoiled))
+		return 0;
+	static const char *const why[] = {
+	    [SNAPSHOT_AT_LIMIT] = "was given up at the limit of held memory: raise "
+				  "options.held_limit, or release snapshots earlier",
+	    [SNAPSHOT_UNPROTECTED] = "was given up: the program has closed the library's "
+				     "userfaultfd, as daemons do that close all descriptors; close "
+				     "only what is your own, or take snapshots afterwards",
+	    [SNAPSHOT_NOT_FORKED] = "was taken before fork(): a child has a copy of the heap at "
+				    "most, and takes snapshots of its own",
+	};
+	return error_set(ESTALE, "snapshot %llu %s", (unsigned long long)s->id, why[s->end]);
+}
+
+int snapshot_intact(const struct cowarena_snapshot *s)
+{
+	sigset_t signals;
+
+	if (snapshot_usable(s))
+		return -1;
+	struct cowarena *arena = s->arena;
+	if (!arena->engine->lost || !arena->engine->lost(arena))
+		return 0;
+	arena_lock_snapshots(arena, &signals);
+	if (arena->engine->lost && arena->engine->lost(arena)) /* not renewed meanwhile */
+		timeline_spoil_all(arena, SNAPSHOT_UNPROTECTED);
+	arena_unlock_snapshots(arena, &signals);
+	return snapshot_usable(s);
+}
+
+/* Part of one page. */
+static void copy_part(struct cowarena_snapshot *s, size_t page, void *dst, size_t within, size_t n)
+{
+	struct cowarena *arena = s->arena;
+	struct page *entry = &arena->table.pages[page];
+
+	for (;;) {
+		uint64_t state = page_peek(entry);
+		if (page_stamp(state) > s->epoch)
+			break;
+		/* Unchanged since: it is the live page. No lock is held, since dst may be
+		   armed memory. */
+		TEST_POINT();
+		if (state & PAGE_FRESH || range_is_hole(arena, page))
+			track_clear(dst, n);
+		else
+			track_copy(dst, arena_address(arena, page) + within, n);
+		TEST_POINT();
+		/*
+		 * Was it, all the time? A store to it comes after the page was disarmed, which
+		 * comes after it was locked and before it is unlocked with a new stamp. So if we
+		 * have read anything of such a store, we see the lock or the stamp now.
+		 */
+		track_copied();
+		if (atomic_load_explicit(&entry->state, memory_order_relaxed) == state)
+			return;
+	}
+
+	/* Once there is a version for us it stays, as long as the snapshot does. The list
+	   around it changes. */
+	sigset_t signals;
+	os_block_signals(&signals);
+	uint64_t state = page_lock(entry);
+	uint32_t frame = timeline_find(arena, page, s->epoch);
+	bool zero = frame != FRAME_NONE && frames_version(&arena->frames, frame)->zero;
+	page_unlock(entry, state);
+	os_restore_signals(&signals);
+	if (frame == FRAME_NONE) /* it was spoiled meanwhile */
+		return;
+	TEST_POINT();
+	if (zero)
+		memset(dst, 0, n);
+	else
+		track_copy(dst, (char *)frames_data(&arena->frames, frame) + within, n);
+}
+
+void snapshot_copy(struct cowarena_snapshot *s, void *dst, size_t offset, size_t n)
+{
+	size_t size = arena_page_size(s->arena);
+
+	while (n) {
+		size_t within = offset & (size - 1);
+		size_t part = n < size - within ? n : size - within;
+		copy_part(s, offset >> s->arena->page_shift, dst, within, part);
+		dst = (char *)dst + part;
+		offset += part;
+		n -= part;
+	}
+}
