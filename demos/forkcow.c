@@ -109,20 +109,6 @@ static void play(struct side *side)
 
 /* The table ------------------------------------------------------------------------------------ */
 
-bool row(const char *what, struct human kernel, struct human ours, bool good)
-{
-	printf("  %-28s %20s %20s%s\n", what, kernel.text, ours.text, good ? "" : "  <- wrong");
-	return good;
-}
-
-void print_head(void)
-{
-	struct human name;
-
-	snprintf(name.text, sizeof name.text, "arena, %s", cowarena_engine_name(arena));
-	row("", (struct human){"fork()"}, name, true);
-}
-
 /* What has to be equal on both sides, if `must`. */
 static bool equal(const char *what, uint64_t k, uint64_t o, struct human (*human)(uint64_t),
 		  bool must)

@@ -127,7 +127,7 @@ int cowarena_stats_print(cowarena *arena, FILE *stream, unsigned flags)
 	errno = 0;
 	const char *format = json ? "%s\"%s\": %" PRIu64 : "%s%-16s %15" PRIu64 "\n";
 	fprintf(stream, json ? "{\"engine\": \"%s\"" : "engine           %15s\n",
-		cowarena_engine_name(arena));
+		arena->engine->name);
 	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
 		uint64_t value;
 		memcpy(&value, (const char *)&s + fields[i].offset, sizeof value);

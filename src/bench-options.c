@@ -15,11 +15,6 @@
 #define MIN_SIZE ((size_t)4 << 20)
 #define MAX_ROUNDS 1000
 
-bool bench_wants(const struct bench_options *want, size_t scenario)
-{
-	return !want->choices || want->chosen[scenario];
-}
-
 static bool parse_size(const char *s, size_t *size)
 {
 	static const char suffixes[] = "KMG";

@@ -31,7 +31,10 @@ struct bench_options {
 /* Returns: EXIT_OK, or EXIT_ERROR after a message. */
 int bench_parse(int argc, char **argv, struct bench_options *want);
 
-bool bench_wants(const struct bench_options *want, size_t scenario);
+static inline bool bench_wants(const struct bench_options *want, size_t scenario)
+{
+	return !want->choices || want->chosen[scenario];
+}
 
 /* ---- what is measured: bench-scenarios.c ---- */
 
@@ -135,7 +138,7 @@ struct result {
 int measure(const struct bench_options *want, const struct scenario *scenario,
 	    const struct pages *pages, const char *label, bool alone, struct result *result);
 
-/* Sorts the values. */
+/* Sorts the values. bench-range.c */
 struct range range_of(double *values, unsigned n);
 
 /* Bytes that programs can have now without pushing each other out. */

@@ -1,21 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * cowarena.c - the command: which subcommand is meant, and what they share.
- */
+/* cowarena.c - the command: which subcommand is meant. */
 #include "config.h"
 
 #include "command.h"
 #include "cowarena.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <string.h>
-
-#ifdef HAVE_LIBSIGSEGV
-const char trap_name[] = "libsigsegv";
-#else
-const char trap_name[] = "sigaction";
-#endif
 
 static const char usage[] =
     "usage: cowarena version\n"
@@ -25,37 +16,6 @@ static const char usage[] =
     "       cowarena bench --scaling [--size LARGEST] [--rounds N] [--scenario KEY]...\n"
     "                      [--engine NAME] [--json FILE] [--plot FILE.svg]\n"
     "       cowarena help\n";
-
-int fail(const char *format, ...)
-{
-	va_list ap;
-
-	fputs("cowarena: ", stderr);
-	va_start(ap, format);
-	vfprintf(stderr, format, ap);
-	va_end(ap);
-	fputc('\n', stderr);
-	return EXIT_ERROR;
-}
-
-/* A string, or null for an empty one. */
-void json_text(FILE *to, const char *s)
-{
-	if (!*s) {
-		fputs("null", to);
-		return;
-	}
-	putc('"', to);
-	for (; *s; s++) {
-		if (*s == '"' || *s == '\\')
-			putc('\\', to);
-		if ((unsigned char)*s < ' ')
-			fprintf(to, "\\u%04x", (unsigned)*s);
-		else
-			putc(*s, to);
-	}
-	putc('"', to);
-}
 
 int main(int argc, char **argv)
 {
