@@ -1,64 +1,103 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Calls go down only. A file of lib/ may include the headers of its own layer and of those below, no others; and every
-# file has its place in the table.
+# Calls go down only, and never in a circle. What counts is what the linker sees: an object that leaves a symbol undefined
+# depends on the object that defines the symbol.
+#
+# A table of floors stands in a document, between "<!-- floors of DIRECTORY -->" and "<!-- end of floors -->": the upper
+# floor first, in each row the files without .c, two spaces or more, and what they are. Names in parentheses are headers
+# without an object. A directory without a table is only checked for circles.
 
 srcdir=${srcdir:-.}
+: "${NM:=nm}"
+status=0
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
 
-# The layers, from the top. A name stands for NAME.c and NAME.h.
-layers='
-	arena
-	fork
-	heap-walk
-	snapshot snapshot-read prepare view rollback diff stats verify
-	helper
-	heap heap-blocks heap-locals heap-slabs heap-trim options
-	heap-runs heap-lock heap-units shadow rearm arenas
-	engine-uffd-thread
-	fault
-	timeline debug arming range engine-renew engine-eager engine-hybrid engine-mprotect engine-uffd
-	objects mappings trap trap-sigsegv trap-sigaction
-	pagetable chunks versions frames gate handlers
-	error
-	sightings
-	records threads
-	os os-linux os-linux-handlers os-linux-uffd os-linux-unmap os-linux-wait bell bitmap lock point track streams engine
-'
-# Headers that every file may include: the public face, and the struct that all layers share.
-shared='cowarena.h arena.h config.h'
+# floors DOCUMENT DIRECTORY: "FLOOR NAME", a line for each file.
+floors() {
+	sed -n "/^<!-- floors of $(echo "$2" | sed 's,/,\\/,g') -->/,/^<!-- end of floors -->/p" "$srcdir/$1" |
+		sed -n 's/^    \(  *\)\{0,1\}\([a-z(].*\)$/\2/p' | sed 's/   *.*//' |
+		awk '{ for (i = 1; i <= NF; i++) if ($i !~ /^\(/) print NR, $i }'
+}
 
-cd "$srcdir/lib" || exit 1
-grep -H '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' ./*.c ./*.h |
-	sed 's|^\./\([^:]*\):[^"]*"\([^"]*\)".*|\1 \2|' |
-	LAYERS=$layers SHARED=$shared FILES=$(echo *.c *.h) awk '
-	function module(file) { sub(/\.[ch]$/, "", file); return file }
-	BEGIN {
-		lines = split(ENVIRON["LAYERS"], line, "\n")
-		for (i = 1; i <= lines; i++) {
-			names = split(line[i], name, /[ \t]+/)
-			for (j = 1; j <= names; j++)
-				if (name[j] != "")
-					depth[name[j]] = i
+# check DIRECTORY DEPTH [DOCUMENT]: the objects of a directory, and of those in it down to DEPTH.
+check() {
+	directory=$1 depth=$2 document=$3
+	: >"$tmp/symbols"
+	: >"$tmp/floors"
+	[ -z "$document" ] || floors "$document" "$directory" >"$tmp/floors"
+	if [ -n "$document" ] && ! [ -s "$tmp/floors" ]; then
+		echo "$document: has no table of the floors of $directory"
+		status=1
+	fi
+	for source in $(cd "$srcdir" && find "$directory" -maxdepth "$depth" -name '*.c' | sort); do
+		object=${source%.c}.o
+		# The objects of the shared library are in .libs; with --disable-shared there are only the plain ones.
+		shared=$(dirname "$object")/.libs/$(basename "$object")
+		[ -f "$shared" ] && object=$shared
+		[ -f "$object" ] || continue # not of this configuration
+		name=${source#"$directory"/}
+		# NM may hold options.
+		# shellcheck disable=SC2086
+		$NM -P "$object" | sed "s,^,${name%.c} ," >>"$tmp/symbols"
+	done
+	if ! [ -s "$tmp/symbols" ]; then
+		echo "$directory: nothing of it was built"
+		return
+	fi
+	awk -v directory="$directory" -v document="$document" -v floors="$tmp/floors" '
+		BEGIN {
+			while ((getline <floors) > 0)
+				floor[$2] = $1
 		}
-		names = split(ENVIRON["SHARED"], name, " ")
-		for (i = 1; i <= names; i++)
-			is_shared[name[i]] = 1
-		names = split(ENVIRON["FILES"], name, " ")
-		for (i = 1; i <= names; i++) {
-			if (!(module(name[i]) in depth) && !(name[i] in is_shared)) {
-				print "lib/" name[i] ": has no place in the table of layers in tests/lint-layers.sh"
-				bad = 1
+		{ seen[$1] = 1 }
+		$3 ~ /^[Uwv]$/ { wants[$1, $2] = 1; next }
+		$3 ~ /^[A-Zu]$/ { where[$2] = $1; times[$2]++ }
+		END {
+			for (pair in wants) {
+				split(pair, p, SUBSEP)
+				to = where[p[2]]
+				# What several programs of a directory define, such as main(), says nothing.
+				if (times[p[2]] != 1 || to == p[1])
+					continue
+				reach[p[1], to] = 1
+				why[p[1], to] = p[2]
 			}
-		}
-	}
-	$2 in is_shared || !(module($1) in depth) { next }
-	!(module($2) in depth) {
-		print "lib/" $1 ": includes \"" $2 "\", which has no place in the table of layers"
-		bad = 1
-		next
-	}
-	depth[module($2)] < depth[module($1)] {
-		print "lib/" $1 ": includes \"" $2 "\", of a layer above its own"
-		bad = 1
-	}
-	END { exit bad }'
+			if (document != "")
+				for (name in seen)
+					if (!(name in floor)) {
+						print directory "/" name ".c: has no floor in the table of " document
+						bad = 1
+					}
+			for (pair in why) {
+				split(pair, p, SUBSEP)
+				if (p[1] in floor && p[2] in floor && floor[p[2]] < floor[p[1]]) {
+					print directory "/" p[1] ".c: calls " why[pair] "() of " p[2] ".c, which is above it"
+					bad = 1
+				}
+			}
+			# Warshall, "A Theorem on Boolean Matrices", 1962.
+			for (k in seen)
+				for (i in seen)
+					if ((i, k) in reach)
+						for (j in seen)
+							if ((k, j) in reach)
+								reach[i, j] = 1
+			for (i in seen)
+				if ((i, i) in reach)
+					for (pair in why) {
+						split(pair, p, SUBSEP)
+						if (p[1] == i && (p[2], i) in reach) {
+							print directory ": in a circle: " i ".c calls " why[pair] "() of " p[2] ".c"
+							bad = 1
+						}
+					}
+			exit bad
+		}' "$tmp/symbols" >"$tmp/said" || status=1
+	sort "$tmp/said"
+}
+
+check lib 1 doc/design.md
+check src 1
+check demos 1
+exit $status
