@@ -14,6 +14,7 @@
 #include "config.h"
 
 #include "arena.h"
+#include "engine-state.h"
 #include "fault.h"
 #include "track.h"
 
@@ -70,8 +71,8 @@ static void copy(size_t i)
 
 static void disarm(size_t i)
 {
-	if (arena->uffd.fd >= 0)
-		os_uffd_protect(&arena->uffd, address(i), arena_page_size(arena), false);
+	if (engine_uffd_file(arena)->fd >= 0)
+		os_uffd_protect(engine_uffd_file(arena), address(i), arena_page_size(arena), false);
 	else
 		os_protect(address(i), arena_page_size(arena), OS_READ_WRITE);
 }
@@ -84,8 +85,9 @@ static double timed_arming(void)
 
 	for (size_t i = bitmap_next(&arena->table.dirty, 0); i < arena->pages;
 	     i = bitmap_next(&arena->table.dirty, i + 1), n++)
-		if (arena->uffd.fd >= 0)
-			os_uffd_protect(&arena->uffd, arena_address(arena, i), page, true);
+		if (engine_uffd_file(arena)->fd >= 0)
+			os_uffd_protect(engine_uffd_file(arena), arena_address(arena, i), page,
+					true);
 		else
 			os_protect(arena_address(arena, i), page, OS_READ);
 	return (double)(os_now() - start) / (double)n;

@@ -114,7 +114,8 @@ cowarena *cowarena_create(const struct cowarena_options *options)
 	if (options_read(&o, options))
 		return NULL;
 	struct cowarena *arena = records_take(sizeof *arena);
-	if (!arena) {
+	if (!arena || engine_prepare(arena)) {
+		records_give(arena, sizeof *arena);
 		error_system(ENOMEM, "no memory for the arena's own record: " ERROR_NO_ROOM);
 		return NULL;
 	}
@@ -128,7 +129,7 @@ cowarena *cowarena_create(const struct cowarena_options *options)
 							: COPY_AHEAD_DEFAULT;
 	if (arena->copy_ahead > STREAMS_WINDOW_MAX)
 		arena->copy_ahead = STREAMS_WINDOW_MAX;
-	arena->file = arena->poke = arena->uffd = OS_NO_FILE;
+	arena->file = arena->poke = OS_NO_FILE;
 	arena->mapping_limit = os_mapping_limit();
 	atomic_store(&arena->timeline.epoch, 1);
 
@@ -167,6 +168,7 @@ no_frames:
 	range_unmap(arena);
 no_map:;
 	int e = errno;
+	engine_forget(arena);
 	records_give(arena, sizeof *arena);
 	errno = e;
 	return NULL;
@@ -179,6 +181,7 @@ static void bury(struct cowarena *arena)
 {
 	heap_shut(arena);
 	objects_end(arena, MARK_ARENA, "cowarena_destroy");
+	engine_forget(arena);
 	records_give(arena, sizeof *arena);
 }
 

@@ -41,7 +41,8 @@ struct cowarena {
 	unsigned flags, limit_policy;
 	size_t copy_ahead; /* the most pages that one fault copies */
 	const struct engine *engine;
-	struct os_file file; /* the memory */
+	struct engine_state *engine_state; /* of the engines alone */
+	struct os_file file;               /* the memory */
 	struct os_file
 	    poke; /* os_poke_open(), if that works; opened with the first read-only view */
 	_Atomic bool poke_tried;
@@ -62,11 +63,7 @@ struct cowarena {
 	const struct engine *fork_engine;
 	struct os_file fork_file;
 
-	struct os_file uffd;       /* the userfaultfd of the engines that have one */
-	struct resolver *resolver; /* engine-uffd-thread.c's */
 	struct helper helper;
-	/* What the mprotect engine counts: borders between armed and writable pages. */
-	_Atomic long borders;
 	size_t mapping_limit;
 
 	/* Arming or disarming has failed half-way since the last cut: pages that should be writable

@@ -41,7 +41,6 @@ void chunks_all_cold(struct chunks *c)
 		atomic_store(&c->at[i].huge, false);
 	}
 	atomic_store(&c->not_cold, 0);
-	atomic_store(&c->borders, 1);
 	lock_release(&c->lock);
 }
 

@@ -37,7 +37,6 @@ struct chunks {
 	   disarming. Innermost of all locks. Those who hold it have all signals blocked. */
 	struct lock lock;
 	_Atomic size_t not_cold; /* chunks in another state than CHUNK_COLD */
-	_Atomic long borders;    /* between armed and writable pages of cold ones */
 	size_t accessible;       /* pages below have been committed */
 };
 

@@ -29,7 +29,7 @@
  */
 #include "config.h"
 
-#include "arena.h"
+#include "engine-state.h"
 #include "mappings.h"
 #include "point.h"
 
@@ -95,7 +95,7 @@ static long borders(struct cowarena *arena)
 {
 	size_t warm = atomic_load_explicit(&arena->chunks.not_cold, memory_order_relaxed);
 
-	return atomic_load_explicit(&arena->chunks.borders, memory_order_relaxed) + 2 * (long)warm;
+	return engine_borders(arena) + 2 * (long)warm;
 }
 
 /*
@@ -112,8 +112,9 @@ static int protect_clean(struct cowarena *arena, size_t first, size_t end, bool 
 		for (stop = first;
 		     stop < end && !bitmap_test(open, stop) && !bitmap_test(hot, stop);)
 			stop++;
-		if (stop > first && os_uffd_protect(&arena->uffd, arena_address(arena, first),
-						    (stop - first) << arena->page_shift, true))
+		if (stop > first &&
+		    os_uffd_protect(engine_uffd_file(arena), arena_address(arena, first),
+				    (stop - first) << arena->page_shift, true))
 			return -1;
 	}
 	return 0;
@@ -128,7 +129,7 @@ static int warm_up_run(struct cowarena *arena, size_t first, size_t end, bool cu
 	    arena->flags & COWARENA_FAITHFUL ? accessible : smaller(end, pages_in_use(arena));
 
 	/* Refused, it leaves everything as it was: such a chunk can stay cold. */
-	if (os_uffd_register(&arena->uffd, arena_address(arena, first),
+	if (os_uffd_register(engine_uffd_file(arena), arena_address(arena, first),
 			     (end - first) << arena->page_shift))
 		return -1;
 	for (size_t page = first; page < end; page = chunk_end(arena, page))
@@ -174,7 +175,8 @@ static int open_engine(struct cowarena *arena)
 
 static void close_engine(struct cowarena *arena)
 {
-	os_file_close(&arena->uffd); /* which unregisters, and lifts all protection of that kind */
+	os_file_close(
+	    engine_uffd_file(arena)); /* which unregisters, and lifts all protection of that kind */
 }
 
 static int commit_locked(struct cowarena *arena, size_t first, size_t n, bool armed)
@@ -187,7 +189,7 @@ static int commit_locked(struct cowarena *arena, size_t first, size_t n, bool ar
 		size_t stop = smaller(end, chunk_end(arena, first));
 		if (protect(arena, first, stop - first, OS_READ_WRITE) ||
 		    (armed &&
-		     os_uffd_protect(&arena->uffd, arena_address(arena, first),
+		     os_uffd_protect(engine_uffd_file(arena), arena_address(arena, first),
 				     (stop - first) << arena->page_shift, true) &&
 		     !engine_uffd_lost(arena)))
 			return -1;
@@ -242,7 +244,7 @@ static int arm_parts(struct cowarena *arena, size_t first, size_t end, size_t pa
 				if (state_of(chunk_of(arena, at)) != CHUNK_WARM &&
 				    warm_up(arena, at, true))
 					return -1;
-			if (os_uffd_protect(&arena->uffd, arena_address(arena, first),
+			if (os_uffd_protect(engine_uffd_file(arena), arena_address(arena, first),
 					    (stop - first) << arena->page_shift, true))
 				return -1;
 		} else {
@@ -272,14 +274,14 @@ static void armed(struct cowarena *arena)
 		borders += (state_of(chunk_of(arena, i)) != CHUNK_WARM) +
 			   (state_of(chunk_of(arena, end - 1)) != CHUNK_WARM);
 	}
-	atomic_store_explicit(&arena->chunks.borders, borders, memory_order_relaxed);
+	engine_set_borders(arena, borders);
 }
 
 /* Of pages that are marked, in a chunk that is not cold. */
 static int disarm_warm(struct cowarena *arena, size_t first, size_t n)
 {
-	return os_uffd_protect(&arena->uffd, arena_address(arena, first), n << arena->page_shift,
-			       false);
+	return os_uffd_protect(engine_uffd_file(arena), arena_address(arena, first),
+			       n << arena->page_shift, false);
 }
 
 /* Whether a writable run goes on with [first, first + n), so that there is no border more in the cold chunk,
@@ -304,9 +306,7 @@ static int disarm_locked(struct cowarena *arena, size_t first, size_t n)
 	bool open = pagetable_uniform(table, first, n) == PAGES_DIRTY;
 	bool walk = n >= WALK && mappings_width(arena, borders(arena)) == 1;
 	if (state == CHUNK_COLD && (open || walk || goes_on(arena, first, n, pages))) {
-		atomic_fetch_add_explicit(&arena->chunks.borders,
-					  pagetable_mark_dirty(table, first, n, pages),
-					  memory_order_relaxed);
+		engine_add_borders(arena, pagetable_mark_dirty(table, first, n, pages));
 		return protect(arena, first, n, OS_READ_WRITE);
 	}
 	long grown = pagetable_mark_dirty(table, first, n, pages);
@@ -314,7 +314,7 @@ static int disarm_locked(struct cowarena *arena, size_t first, size_t n)
 		if (state_of(chunk_of(arena, first)) != CHUNK_COLD)
 			return -1;
 		/* userfaultfd is closed, or refused by a sandbox: as with engine sigsegv. */
-		atomic_fetch_add_explicit(&arena->chunks.borders, grown, memory_order_relaxed);
+		engine_add_borders(arena, grown);
 		return protect(arena, first, n, OS_READ_WRITE);
 	}
 	/* From cold, warm_up() has left open what is marked. */
@@ -332,7 +332,8 @@ static int disarm_whole(struct cowarena *arena)
 	pagetable_mark_dirty(&arena->table, 0, pages, pages);
 	for (size_t page = 0; page < all; page = chunk_end(arena, page))
 		set_state(arena, chunk_of(arena, page), CHUNK_TORN);
-	if ((!all_cold && os_uffd_unregister(&arena->uffd, arena->base, arena->reserved)) ||
+	if ((!all_cold &&
+	     os_uffd_unregister(engine_uffd_file(arena), arena->base, arena->reserved)) ||
 	    protect(arena, 0, smaller(all, arena->chunks.accessible), OS_READ_WRITE))
 		return -1;
 	for (size_t page = 0; page < all; page = chunk_end(arena, page))
@@ -413,11 +414,12 @@ static bool cool(struct cowarena *arena, size_t index)
 		/* Both protections are there before the first is lifted. */
 		cold =
 		    protect(arena, first, n, pages == PAGES_CLEAN ? OS_READ : OS_READ_WRITE) == 0 &&
-		    os_uffd_unregister(&arena->uffd, arena_address(arena, first), ARENA_CHUNK) == 0;
+		    os_uffd_unregister(engine_uffd_file(arena), arena_address(arena, first),
+				       ARENA_CHUNK) == 0;
 		if (cold)
 			set_state(arena, chunk, CHUNK_COLD);
 		if (cold && pages == PAGES_DIRTY) /* an island among armed ones */
-			atomic_fetch_add_explicit(&arena->chunks.borders, 2, memory_order_relaxed);
+			engine_add_borders(arena, 2);
 	}
 	lock_release(&arena->chunks.lock);
 	return cold;

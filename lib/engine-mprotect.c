@@ -8,7 +8,7 @@
  */
 #include "config.h"
 
-#include "arena.h"
+#include "engine-state.h"
 #include "mappings.h"
 
 static int protect(struct cowarena *arena, size_t first, size_t n, enum os_protection protection)
@@ -34,22 +34,19 @@ static void armed(struct cowarena *arena)
 	for (size_t i = bitmap_next(dirty, 0); i < dirty->bits;
 	     i = bitmap_next(dirty, bitmap_next_clear(dirty, i)))
 		borders += 2;
-	atomic_store_explicit(&arena->borders, borders, memory_order_relaxed);
+	engine_set_borders(arena, borders);
 }
 
 static int disarm(struct cowarena *arena, size_t first, size_t n)
 {
 	size_t pages = atomic_load_explicit(&arena->pages, memory_order_relaxed);
-	long grown = pagetable_mark_dirty(&arena->table, first, n, pages);
-	if (grown)
-		atomic_fetch_add_explicit(&arena->borders, grown, memory_order_relaxed);
+	engine_add_borders(arena, pagetable_mark_dirty(&arena->table, first, n, pages));
 	return protect(arena, first, n, OS_READ_WRITE);
 }
 
 static void widen(struct cowarena *arena, size_t *first, size_t *n)
 {
-	size_t width =
-	    mappings_width(arena, atomic_load_explicit(&arena->borders, memory_order_relaxed));
+	size_t width = mappings_width(arena, engine_borders(arena));
 
 	if (width > 1)
 		arena_widen(arena, first, n, width);
@@ -64,7 +61,7 @@ static bool cool(struct cowarena *arena, size_t chunk)
 
 static size_t mappings(struct cowarena *arena)
 {
-	long borders = atomic_load_explicit(&arena->borders, memory_order_relaxed);
+	long borders = engine_borders(arena);
 
 	return (borders > 0 ? (size_t)borders : 0) + 2; /* ... and the inaccessible rest */
 }

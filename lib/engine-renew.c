@@ -8,7 +8,7 @@
  */
 #include "config.h"
 
-#include "arena.h"
+#include "engine-state.h"
 #include "error.h"
 
 #include <errno.h>
@@ -31,14 +31,8 @@ static int open_all_pages(struct cowarena *arena)
 	}
 	pagetable_mark_dirty(&arena->table, 0, pages, pages);
 	chunks_all_cold(&arena->chunks);
+	engine_set_borders(arena, 1);
 	return 0;
-}
-
-/* Another engine serves, which finds cold chunks and open pages as it has them. */
-static void fall_back(struct cowarena *arena)
-{
-	atomic_store(&arena->borders, atomic_load(&arena->chunks.borders));
-	arena->engine = &engine_mprotect;
 }
 
 /* Snapshot lock held, gate closed. */
@@ -57,8 +51,9 @@ static int begin_anew(struct cowarena *arena)
 		return error_set(ENOMEM,
 				 "the heap could not be made writable anew (%s): " ERROR_NO_ROOM,
 				 error_name(errno));
+	/* Another engine serves else, which finds cold chunks and open pages as it has them. */
 	if (arena->engine->open(arena))
-		fall_back(arena);
+		arena->engine = &engine_mprotect;
 	return 0;
 }
 

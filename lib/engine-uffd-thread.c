@@ -17,7 +17,7 @@
  */
 #include "config.h"
 
-#include "arena.h"
+#include "engine-state.h"
 #include "error.h"
 #include "fault.h"
 #include "records.h"
@@ -41,12 +41,12 @@ static void resolve_fault(struct cowarena *arena, struct os_fault fault)
 	/* Disarming a page wakes who waits for it. If there is nothing to disarm, the write is tried
 	   again, and fails as it would have without us. */
 	if (!fault_handle_for(arena, address, fault.thread))
-		os_uffd_wake(&arena->uffd, page);
+		os_uffd_wake(engine_uffd_file(arena), page);
 }
 
 static int arm_bell(struct resolver *r, bool armed)
 {
-	return os_uffd_protect(&r->arena->uffd, r->bell, os_page_size(), armed);
+	return os_uffd_protect(engine_uffd_file(r->arena), r->bell, os_page_size(), armed);
 }
 
 static bool is_bell(const struct resolver *r, const void *fault)
@@ -62,7 +62,7 @@ static void *resolver_main(void *p)
 	int n = 0;
 
 	os_thread_begins();
-	while (!ended && (n = os_uffd_next(&r->arena->uffd, faults, FAULTS)) > 0)
+	while (!ended && (n = os_uffd_next(engine_uffd_file(r->arena), faults, FAULTS)) > 0)
 		for (int i = 0; i < n; i++) {
 			if (!is_bell(r, faults[i].address))
 				resolve_fault(r->arena, faults[i]);
@@ -88,8 +88,8 @@ static int make_bell(struct resolver *r)
 	if (!r->bell)
 		return -1;
 	os_touch(r->bell);
-	return os_keep_from_children(r->bell, n) || os_uffd_register(&r->arena->uffd, r->bell, n) ||
-	       arm_bell(r, true);
+	return os_keep_from_children(r->bell, n) ||
+	       os_uffd_register(engine_uffd_file(r->arena), r->bell, n) || arm_bell(r, true);
 }
 
 static void free_resolver(struct resolver *r)
@@ -121,7 +121,7 @@ static int start(struct cowarena *arena)
 		return error_system(failed, "engine uffd: no thread can be started for its faults: "
 					    "raise ulimit -u");
 	}
-	arena->resolver = r;
+	arena->engine_state->own = r;
 	return 0;
 }
 
@@ -131,21 +131,21 @@ static int open_engine(struct cowarena *arena)
 		return -1;
 	if (start(arena) == 0)
 		return 0;
-	os_file_close(&arena->uffd);
+	os_file_close(engine_uffd_file(arena));
 	return -1;
 }
 
 static void abandon(struct cowarena *arena)
 {
 	/* (A child has not inherited the page.) */
-	records_give(arena->resolver, sizeof *arena->resolver);
-	arena->resolver = NULL;
-	os_file_close(&arena->uffd);
+	records_give(arena->engine_state->own, sizeof(struct resolver));
+	arena->engine_state->own = NULL;
+	os_file_close(engine_uffd_file(arena));
 }
 
 static void close_engine(struct cowarena *arena)
 {
-	struct resolver *r = arena->resolver;
+	struct resolver *r = arena->engine_state->own;
 
 	/* It waits there until the thread has heard of it. If that has ended already, nothing is
 	   armed. */
@@ -154,8 +154,8 @@ static void close_engine(struct cowarena *arena)
 	os_touch(r->bell);
 	os_thread_join(r->thread);
 	free_resolver(r);
-	arena->resolver = NULL;
-	os_file_close(&arena->uffd);
+	arena->engine_state->own = NULL;
+	os_file_close(engine_uffd_file(arena));
 }
 
 static int commit(struct cowarena *arena, size_t first, size_t n, bool armed)
@@ -174,8 +174,8 @@ static int disarm(struct cowarena *arena, size_t first, size_t n)
 			     atomic_load_explicit(&arena->pages, memory_order_relaxed));
 	/* Without the descriptor the kernel does it, and lets go who waits. (To try it here would
 	   wait for the thread, which waits for the page's lock.) */
-	return os_uffd_protect(&arena->uffd, arena_address(arena, first), n << arena->page_shift,
-			       false) &&
+	return os_uffd_protect(engine_uffd_file(arena), arena_address(arena, first),
+			       n << arena->page_shift, false) &&
 		       !engine_uffd_lost(arena)
 		   ? -1
 		   : 0;

@@ -15,7 +15,7 @@
  */
 #include "config.h"
 
-#include "arena.h"
+#include "engine-state.h"
 #include "error.h"
 
 #include <errno.h>
@@ -25,7 +25,7 @@
 
 int engine_open_uffd(struct cowarena *arena, enum uffd_mode mode)
 {
-	if (os_uffd_open(&arena->uffd, mode) == 0)
+	if (os_uffd_open(engine_uffd_file(arena), mode) == 0)
 		return 0;
 	bool no_privilege = errno == EPERM && strcmp(os_failed_call(), "userfaultfd(2)") == 0;
 	if (!no_privilege && error_refused())
@@ -52,15 +52,15 @@ int engine_open_uffd(struct cowarena *arena, enum uffd_mode mode)
 
 int engine_uffd_register(struct cowarena *arena)
 {
-	if (os_uffd_register(&arena->uffd, arena->base, arena->reserved) == 0)
+	if (os_uffd_register(engine_uffd_file(arena), arena->base, arena->reserved) == 0)
 		return 0;
-	os_file_close(&arena->uffd);
+	os_file_close(engine_uffd_file(arena));
 	return error_system(ENOMEM, "engine uffd: the arena's range could not be registered");
 }
 
 bool engine_uffd_lost(struct cowarena *arena)
 {
-	return !os_file_is_ours(&arena->uffd);
+	return !os_file_is_ours(engine_uffd_file(arena));
 }
 
 /* The kernel lifts the protection when the last descriptor is closed: in a moment, or when a
@@ -95,7 +95,7 @@ static int open_engine(struct cowarena *arena)
 
 static void close_engine(struct cowarena *arena)
 {
-	os_file_close(&arena->uffd); /* which unregisters, and lifts all protection */
+	os_file_close(engine_uffd_file(arena)); /* which unregisters, and lifts all protection */
 }
 
 static int commit(struct cowarena *arena, size_t first, size_t n, bool armed)
@@ -105,7 +105,7 @@ static int commit(struct cowarena *arena, size_t first, size_t n, bool armed)
 	if (os_protect(p, n << arena->page_shift, OS_READ_WRITE))
 		return -1;
 	/* Without protection it is in use as without a snapshot. */
-	return armed && os_uffd_protect(&arena->uffd, p, n << arena->page_shift, true) &&
+	return armed && os_uffd_protect(engine_uffd_file(arena), p, n << arena->page_shift, true) &&
 		       !engine_uffd_lost(arena)
 		   ? -1
 		   : 0;
@@ -113,16 +113,16 @@ static int commit(struct cowarena *arena, size_t first, size_t n, bool armed)
 
 static int arm(struct cowarena *arena, size_t first, size_t n)
 {
-	return os_uffd_protect(&arena->uffd, arena_address(arena, first), n << arena->page_shift,
-			       true);
+	return os_uffd_protect(engine_uffd_file(arena), arena_address(arena, first),
+			       n << arena->page_shift, true);
 }
 
 static int disarm(struct cowarena *arena, size_t first, size_t n)
 {
 	pagetable_mark_dirty(&arena->table, first, n,
 			     atomic_load_explicit(&arena->pages, memory_order_relaxed));
-	return os_uffd_protect(&arena->uffd, arena_address(arena, first), n << arena->page_shift,
-			       false)
+	return os_uffd_protect(engine_uffd_file(arena), arena_address(arena, first),
+			       n << arena->page_shift, false)
 		   ? engine_uffd_release(arena, first, n)
 		   : 0;
 }

@@ -43,8 +43,8 @@ struct engine {
 	   thread can write there without a fault. -1 with errno: then any part of the range may
 	   be armed. */
 	int (*arm)(struct cowarena *arena, size_t first, size_t n);
-	/* Pages were armed. Those that are writable are in table.dirty now, and soon the hot ones
-	   (shadow.h): count anew what the engine counts. Gate closed. May be NULL. */
+	/* Pages were armed, and table.dirty has all that are writable: count anew what the engine
+	   counts. Gate closed. May be NULL. */
 	void (*armed)(struct cowarena *arena);
 
 	/* Disarm a range, of which some pages may be disarmed already; but first note it with
@@ -77,6 +77,15 @@ struct engine {
 	/* Kernel mappings that the arena's range takes now. */
 	size_t (*mappings)(struct cowarena *arena);
 };
+
+/* The record of the arena's engine, whichever that will be, with nothing open. -1 with errno. */
+int engine_prepare(struct cowarena *arena);
+void engine_forget(struct cowarena *arena);
+
+/* In a child of fork(): close what hangs on the parent's descriptors; and be as engine_prepare() has
+   made it. */
+void engine_drop_inherited(struct cowarena *arena);
+void engine_shed(struct cowarena *arena);
 
 /* Open the arena's userfaultfd. -1 with errno and a message that names engine uffd. */
 int engine_open_uffd(struct cowarena *arena, enum uffd_mode mode);

@@ -59,7 +59,7 @@ static void shed(struct cowarena *arena)
 	memset(&arena->snapshots, 0, sizeof arena->snapshots);
 	memset(&arena->streams, 0, sizeof arena->streams);
 	memset(&arena->rearm, 0, sizeof arena->rearm);
-	atomic_store(&arena->borders, 0);
+	engine_shed(arena);
 	atomic_store(&arena->half_armed, false);
 	heap_inherit(arena);
 	snapshot_lose_all(arena);
@@ -182,7 +182,7 @@ static int undo(struct cowarena *arena, char *base)
 	if (arena->engine->close)
 		arena->engine->close(arena);
 	range_unmap(arena);
-	arena->uffd = OS_NO_FILE;
+	engine_shed(arena);
 	arena->engine = arena->fork_engine;
 	arena->base = base;
 	arena->file = arena->fork_file;
@@ -487,7 +487,7 @@ static void has_no_copy(void)
 /* Here they would keep the parent's protection alive when the parent has closed its own. */
 static void drop_inherited(struct cowarena *arena)
 {
-	os_file_close(&arena->uffd);
+	engine_drop_inherited(arena);
 	os_file_close(&arena->poke);
 }
 

@@ -76,14 +76,13 @@ int shadow_copy(struct cowarena *arena)
 	struct pagetable *t = &arena->table;
 	size_t pages = atomic_load_explicit(&arena->pages, memory_order_relaxed);
 	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
-	long borders = 0;
 	int result = 0;
 
 	for (size_t i = bitmap_next(&t->hot, 0), next; i < pages; i = next) {
 		next = bitmap_next(&t->hot, i + 1);
 		prefetch(arena, next, pages);
 		if (fault_shadow(arena, i))
-			borders += pagetable_mark_dirty(t, i, 1, pages);
+			pagetable_mark_dirty(t, i, 1, pages);
 		else if (arena->engine->arm(arena, i, 1)) { /* no frame: as if it were not hot */
 			/* Nor that: only the snapshot that is being taken loses by it. */
 			atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
@@ -95,7 +94,6 @@ int shadow_copy(struct cowarena *arena)
 		}
 	}
 	bitmap_clear(&t->hot);
-	atomic_fetch_add_explicit(&arena->borders, borders, memory_order_relaxed);
 	return result;
 }
 

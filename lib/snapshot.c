@@ -28,8 +28,6 @@ static int arm_dirty(struct cowarena *arena)
 	if (arming_arm(arena, dirty))
 		return -1;
 	bitmap_clear(dirty);
-	if (arena->engine->armed)
-		arena->engine->armed(arena);
 	return 0;
 }
 
@@ -77,6 +75,8 @@ static int cut(struct cowarena *arena, struct cowarena_snapshot *s, bool shadow)
 	result = arena->engine->copies_at_cut ? fault_preserve_all(arena)
 		 : shadow                     ? shadow_copy(arena)
 					      : 0;
+	if (arena->engine->armed)
+		arena->engine->armed(arena);
 	if (result)
 		error_set(ENOMEM, "neither frames to copy pages to nor mappings to arm them: raise "
 				  "options.held_limit or vm.max_map_count");

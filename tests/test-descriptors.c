@@ -10,6 +10,7 @@
 #include "config.h"
 
 #include "arena.h"
+#include "engine-state.h"
 #include "common.h"
 #include "os.h"
 
@@ -146,7 +147,7 @@ static void goes_on(cowarena *arena, char *p)
 
 static bool has_uffd(cowarena *arena)
 {
-	return arena->uffd.fd >= 0;
+	return engine_uffd_file(arena)->fd >= 0;
 }
 
 /* ---- standard descriptors ---- */
@@ -360,7 +361,7 @@ START_TEST(moved_away_and_back)
 		return;
 	fill(p, 1, 'a');
 	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
-	int fd = arena->uffd.fd, away = dup(fd);
+	int fd = engine_uffd_file(arena)->fd, away = dup(fd);
 	close(fd);
 	ck_assert_int_eq(dup2(away, fd), fd);
 	close(away);
@@ -415,7 +416,7 @@ START_TEST(closed_while_others_write)
 			failed |= cowarena_snapshot_read(s, &then[i], p + i * page_size() + 8, 1);
 		ck_assert_int_eq(failed, 0);
 		if (has_uffd(arena))
-			close(arena->uffd.fd);
+			close(engine_uffd_file(arena)->fd);
 		for (size_t i = 0; i < PAGES; i++)
 			if (cowarena_snapshot_read(s, &now[i], p + i * page_size() + 8, 1) == 0)
 				ck_assert_int_eq(then[i], now[i]);
@@ -436,7 +437,7 @@ START_TEST(child_has_no_userfaultfd)
 	cowarena *arena = arena_case(_i);
 
 	cowarena_snapshot_take(arena, 0);
-	int fd = arena->uffd.fd;
+	int fd = engine_uffd_file(arena)->fd;
 	if (fd < 0)
 		return;
 	pid_t pid = fork();

@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "arena.h"
+#include "engine-state.h"
 #include "common.h"
 
 #include <errno.h>
@@ -451,7 +452,7 @@ START_TEST(nothing_is_left)
 		cowarena_destroy(arena);
 	}
 	ck_assert_uint_eq(open_descriptors(), before);
-	size_t own = 1 + (first->uffd.fd >= 0);
+	size_t own = 1 + (engine_uffd_file(first)->fd >= 0);
 	cowarena_destroy(first);
 	ck_assert_uint_eq(open_descriptors(), before - own);
 }

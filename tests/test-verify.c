@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "arena.h"
+#include "engine-state.h"
 #include "common.h"
 #include "debug.h"
 
@@ -166,8 +167,8 @@ static void open_behind(cowarena *arena, cowarena_snapshot *s, char *p)
 	char *at = p + 3 * page_size();
 
 	(void)s;
-	if (arena->uffd.fd >= 0)
-		os_uffd_protect(&arena->uffd, at, page_size(), false);
+	if (engine_uffd_file(arena)->fd >= 0)
+		os_uffd_protect(engine_uffd_file(arena), at, page_size(), false);
 	mprotect(at, page_size(), PROT_READ | PROT_WRITE);
 }
 
