@@ -307,7 +307,6 @@ void heap_inherit(struct cowarena *arena)
 	uint64_t me = threads_me();
 
 	pthread_mutex_init(&arena->heap.lock, NULL);
-	new_key(arena); /* the thread that forked may be another than this one, and has a seat */
 	for (size_t i = 0; i < LOCALS; i++) {
 		struct local *l = arena->heap.locals[i];
 		if (!l)
