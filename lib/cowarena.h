@@ -530,6 +530,17 @@ int cowarena_snapshot_release(cowarena_snapshot *snapshot);
 uint64_t cowarena_snapshot_id(const cowarena_snapshot *snapshot);
 
 /*
+ * Whether the snapshot still holds what it held, and so all that was read from it before this call
+ * is right.
+ *
+ * Returns: 0; or -1 with errno EINVAL (NULL), ESTALE (the snapshot was given up, and the message
+ * says why; or it was taken before the fork() whose child asks).
+ * Signals: safe, as long as it succeeds. Cost: two loads, and with userfaultfd a system call.
+ * Since: 0.1
+ */
+int cowarena_snapshot_check(const cowarena_snapshot *snapshot);
+
+/*
  * memcpy from the past: copy n bytes that the snapshot holds for the live address src.
  *
  * dst: anywhere, also inside the arena. src: a live address.
@@ -625,6 +636,17 @@ cowarena_view *cowarena_view_open(cowarena_snapshot *snapshot, unsigned flags);
  * Signals: safe. Cost: a comparison and an addition.
  */
 void *cowarena_view_at(const cowarena_view *view, const void *live);
+
+/*
+ * Which live addresses the view covers: the heap as it was at the snapshot. For each address from
+ * *start on and below *end cowarena_view_at() gives an address in the view, all at one distance.
+ *
+ * start, end: where to store the two; NULL where one is not wanted.
+ * Returns: 0; or -1 with errno EINVAL (view is NULL), ESTALE (in a child of fork(), where the
+ * parent's views are not).
+ * Signals: safe, as long as it succeeds. Cost: two additions. Since: 0.1
+ */
+int cowarena_view_range(const cowarena_view *view, const void **start, const void **end);
 
 /*
  * Whether all that was read through the view before this call is right. Data never turns wrong in

@@ -283,6 +283,12 @@ uint64_t cowarena_snapshot_id(const cowarena_snapshot *s)
 	return s->id;
 }
 
+int cowarena_snapshot_check(const cowarena_snapshot *s)
+{
+	snapshot_in_use(s, __func__);
+	return snapshot_intact(s);
+}
+
 int cowarena_snapshot_read(cowarena_snapshot *s, void *dst, const void *src, size_t n)
 {
 	snapshot_in_use(s, __func__);

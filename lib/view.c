@@ -242,6 +242,21 @@ void *cowarena_view_at(const cowarena_view *view, const void *live)
 	return view->base + offset;
 }
 
+int cowarena_view_range(const cowarena_view *view, const void **start, const void **end)
+{
+	if (!view)
+		return error_set(EINVAL, "view is NULL");
+	view_in_use(view, __func__);
+	if (view->snapshot->end == SNAPSHOT_NOT_FORKED)
+		return snapshot_usable(view->snapshot);
+	const struct cowarena *arena = view->snapshot->arena;
+	if (start)
+		*start = arena->base;
+	if (end)
+		*end = arena->base + (view->pages << arena->page_shift);
+	return 0;
+}
+
 /* What is wrong with what was read so far. The snapshot, or the view, is marked before a page of it can
    change, and snapshot_usable() looks after what was read (its fence). 0; or -1 with errno and message. */
 static int check(const struct cowarena_view *view)

@@ -92,6 +92,8 @@ START_TEST(null_snapshot_or_view)
 	ck_failed(!cowarena_view_open(NULL, 0), EINVAL, "snapshot is NULL");
 	ck_failed(!cowarena_view_at(NULL, p), EINVAL, "view is NULL");
 	ck_failed(cowarena_view_check(NULL) == -1, EINVAL, "view is NULL");
+	ck_failed(cowarena_view_range(NULL, NULL, NULL) == -1, EINVAL, "view is NULL");
+	ck_failed(cowarena_snapshot_check(NULL) == -1, EINVAL, "snapshot is NULL");
 	ck_failed(cowarena_on_spoiled(NULL, NULL, NULL) == -1, EINVAL, "arena is NULL");
 	ck_failed(cowarena_on_page(NULL, NULL, NULL) == -1, EINVAL, "arena is NULL");
 	ck_assert_int_eq(cowarena_snapshot_release(NULL), 0);

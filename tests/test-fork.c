@@ -129,6 +129,7 @@ static void check_lost(struct scene *scene)
 	DEMAND(cowarena_rollback(scene->arena, scene->s) == -1 && errno == ESTALE);
 	DEMAND(!cowarena_view_open(scene->s, 0) && errno == ESTALE);
 	DEMAND(cowarena_view_check(scene->view) == -1);
+	DEMAND(cowarena_view_range(scene->view, NULL, NULL) == -1);
 	DEMAND(!cowarena_view_at(scene->view, scene->big));
 	DEMAND(cowarena_snapshot_release(scene->s) == -1 && errno == EBUSY);
 	errno = 0;

@@ -552,8 +552,11 @@ START_TEST(held_limit)
 	}
 	if (view)
 		ck_assert_int_eq(cowarena_view_check(view), 0);
+	ck_assert_int_eq(cowarena_snapshot_check(bad), 0);
 	memset(p, 3, bytes);
 	all_bytes(p, 3, "live");
+	stale(cowarena_snapshot_check(bad) == -1, "checking a snapshot");
+	ck_assert_int_eq(cowarena_snapshot_check(good), 0);
 	spoiled(arena, bad, good, p);
 	good_copy(good, p, drop_oldest ? 2 : 1);
 	ck_assert_uint_eq(told.times, 1);

@@ -99,6 +99,31 @@ START_TEST(writes_to_a_private_view_stay_in_it)
 }
 END_TEST
 
+/* The range is the heap of that time, and all of it is at one distance. */
+START_TEST(a_view_has_a_range)
+{
+	cowarena *arena = arena_case(_i);
+	char *p = page_block(arena, 2);
+	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_view *view = cowarena_view_open(s, 0);
+	const void *start = NULL, *end = NULL;
+
+	*p = 1;
+	char *later = page_block(arena, 5000);
+	ck_assert_int_eq(cowarena_view_range(view, &start, &end), 0);
+	ck_assert_int_eq(cowarena_view_range(view, NULL, NULL), 0);
+	const char *first = start, *last = (const char *)end - 1;
+	ck_assert(first < p && p + 2 * page_size() <= last + 1);
+	ck_assert(last < later + 5000 * page_size() - 1);
+	ptrdiff_t distance = (char *)cowarena_view_at(view, p) - p;
+	ck_assert_ptr_eq(cowarena_view_at(view, first), first + distance);
+	ck_assert_ptr_eq(cowarena_view_at(view, last), last + distance);
+	ck_assert_ptr_null(cowarena_view_at(view, first - 1));
+	ck_assert_ptr_null(cowarena_view_at(view, end));
+	cowarena_destroy(arena);
+}
+END_TEST
+
 START_TEST(views_keep_their_snapshot)
 {
 	cowarena *arena = arena_case(_i);
@@ -384,6 +409,7 @@ int main(void)
 	tcase_add_loop_test(tc, read_only_views_stay, 0, CASES);
 	tcase_add_loop_test(tc, private_views_stay, 0, CASES);
 	tcase_add_loop_test(tc, writes_to_a_private_view_stay_in_it, 0, CASES);
+	tcase_add_loop_test(tc, a_view_has_a_range, 0, CASES);
 	tcase_add_loop_test(tc, views_keep_their_snapshot, 0, CASES);
 	tcase_add_loop_test(tc, without_poking, 0, CASES);
 	tcase_add_loop_test(tc, a_list_walked_in_the_past, 0, CASES);
