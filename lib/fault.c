@@ -2,10 +2,38 @@
 /*
  * fault.c - one write fault, resolved.
  *
- * For each page, in this order: lock, copy, publish, disarm, unlock with the new stamp. The copy is
- * published before the page is disarmed, so nobody can change the page while a snapshot still
- * reads it there. A reader that copied from the live page looks at its state again afterwards
- * (snapshot.c): it finds the page locked or stamped if the page can have been disarmed in between.
+ * What a page can be when it is locked here, and what is done with it. In capitals the event that
+ * is counted, and told to cowarena_on_page():
+ *
+ *	the page                        no snapshot needs it     a live snapshot needs it
+ *	------------------------------------------------------------------------------------------
+ *	stamped with this epoch         nothing: another thread was faster, or an earlier try
+ *	never written (PAGE_FRESH)
+ *	  the store's                   ZERO                     ZERO; a version that says "zeros"
+ *	  a neighbour                   -                        -; a version that says "zeros"
+ *	written before
+ *	  the store's                   REUSED                   COPIED; a frame
+ *	  a neighbour, done ahead       -                        AHEAD; a frame
+ *	  hot, while a snapshot is cut  (does not happen)        SHADOWED; a frame
+ *
+ * And for each open view that shows the live page: a page of the view's own, before the version is
+ * published. All that a page costs is charged at once, before anything is done. If it cannot be
+ * had, a snapshot is given up for the store's page, and a neighbour is left armed.
+ *
+ * The steps, each a function:
+ *
+ *	choose_range()       the store's page, and neighbours: copied ahead, or since mappings are scarce
+ *	  -- inside the gate: the epoch and the list of views stand still --
+ *	preserve_range()     in ascending order: lock the page, preserve_page()
+ *	disarm_range()       one call of the engine
+ *	unlock_range()       with the new stamp
+ *	  -- outside --
+ *	recover()            from what failed; then all steps again
+ *
+ * The copy is published before the page is disarmed, so nobody can change the page while a snapshot
+ * still reads it there. A reader that copied from the live page looks at its state again afterwards
+ * (snapshot-read.c): it finds the page locked or stamped if the page can have been disarmed in
+ * between.
  *
  * Everything here but fault_preserve_all() and fault_settle() runs in a signal handler (I3).
  */
@@ -30,9 +58,28 @@ enum outcome { RESOLVED, NO_FRAMES, NOT_DISARMED };
 /* Why a range is resolved: a store met it, or somebody asks for it ahead of stores. */
 enum occasion { FAULT, AHEAD_OF_WRITES };
 
-/* Pages that are the reason for the work; others in the range are copied ahead. */
-struct wanted {
+struct range_of_pages {
 	size_t first, n;
+};
+
+/* One fault, or one request to do ahead what faults would do; handed from step to step. */
+struct fault {
+	struct cowarena *arena;
+	struct range_of_pages wanted; /* the reason for the work; other pages are done ahead */
+	size_t ahead; /* pages to do from the first wanted one on, if all goes well */
+	enum occasion occasion;
+	enum fault_spoil spoiling;
+	unsigned hint; /* shard of the gate and of the counters */
+	struct counter_shard *count;
+
+	/* This try. */
+	struct range_of_pages range; /* to be done; then those that are locked */
+	uint64_t epoch;
+	bool all_done; /* in this epoch, before we came */
+
+	/* All tries. */
+	size_t width; /* in pages, to which the range is widened */
+	unsigned naps;
 };
 
 /*
@@ -98,8 +145,8 @@ static bool make_own(struct cowarena *arena, struct cowarena_view *view, size_t 
 	return done;
 }
 
-/* The same in all views that share the page. */
-static void privatise(struct cowarena *arena, size_t page, uint64_t stamp)
+/* Make a page of all views that share it the views' own. */
+static void split_views(struct cowarena *arena, size_t page, uint64_t stamp)
 {
 	for (struct cowarena_view *v = arena->timeline.views; v; v = v->next) {
 		if (!shares(v, page, stamp))
@@ -110,9 +157,10 @@ static void privatise(struct cowarena *arena, size_t page, uint64_t stamp)
 	}
 }
 
-/* Count it, and tell whoever wants to be told: inside the gate, or with it closed, as on_page asks for. */
-static void happened(struct cowarena *arena, enum cowarena_page_event what, size_t page,
-		     struct counter_shard *count)
+/* Count an event, and tell cowarena_on_page()'s function. Inside the gate, or with it closed, as
+   that function asks for. */
+static void count_and_tell(struct cowarena *arena, enum cowarena_page_event what, size_t page,
+			   struct counter_shard *count)
 {
 	stats_add(&count->pages[what], 1);
 	if (arena->on_page)
@@ -123,16 +171,16 @@ static void happened(struct cowarena *arena, enum cowarena_page_event what, size
  * Preserve one page, which is locked, for every snapshot that needs it; `as` is what a copy is counted as.
  * Returns false when there is no frame; then nothing has happened.
  */
-static bool preserve(struct cowarena *arena, size_t page, uint64_t state,
-		     enum cowarena_page_event as, struct counter_shard *count)
+static bool preserve_page(struct cowarena *arena, size_t page, uint64_t state,
+			  enum cowarena_page_event as, struct counter_shard *count)
 {
 	uint64_t stamp = page_stamp(state);
 	bool fresh = state & PAGE_FRESH, written = as == COWARENA_PAGE_COPIED;
 
 	if (timeline_newest(&arena->timeline) < stamp) { /* no snapshot since it was last written */
 		if (written)
-			happened(arena, fresh ? COWARENA_PAGE_ZERO : COWARENA_PAGE_REUSED, page,
-				 count);
+			count_and_tell(arena, fresh ? COWARENA_PAGE_ZERO : COWARENA_PAGE_REUSED,
+				       page, count);
 		return true;
 	}
 	/* Charged in one piece, before anything is touched, so that there is nothing to take
@@ -148,12 +196,12 @@ static bool preserve(struct cowarena *arena, size_t page, uint64_t state,
 	if (!fresh) {
 		track_copy(frames_data(&arena->frames, frame), arena_address(arena, page),
 			   arena_page_size(arena));
-		happened(arena, as, page, count);
+		count_and_tell(arena, as, page, count);
 	} else if (written) {
-		happened(arena, COWARENA_PAGE_ZERO, page, count);
+		count_and_tell(arena, COWARENA_PAGE_ZERO, page, count);
 	}
 	TEST_POINT();
-	privatise(arena, page, stamp);
+	split_views(arena, page, stamp);
 	TEST_POINT();
 	timeline_publish(arena, page, stamp, frame, fresh);
 	if (as != COWARENA_PAGE_SHADOWED)
@@ -162,66 +210,82 @@ static bool preserve(struct cowarena *arena, size_t page, uint64_t state,
 }
 
 /*
+ * Lock and preserve the pages of the range; then the range is what is locked. Pages that were
+ * preserved stay so whatever the outcome, and are passed over when the caller comes again.
+ */
+static enum outcome preserve_range(struct fault *f)
+{
+	struct cowarena *arena = f->arena;
+	struct page *pages = arena->table.pages;
+	uint64_t done = f->epoch << PAGE_STAMP_SHIFT;
+	size_t first = f->range.first, end = first + f->range.n, page;
+	enum outcome outcome = RESOLVED;
+
+	f->all_done = true;
+	/* Ascending: the order in which everybody takes several. The new state is what the
+	   page will be unlocked with; it is not visible before. */
+	for (page = first; page < end; page++) {
+		uint64_t state = page_lock(&pages[page]);
+		if (state == done)
+			continue;
+		bool wanted = page - f->wanted.first < f->wanted.n;
+		if (!preserve_page(arena, page, state,
+				   wanted ? COWARENA_PAGE_COPIED : COWARENA_PAGE_AHEAD, f->count)) {
+			page_unlock(&pages[page], state);
+			/* What would have been copied ahead is not worth a snapshot. */
+			if (page < f->wanted.first + f->wanted.n)
+				outcome = NO_FRAMES;
+			break;
+		}
+		f->all_done = false;
+	}
+	f->range.n = page - first;
+	/* Those below it are preserved, and not disarmed. */
+	if (outcome == NO_FRAMES && !f->all_done)
+		atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
+	return outcome;
+}
+
+/*
  * Disarm the range even if all of it was found done, if it may be armed all the same: a store has met it,
  * or arming or disarming has failed half-way somewhere. (So a fault on a page that should be writable
  * heals, and cannot loop.) Otherwise it would be a system call for nothing, and worse with userfaultfd,
  * where each page pays another fault of the kernel.
  */
-static bool needs_disarm(struct cowarena *arena, bool all_done, enum occasion occasion)
+static bool needs_disarm(const struct fault *f)
 {
-	return !all_done || occasion == FAULT ||
-	       atomic_load_explicit(&arena->half_armed, memory_order_relaxed);
+	return !f->all_done || f->occasion == FAULT ||
+	       atomic_load_explicit(&f->arena->half_armed, memory_order_relaxed);
 }
 
-/*
- * Preserve and disarm a range. Inside the gate, or with it closed: the epoch stands still. Pages
- * that were preserved stay so whatever the outcome, and are skipped when the caller comes again.
- */
-static enum outcome resolve(struct cowarena *arena, size_t first, size_t n, struct wanted wanted,
-			    enum occasion occasion, struct counter_shard *count)
+static enum outcome disarm_range(const struct fault *f)
 {
-	struct page *pages = arena->table.pages;
-	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
-	uint64_t done = epoch << PAGE_STAMP_SHIFT;
-	enum outcome outcome = RESOLVED;
-	bool all_done = true;
-	size_t locked;
+	struct cowarena *arena = f->arena;
 
-	/* Ascending: the order in which everybody takes several. The new state is what the
-	   page will be unlocked with; it is not visible before. */
-	for (locked = first; locked < first + n; locked++) {
-		uint64_t state = page_lock(&pages[locked]);
-		if (state == done)
-			continue; /* by another thread since the trap, or in an earlier try */
-		enum cowarena_page_event as =
-		    locked - wanted.first < wanted.n ? COWARENA_PAGE_COPIED : COWARENA_PAGE_AHEAD;
-		if (!preserve(arena, locked, state, as, count)) {
-			page_unlock(&pages[locked], state);
-			/* What would have been copied ahead is not worth a snapshot. */
-			if (locked >= wanted.first + wanted.n)
-				n = locked - first;
-			else
-				outcome = NO_FRAMES;
-			/* Those before it are preserved, and not disarmed. */
-			if (outcome == NO_FRAMES && !all_done)
-				atomic_store_explicit(&arena->half_armed, true,
-						      memory_order_relaxed);
-			break;
-		}
-		all_done = false;
-	}
+	chunks_touch(&arena->chunks, f->range.first, f->range.n, f->epoch);
+	if (arena->engine->disarm(arena, f->range.first, f->range.n) == 0)
+		return RESOLVED;
+	/* Before the pages are unlocked as done, which they may not be. */
+	atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
+	return NOT_DISARMED;
+}
+
+static void unlock_range(const struct fault *f)
+{
+	for (size_t i = f->range.first + f->range.n; i-- > f->range.first;)
+		page_unlock(&f->arena->table.pages[i], f->epoch << PAGE_STAMP_SHIFT);
+}
+
+/* Inside the gate, or with it closed: the epoch stands still. */
+static enum outcome resolve_range(struct fault *f)
+{
+	f->epoch = atomic_load_explicit(&f->arena->timeline.epoch, memory_order_relaxed);
+	enum outcome outcome = preserve_range(f);
 	TEST_POINT();
-	if (outcome == RESOLVED && needs_disarm(arena, all_done, occasion)) {
-		chunks_touch(&arena->chunks, first, n, epoch);
-		if (arena->engine->disarm(arena, first, n)) {
-			/* Before the pages are unlocked as done, which they may not be. */
-			atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
-			outcome = NOT_DISARMED;
-		}
-	}
+	if (outcome == RESOLVED && needs_disarm(f))
+		outcome = disarm_range(f);
 	TEST_POINT();
-	while (locked-- > first)
-		page_unlock(&pages[locked], done);
+	unlock_range(f);
 	return outcome;
 }
 
@@ -237,45 +301,54 @@ static void spoil(struct cowarena *arena, uint64_t seen, enum fault_spoil how)
 		lock_release(&arena->snapshots);
 }
 
-/*
- * Resolve [first, first + n), and up to `ahead` pages in all, until it is done: every failure costs
- * a snapshot, or some pages copied ahead (I7).
- */
-static void settle(struct cowarena *arena, size_t first, size_t n, size_t ahead,
-		   enum occasion occasion, enum fault_spoil how, unsigned hint)
+static void choose_range(struct fault *f)
 {
-	const struct wanted wanted = {first, n};
-	struct counter_shard *count = &arena->counters.shard[hint];
-	size_t width = 1;
+	struct cowarena *arena = f->arena;
+	size_t pages = atomic_load_explicit(&arena->pages, memory_order_acquire);
+	size_t first = f->wanted.first;
+	size_t n = f->ahead < pages - first ? f->ahead : pages - first;
 
-	for (unsigned naps = 0;;) {
-		size_t pages = atomic_load_explicit(&arena->pages, memory_order_acquire);
-		first = wanted.first;
-		n = ahead < pages - first ? ahead : pages - first;
-		if (arena->engine->widen)
-			arena->engine->widen(arena, &first, &n);
-		if (width > 1)
-			arena_widen(arena, &first, &n, width);
+	if (arena->engine->widen)
+		arena->engine->widen(arena, &first, &n);
+	if (f->width > 1)
+		arena_widen(arena, &first, &n, f->width);
+	f->range = (struct range_of_pages){first, n};
+}
 
+/* Make the next try better than the last one. spoils: how many snapshots had been given up before. */
+static void recover(struct fault *f, enum outcome outcome, uint64_t spoils)
+{
+	if (outcome == NO_FRAMES) {
+		spoil(f->arena, spoils, f->spoiling); /* outside the gate: it will be closed */
+	} else if (f->width < atomic_load_explicit(&f->arena->pages, memory_order_relaxed)) {
+		f->width *= WIDER; /* fewer mappings; the whole heap needs one */
+	} else if (++f->naps <= NAPS_MAX) {
+		os_nap();
+	} else {
+		error_log("the kernel refuses to make the heap writable again");
+		abort();
+	}
+}
+
+/* All steps, until it is done: every failure costs a snapshot, or some pages done ahead (I7). */
+static void resolve(struct fault *f)
+{
+	struct cowarena *arena = f->arena;
+
+	f->count = &arena->counters.shard[f->hint];
+	f->width = 1;
+	for (;;) {
+		choose_range(f);
 		uint64_t spoils = atomic_load(&arena->timeline.spoils);
 		TEST_POINT();
-		gate_enter(&arena->gate, hint);
-		enum outcome outcome = resolve(arena, first, n, wanted, occasion, count);
-		gate_leave(&arena->gate, hint);
+		gate_enter(&arena->gate, f->hint);
+		enum outcome outcome = resolve_range(f);
+		gate_leave(&arena->gate, f->hint);
 		if (atomic_load_explicit(&arena->frames.low, memory_order_relaxed))
 			bell_call(&arena->helper.bell);
 		if (outcome == RESOLVED)
 			return;
-		if (outcome == NO_FRAMES)
-			spoil(arena, spoils, how); /* outside the gate: it will be closed */
-		else if (width < pages)
-			width *= WIDER; /* fewer mappings; the whole heap needs one */
-		else if (++naps <= NAPS_MAX)
-			os_nap();
-		else {
-			error_log("the kernel refuses to make the heap writable again");
-			abort();
-		}
+		recover(f, outcome, spoils);
 	}
 }
 
@@ -296,6 +369,11 @@ static size_t window(struct cowarena *arena, size_t page)
  */
 static bool is_mended(struct cowarena *arena, size_t page, unsigned hint)
 {
+	struct fault again = {.arena = arena,
+			      .wanted = {page, 1},
+			      .range = {page, 1},
+			      .occasion = FAULT,
+			      .count = &arena->counters.shard[hint]};
 	bool mended = true;
 
 	gate_enter(&arena->gate, hint);
@@ -303,9 +381,7 @@ static bool is_mended(struct cowarena *arena, size_t page, unsigned hint)
 	/* Disarmed once more, now that nobody can arm it: a snapshot that failed may have, since the handler
 	   did so. */
 	if (page_stamp(page_peek(&arena->table.pages[page])) == epoch)
-		mended = resolve(arena, page, 1, (struct wanted){page, 1}, FAULT,
-				 &arena->counters.shard[hint]) != RESOLVED ||
-			 arena->engine->can_write(arena, page);
+		mended = resolve_range(&again) != RESOLVED || arena->engine->can_write(arena, page);
 	gate_leave(&arena->gate, hint);
 	return mended;
 }
@@ -325,7 +401,13 @@ bool fault_handle_for(struct cowarena *arena, const void *address, uintptr_t wri
 	gate_note(&arena->gate, hint, writer, page);
 	stats_add(&count->faults, 1);
 	bool was_dirty = bitmap_test(&arena->table.dirty, page);
-	settle(arena, page, 1, window(arena, page), FAULT, FAULT_SPOIL, hint);
+	struct fault f = {.arena = arena,
+			  .wanted = {page, 1},
+			  .ahead = window(arena, page),
+			  .occasion = FAULT,
+			  .spoiling = FAULT_SPOIL,
+			  .hint = hint};
+	resolve(&f);
 	if (was_dirty && arena->engine->can_write && !is_mended(arena, page, hint))
 		return false;
 	uint64_t ns = os_now() - start;
@@ -345,7 +427,12 @@ void fault_prepare(struct cowarena *arena, size_t first, size_t n, enum fault_sp
 
 	for (size_t piece; n; first += piece, n -= piece) {
 		piece = n < FAULT_PIECE ? n : FAULT_PIECE;
-		settle(arena, first, piece, piece, AHEAD_OF_WRITES, spoiling, hint);
+		resolve(&(struct fault){.arena = arena,
+					.wanted = {first, piece},
+					.ahead = piece,
+					.occasion = AHEAD_OF_WRITES,
+					.spoiling = spoiling,
+					.hint = hint});
 	}
 }
 
@@ -386,10 +473,14 @@ int fault_settle(struct cowarena *arena, struct cowarena_view *view, size_t firs
 void fault_reopen(struct cowarena *arena, size_t first, size_t n)
 {
 	unsigned hint = shard_hint();
-	const struct wanted nothing = {first, 0};
+	struct fault f = {.arena = arena,
+			  .wanted = {first, 0}, /* no store has asked for them */
+			  .range = {first, n},
+			  .occasion = AHEAD_OF_WRITES,
+			  .count = &arena->counters.shard[hint]};
 
 	gate_enter(&arena->gate, hint);
-	resolve(arena, first, n, nothing, AHEAD_OF_WRITES, &arena->counters.shard[hint]);
+	resolve_range(&f);
 	gate_leave(&arena->gate, hint);
 }
 
@@ -399,8 +490,12 @@ int fault_preserve_all(struct cowarena *arena)
 
 	for (size_t first = 0, n; first < pages; first += n) {
 		n = pages - first < FAULT_PIECE ? pages - first : FAULT_PIECE;
-		if (resolve(arena, first, n, (struct wanted){first, n}, AHEAD_OF_WRITES,
-			    &arena->counters.shard[0]) != RESOLVED)
+		struct fault f = {.arena = arena,
+				  .wanted = {first, n},
+				  .range = {first, n},
+				  .occasion = AHEAD_OF_WRITES,
+				  .count = &arena->counters.shard[0]};
+		if (resolve_range(&f) != RESOLVED)
 			return -1;
 	}
 	return 0;
@@ -411,7 +506,8 @@ bool fault_shadow(struct cowarena *arena, size_t page)
 	struct page *entry = &arena->table.pages[page];
 	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
 	uint64_t state = page_lock(entry);
-	bool done = preserve(arena, page, state, COWARENA_PAGE_SHADOWED, &arena->counters.shard[0]);
+	bool done =
+	    preserve_page(arena, page, state, COWARENA_PAGE_SHADOWED, &arena->counters.shard[0]);
 
 	page_unlock(entry, done ? epoch << PAGE_STAMP_SHIFT : state);
 	return done;

@@ -4,7 +4,7 @@
  *
  * A view is a private mapping of the arena's file: it shows the live pages, until one of the two
  * sides writes. The handler makes the view's page its own before it lets the live page change
- * (fault.c: privatise), and from the start the view gets copies of the pages that have changed
+ * (fault.c: split_views()), and from the start the view gets copies of the pages that have changed
  * already.
  */
 #include "config.h"
