@@ -160,8 +160,7 @@ no_fork:
 no_heap:
 	trap_remove(arena->trap);
 no_trap:
-	if (arena->engine->close)
-		arena->engine->close(arena);
+	engine_close(arena);
 no_engine:
 	frames_destroy(&arena->frames);
 no_frames:
@@ -208,8 +207,7 @@ void cowarena_destroy(cowarena *arena)
 	}
 	helper_stop(arena);
 	/* A thread that resolves faults may have one left, of a write that is done long since. */
-	if (arena->engine->close)
-		arena->engine->close(arena);
+	engine_close(arena);
 	arena->debug = false; /* from here on nothing is armed */
 	snapshot_destroy_all(arena);
 	rearm_destroy(&arena->rearm);

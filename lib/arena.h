@@ -39,8 +39,8 @@ struct cowarena {
 	size_t page_shift;
 	size_t reserved; /* bytes */
 	unsigned flags, limit_policy;
-	size_t copy_ahead; /* the most pages that one fault copies */
-	const struct engine *engine;
+	size_t copy_ahead;           /* the most pages that one fault copies */
+	const struct engine *engine; /* changed by engine_renew() alone, with the gate closed */
 	struct engine_state *engine_state; /* of the engines alone */
 	struct os_file file;               /* the memory */
 	struct os_file

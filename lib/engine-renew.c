@@ -63,9 +63,12 @@ int engine_renew(struct cowarena *arena)
 	int e = errno;
 
 	/* Before any lock that its thread may need. */
-	arena->engine->close(arena);
+	if (arena->engine->stop)
+		arena->engine->stop(arena);
 	arena_lock_snapshots(arena, &signals);
 	gate_close(&arena->gate);
+	/* With nobody in the gate: a handler uses the descriptor. */
+	arena->engine->close(arena);
 	int result = begin_anew(arena);
 	gate_open(&arena->gate);
 	arena_unlock_snapshots(arena, &signals);

@@ -143,7 +143,7 @@ static void abandon(struct cowarena *arena)
 	os_file_close(engine_uffd_file(arena));
 }
 
-static void close_engine(struct cowarena *arena)
+static void stop(struct cowarena *arena)
 {
 	struct resolver *r = arena->engine_state->own;
 
@@ -155,6 +155,10 @@ static void close_engine(struct cowarena *arena)
 	os_thread_join(r->thread);
 	free_resolver(r);
 	arena->engine_state->own = NULL;
+}
+
+static void close_engine(struct cowarena *arena)
+{
 	os_file_close(engine_uffd_file(arena));
 }
 
@@ -192,6 +196,7 @@ const struct engine engine_uffd_thread = {
     .syscall_safe = true,
     .merge_gap = 16, /* as with signals */
     .open = open_engine,
+    .stop = stop,
     .close = close_engine,
     .abandon = abandon,
     .commit = commit,

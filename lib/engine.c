@@ -27,6 +27,14 @@ void engine_forget(struct cowarena *arena)
 	arena->engine_state = NULL;
 }
 
+void engine_close(struct cowarena *arena)
+{
+	if (arena->engine->stop)
+		arena->engine->stop(arena);
+	if (arena->engine->close)
+		arena->engine->close(arena);
+}
+
 void engine_drop_inherited(struct cowarena *arena)
 {
 	os_file_close(engine_uffd_file(arena));

@@ -30,9 +30,11 @@ struct engine {
 	size_t merge_gap;
 
 	/* Find out, by trying, whether this system lets the engine serve the arena, whose range is
-	   mapped. -1 with errno and message. close() undoes it; abandon() lets go of what a child of
-	   fork() has inherited. Each may be NULL. */
+	   mapped. -1 with errno and message. stop() ends a thread of the engine's, which may be
+	   waiting at the gate; close(), after that, undoes the rest; abandon() lets go of what a
+	   child of fork() has inherited. Each may be NULL. */
 	int (*open)(struct cowarena *arena);
+	void (*stop)(struct cowarena *arena);
 	void (*close)(struct cowarena *arena);
 	void (*abandon)(struct cowarena *arena);
 
@@ -81,6 +83,9 @@ struct engine {
 /* The record of the arena's engine, whichever that will be, with nothing open. -1 with errno. */
 int engine_prepare(struct cowarena *arena);
 void engine_forget(struct cowarena *arena);
+
+/* Undo what the engine's open() has done. */
+void engine_close(struct cowarena *arena);
 
 /* In a child of fork(): close what hangs on the parent's descriptors; and be as engine_prepare() has
    made it. */

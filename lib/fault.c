@@ -381,7 +381,8 @@ static bool is_mended(struct cowarena *arena, size_t page, unsigned hint)
 	/* Disarmed once more, now that nobody can arm it: a snapshot that failed may have, since the handler
 	   did so. */
 	if (page_stamp(page_peek(&arena->table.pages[page])) == epoch)
-		mended = resolve_range(&again) != RESOLVED || arena->engine->can_write(arena, page);
+		mended = resolve_range(&again) != RESOLVED || !arena->engine->can_write ||
+			 arena->engine->can_write(arena, page);
 	gate_leave(&arena->gate, hint);
 	return mended;
 }

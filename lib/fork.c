@@ -179,8 +179,7 @@ static int undo(struct cowarena *arena, char *base)
 {
 	int e = errno;
 
-	if (arena->engine->close)
-		arena->engine->close(arena);
+	engine_close(arena);
 	range_unmap(arena);
 	engine_shed(arena);
 	arena->engine = arena->fork_engine;

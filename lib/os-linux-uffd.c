@@ -136,7 +136,7 @@ static int open_mode(struct os_file *file, enum uffd_mode mode)
 	struct uffdio_api api = {.api = UFFD_API,
 				 .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP | FEATURE_WP_SHMEM};
 
-	*file = os_file_of(above_standard(create, mode == UFFD_SIGNALS ? UFFD_USER_MODE_ONLY : 0));
+	os_file_set(file, above_standard(create, mode == UFFD_SIGNALS ? UFFD_USER_MODE_ONLY : 0));
 	if (file->fd < 0) {
 		/* Before 5.11 it knows no UFFD_USER_MODE_ONLY; a sandbox refuses without it too. */
 		if (errno == EINVAL && !is_refused(create, 0))

@@ -109,36 +109,38 @@ static int status_of(int fd, struct stat *status)
 	return failed;
 }
 
-struct os_file os_file_of(int fd)
+void os_file_set(struct os_file *file, int fd)
 {
-	struct os_file file = {.fd = fd};
-	struct stat status;
+	struct stat status = {0};
+	bool known = fd >= 0 && status_of(fd, &status) == 0;
 
-	if (fd >= 0 && status_of(fd, &status) == 0) {
-		file.known = true;
-		file.device = status.st_dev;
-		file.inode = status.st_ino;
-	}
-	return file;
+	__atomic_store_n(&file->known, known, __ATOMIC_RELAXED);
+	__atomic_store_n(&file->device, (uint64_t)status.st_dev, __ATOMIC_RELAXED);
+	__atomic_store_n(&file->inode, (uint64_t)status.st_ino, __ATOMIC_RELAXED);
+	/* Last: who finds the number, by os_file_is_ours(), finds what belongs to it. */
+	__atomic_store_n(&file->fd, fd, __ATOMIC_RELEASE);
 }
 
 bool os_file_is_ours(const struct os_file *file)
 {
 	struct stat status;
 
-	if (file->fd < 0)
+	int fd = __atomic_load_n(&file->fd, __ATOMIC_ACQUIRE);
+
+	if (fd < 0)
 		return false;
-	int failed = status_of(file->fd, &status);
-	if (failed || !file->known)
+	int failed = status_of(fd, &status);
+	if (failed || !__atomic_load_n(&file->known, __ATOMIC_RELAXED))
 		return failed != EBADF;
-	return file->device == status.st_dev && file->inode == status.st_ino;
+	return __atomic_load_n(&file->device, __ATOMIC_RELAXED) == status.st_dev &&
+	       __atomic_load_n(&file->inode, __ATOMIC_RELAXED) == status.st_ino;
 }
 
 void os_file_close(struct os_file *file)
 {
 	if (os_file_is_ours(file))
 		os_close(file->fd);
-	*file = OS_NO_FILE;
+	__atomic_store_n(&file->fd, -1, __ATOMIC_RELAXED);
 }
 
 static int open_limit(int unused)
@@ -248,7 +250,7 @@ int os_memory_file(struct os_file *file, size_t n)
 		os_close(fd);
 		return failed_in("ftruncate(2)");
 	}
-	*file = os_file_of(fd);
+	os_file_set(file, fd);
 	return 0;
 }
 
@@ -456,7 +458,7 @@ int os_poke_open(struct os_file *file)
 {
 	/* Linux may be configured or booted to refuse this (proc_mem.force_override), and a sandbox
 	   may hide /proc: only the attempt tells. */
-	*file = os_file_of(above_standard(open_memory, 0));
+	os_file_set(file, above_standard(open_memory, 0));
 	if (file->fd < 0)
 		return -1;
 	size_t n = os_page_size();

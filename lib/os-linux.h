@@ -20,6 +20,6 @@ int failed_in(const char *call);
 bool is_refusal(int errnum);
 
 /* The file behind a descriptor that was just opened; OS_NO_FILE for -1. */
-struct os_file os_file_of(int fd);
+void os_file_set(struct os_file *file, int fd);
 
 #endif

@@ -52,7 +52,8 @@ struct os_file {
 #define OS_NO_FILE ((struct os_file){.fd = -1})
 
 /*
- * Whether the number still is that file, in the calling thread's table of descriptors. Where a
+ * (Another thread may be opening or closing the file anew: then the answer is about the old or the
+ * new one, or no.) Whether the number still is that file, in the calling thread's table of descriptors. Where a
  * sandbox refuses to tell, it is believed. [fault path]
  */
 bool os_file_is_ours(const struct os_file *file);

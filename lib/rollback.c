@@ -74,6 +74,8 @@ static bool restore(struct cowarena *arena, struct cowarena_snapshot *s, size_t 
 	/* The page is writable in this epoch, so no handler adds a version; and no version is
 	   dropped while we hold the snapshot lock. So the page need not be locked; and it must
 	   not be, should it have been armed by a mistake of ours. */
+	/* Its handler may have run in another thread: page_peek() pairs with that one's unlock. */
+	page_peek(&arena->table.pages[page]);
 	uint32_t frame = timeline_find(arena, page, s->epoch);
 	if (frame == FRAME_NONE) /* it has come into use since, or was disarmed and not written */
 		return false;

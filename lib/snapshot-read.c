@@ -40,8 +40,11 @@ int snapshot_intact(const struct cowarena_snapshot *s)
 	if (snapshot_usable(s))
 		return -1;
 	struct cowarena *arena = s->arena;
-	if (!arena->engine->lost || !arena->engine->lost(arena))
-		return 0;
+	/* Asked again after "no": another thread may have given up all snapshots, and opened the
+	   engine anew, since snapshot_usable() looked. */
+	const struct engine *engine = arena->engine; /* which may be another soon */
+	if (!engine->lost || !engine->lost(arena))
+		return snapshot_usable(s);
 	arena_lock_snapshots(arena, &signals);
 	if (arena->engine->lost && arena->engine->lost(arena)) /* not renewed meanwhile */
 		timeline_spoil_all(arena, SNAPSHOT_UNPROTECTED);

@@ -80,7 +80,8 @@ static void expect(struct cowarena_snapshot *s, size_t page, const struct coware
 {
 	if (found == s->hashes[page])
 		return;
-	if (s->arena->engine->lost && s->arena->engine->lost(s->arena))
+	const struct engine *engine = s->arena->engine; /* which may be another soon */
+	if (engine->lost && engine->lost(s->arena))
 		return;
 	/* What was given up meanwhile says so itself. */
 	if (snapshot_usable(s) == 0 && !(view && atomic_load(&view->broken)))
