@@ -12,21 +12,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* gcc has the macros, clang the features. */
-#ifndef __has_feature
-#define __has_feature(x) 0
-#endif
-#if defined __SANITIZE_THREAD__ || __has_feature(thread_sanitizer)
-#define THREAD_SANITIZED 1
-#else
-#define THREAD_SANITIZED 0
-#endif
-#if defined __SANITIZE_ADDRESS__ || __has_feature(address_sanitizer) || THREAD_SANITIZED
-#define SANITIZED 1
-#else
-#define SANITIZED 0
-#endif
-
 bool sanitized(void)
 {
 	return SANITIZED;

@@ -90,7 +90,20 @@ uint64_t seed_of_run(uint64_t fallback);
 bool stressing(void);
 size_t scaled(size_t normal, size_t stress, size_t slow);
 
-/* Whether the build has a sanitizer, and whether that is ThreadSanitizer. */
+/* Whether the build has a sanitizer, and whether that is ThreadSanitizer. gcc has the macros, clang the features. */
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#if defined __SANITIZE_THREAD__ || __has_feature(thread_sanitizer)
+#define THREAD_SANITIZED 1
+#else
+#define THREAD_SANITIZED 0
+#endif
+#if defined __SANITIZE_ADDRESS__ || __has_feature(address_sanitizer) || THREAD_SANITIZED
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
 bool sanitized(void);
 bool thread_sanitized(void);
 

@@ -272,6 +272,8 @@ static int arguments_of(long number)
 	case SYS_pwrite64:
 	case SYS_pread64:
 	case SYS_clock_nanosleep:
+	case SYS_rt_sigaction:
+	case SYS_rt_sigprocmask:
 	case SYS_rt_tgsigqueueinfo:
 		return 4;
 	}

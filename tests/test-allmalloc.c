@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#ifdef __GLIBC__
+#if defined __GLIBC__ && !SANITIZED
 
 extern void *__libc_malloc(size_t n);
 extern void *__libc_calloc(size_t n, size_t size);
@@ -70,7 +70,7 @@ void *aligned_alloc(size_t align, size_t n)
 
 static bool can_replace(void)
 {
-	if (!sanitized() && !getenv("COWARENA_VALGRIND"))
+	if (!getenv("COWARENA_VALGRIND"))
 		return true;
 	printf("SKIP: the tool has a malloc of its own\n");
 	return false;
@@ -83,7 +83,7 @@ static _Atomic bool serve;
 
 static bool can_replace(void)
 {
-	printf("SKIP: only with glibc malloc can be replaced here\n");
+	printf("SKIP: only with glibc, and no sanitizer, can malloc be replaced here\n");
 	return false;
 }
 

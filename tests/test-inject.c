@@ -1211,7 +1211,7 @@ static void print_row(int c, const struct row *row, const struct progress *p)
 
 static void run_row(int c, const struct row *row)
 {
-	static char text[4096];
+	static char text[2048]; /* Check refuses messages of 4096 */
 	struct job job = {c, row};
 
 	progress =
