@@ -6,21 +6,6 @@
 
 #include <ctype.h>
 #include <stdio.h>
-#include <string.h>
-
-const struct subcommand *subcommands(const struct command *command)
-{
-	static const struct {
-		const char *name;
-		const struct subcommand *subs;
-	} families[] = {
-	    {"client", client_subs}, {"config", config_subs}, {"command", command_subs}};
-
-	for (size_t i = 0; i < sizeof families / sizeof *families; i++)
-		if (strcmp(command->name, families[i].name) == 0)
-			return families[i].subs;
-	return NULL;
-}
 
 const struct subcommand *subcommand_find(const struct subcommand *subs, struct slice name)
 {
@@ -42,7 +27,7 @@ void subcommand_upper(char *to, size_t size, const char *name)
 static void help(struct client *c)
 {
 	char name[40], line[128];
-	const struct subcommand *subs = subcommands(c->command);
+	const struct subcommand *subs = c->command->subs;
 	size_t n = 2;
 
 	for (const struct subcommand *s = subs; s->name; s++)
@@ -64,5 +49,5 @@ void command_sub(struct client *c)
 	if (slice_is(c->argv[1], "help") && c->argc == 2)
 		help(c);
 	else
-		subcommand_find(subcommands(c->command), c->argv[1])->fn(c);
+		subcommand_find(c->command->subs, c->argv[1])->fn(c);
 }

@@ -18,13 +18,6 @@
 #define NAME_MAX_LENGTH 32
 #define ARGUMENT 64 /* what keeping one takes besides its bytes */
 
-static const struct command *const tables[] = {
-    connection_commands, server_commands,      key_commands,         string_commands,
-    list_commands,       hash_commands,        set_commands,         zset_commands,
-    save_commands,       transaction_commands, replication_commands, expiry_commands,
-    scan_commands,       substring_commands,   zset_range_commands,  pubsub_commands,
-};
-
 static const struct command *all[BUCKETS / 2], *buckets[BUCKETS];
 static size_t count;
 
@@ -43,16 +36,16 @@ static unsigned hash(struct slice name)
 	return h;
 }
 
-void command_init(void)
+void command_add(const struct command *table)
 {
-	for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
-		for (const struct command *c = tables[t]; c->name; c++) {
-			unsigned at = hash((struct slice){c->name, strlen(c->name)}) % BUCKETS;
-			while (buckets[at])
-				at = (at + 1) % BUCKETS;
-			buckets[at] = c;
-			all[count++] = c;
-		}
+	for (const struct command *c = table; c->name; c++) {
+		unsigned at = hash((struct slice){c->name, strlen(c->name)}) % BUCKETS;
+		if (count == sizeof all / sizeof *all)
+			abort(); /* make BUCKETS larger */
+		while (buckets[at])
+			at = (at + 1) % BUCKETS;
+		buckets[at] = c;
+		all[count++] = c;
 	}
 }
 
@@ -117,7 +110,7 @@ refuse(struct client *c, const struct command *command, const char *format, ...)
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
 	c->multi_spoiled = c->in_multi;
-	if (!command || command->fn != transaction_exec) {
+	if (!command || !(command->flags & COMMAND_RUNS_QUEUE)) {
 		reply_error(c, "%s", text);
 		return;
 	}
@@ -159,7 +152,7 @@ static bool exists(struct client *c, const struct command *command)
 		refuse(c, command, "ERR wrong number of arguments for '%s' command", command->name);
 		return false;
 	}
-	const struct subcommand *subs = c->argc > 1 ? subcommands(command) : NULL;
+	const struct subcommand *subs = c->argc > 1 ? command->subs : NULL;
 	if (!subs || (c->argc == 2 && slice_is(c->argv[1], "help")))
 		return true;
 	const struct subcommand *sub = subcommand_find(subs, c->argv[1]);
@@ -188,7 +181,7 @@ size_t command_memory(const struct client *c, const struct command *command)
 {
 	size_t n = bytes(c->argv, c->argc);
 
-	for (size_t i = 0; i < c->queued && command->fn == transaction_exec; i++)
+	for (size_t i = 0; i < c->queued && command->flags & COMMAND_RUNS_QUEUE; i++)
 		n += bytes(c->queue[i].argv, c->queue[i].argc);
 	return 2 * n;
 }
@@ -200,7 +193,7 @@ static unsigned flags_of(const struct client *c, const struct command *command)
 
 	if (c->in_multi && !(flags & COMMAND_NOW))
 		flags |= COMMAND_DENYOOM;
-	for (size_t i = 0; i < c->queued && command->fn == transaction_exec; i++)
+	for (size_t i = 0; i < c->queued && command->flags & COMMAND_RUNS_QUEUE; i++)
 		flags |= c->queue[i].command->flags & (COMMAND_WRITE | COMMAND_DENYOOM);
 	return flags;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* command.h - the commands: a table in each file commands-*.c, and what runs them. */
+/* command.h - commands: what a table of them says, and how one is found and run. commands.c knows all tables. */
 #ifndef COWKV_COMMAND_H
 #define COWKV_COMMAND_H
 
@@ -15,7 +15,8 @@ enum command_flags {
 	COMMAND_NO_MULTI = 32, /* not in a transaction */
 	COMMAND_NOW = 64,      /* runs though a transaction is being queued (EXEC, DISCARD, ...) */
 	COMMAND_FAST = 128,
-	COMMAND_LOADING = 256 /* while data is being loaded from a master */
+	COMMAND_LOADING = 256,   /* while data is being loaded from a master */
+	COMMAND_RUNS_QUEUE = 512 /* runs what the transaction has queued: EXEC */
 };
 
 struct command {
@@ -24,30 +25,26 @@ struct command {
 	int arity; /* arguments with the name; -n: n or more */
 	unsigned flags;
 	int first, last, step; /* which arguments are keys; 0 for none; last -1: up to the end */
+	const struct subcommand *subs; /* NULL if the name is one command */
 };
 
-/* Tables, up to an entry without a name. */
-extern const struct command connection_commands[], server_commands[], key_commands[],
-    string_commands[], list_commands[], hash_commands[], set_commands[], zset_commands[],
-    transaction_commands[], replication_commands[], save_commands[], expiry_commands[],
-    pubsub_commands[], scan_commands[], substring_commands[], zset_range_commands[];
-
-/* Commands that are several, by their second argument: a table of them up to an entry without a name, and
-   command_sub() as their fn. `arity` counts both names. HELP there is for all. */
+/*
+ * A name can stand for several commands, which the second argument tells apart. `subs` is a table of these commands, up to
+ * an entry without a name; fn is command_sub(). The arity counts both names. Each such name has HELP besides.
+ */
 struct subcommand {
 	const char *name;
 	int arity;
 	void (*fn)(struct client *c);
 };
-extern const struct subcommand client_subs[], config_subs[], command_subs[];
 void command_sub(struct client *c);
 
-/* Those of a command; NULL if it is one. The one of a name; NULL if there is none. A name in capitals. */
-const struct subcommand *subcommands(const struct command *command);
+/* The subcommand of this name; NULL if there is none. A name in capitals. */
 const struct subcommand *subcommand_find(const struct subcommand *subs, struct slice name);
 void subcommand_upper(char *to, size_t size, const char *name);
 
-void command_init(void);
+/* Let clients use the commands of a table, up to an entry without a name. */
+void command_add(const struct command *table);
 const struct command *command_find(struct slice name);
 
 /* All of them: for COMMAND. */

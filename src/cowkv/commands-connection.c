@@ -237,7 +237,7 @@ static void client_list(struct client *c)
 	list(c, true);
 }
 
-const struct subcommand client_subs[] = {
+static const struct subcommand client_subs[] = {
     {"setname", 3, set_name},
     {"getname", 2, client_getname},
     {"id", 2, client_id},
@@ -248,12 +248,14 @@ const struct subcommand client_subs[] = {
 };
 
 const struct command connection_commands[] = {
-    {"ping", ping, -1, COMMAND_FAST, 0, 0, 0},
-    {"echo", echo, 2, COMMAND_FAST, 0, 0, 0},
-    {"auth", auth, -2, COMMAND_NO_AUTH | COMMAND_FAST | COMMAND_LOADING, 0, 0, 0},
-    {"select", select_db, 2, COMMAND_FAST | COMMAND_LOADING, 0, 0, 0},
-    {"quit", quit, -1, COMMAND_NO_AUTH | COMMAND_FAST | COMMAND_LOADING | COMMAND_NOW, 0, 0, 0},
-    {"reset", reset, 1, COMMAND_NO_AUTH | COMMAND_FAST | COMMAND_LOADING | COMMAND_NOW, 0, 0, 0},
-    {"client", command_sub, -2, COMMAND_LOADING, 0, 0, 0},
+    {"ping", ping, -1, COMMAND_FAST, 0, 0, 0, NULL},
+    {"echo", echo, 2, COMMAND_FAST, 0, 0, 0, NULL},
+    {"auth", auth, -2, COMMAND_NO_AUTH | COMMAND_FAST | COMMAND_LOADING, 0, 0, 0, NULL},
+    {"select", select_db, 2, COMMAND_FAST | COMMAND_LOADING, 0, 0, 0, NULL},
+    {"quit", quit, -1, COMMAND_NO_AUTH | COMMAND_FAST | COMMAND_LOADING | COMMAND_NOW, 0, 0, 0,
+     NULL},
+    {"reset", reset, 1, COMMAND_NO_AUTH | COMMAND_FAST | COMMAND_LOADING | COMMAND_NOW, 0, 0, 0,
+     NULL},
+    {"client", command_sub, -2, COMMAND_LOADING, 0, 0, 0, client_subs},
     {0},
 };

@@ -145,14 +145,14 @@ static void pexpiretime(struct client *c)
 #define WRITES (COMMAND_WRITE | COMMAND_FAST)
 
 const struct command expiry_commands[] = {
-    {"expire", expire_seconds, -3, WRITES, 1, 1, 1},
-    {"pexpire", pexpire, -3, WRITES, 1, 1, 1},
-    {"expireat", expireat, -3, WRITES, 1, 1, 1},
-    {"pexpireat", pexpireat, -3, WRITES, 1, 1, 1},
-    {"persist", persist, 2, WRITES, 1, 1, 1},
-    {"ttl", ttl, 2, READS, 1, 1, 1},
-    {"pttl", pttl, 2, READS, 1, 1, 1},
-    {"expiretime", expiretime, 2, READS, 1, 1, 1},
-    {"pexpiretime", pexpiretime, 2, READS, 1, 1, 1},
+    {"expire", expire_seconds, -3, WRITES, 1, 1, 1, NULL},
+    {"pexpire", pexpire, -3, WRITES, 1, 1, 1, NULL},
+    {"expireat", expireat, -3, WRITES, 1, 1, 1, NULL},
+    {"pexpireat", pexpireat, -3, WRITES, 1, 1, 1, NULL},
+    {"persist", persist, 2, WRITES, 1, 1, 1, NULL},
+    {"ttl", ttl, 2, READS, 1, 1, 1, NULL},
+    {"pttl", pttl, 2, READS, 1, 1, 1, NULL},
+    {"expiretime", expiretime, 2, READS, 1, 1, 1, NULL},
+    {"pexpiretime", pexpiretime, 2, READS, 1, 1, 1, NULL},
     {0},
 };

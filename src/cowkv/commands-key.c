@@ -110,15 +110,15 @@ static void renamenx(struct client *c)
 #define WRITES (COMMAND_WRITE | COMMAND_FAST)
 
 const struct command key_commands[] = {
-    {"del", del, -2, COMMAND_WRITE, 1, -1, 1},
-    {"unlink", del, -2, WRITES, 1, -1, 1},
-    {"exists", exists, -2, READS, 1, -1, 1},
-    {"touch", exists, -2, READS, 1, -1, 1},
-    {"type", type, 2, READS, 1, 1, 1},
-    {"keys", keys, 2, COMMAND_READONLY, 0, 0, 0},
-    {"dbsize", dbsize, 1, READS, 0, 0, 0},
-    {"randomkey", randomkey, 1, COMMAND_READONLY, 0, 0, 0},
-    {"rename", rename_, 3, COMMAND_WRITE, 1, 2, 1},
-    {"renamenx", renamenx, 3, WRITES, 1, 2, 1},
+    {"del", del, -2, COMMAND_WRITE, 1, -1, 1, NULL},
+    {"unlink", del, -2, WRITES, 1, -1, 1, NULL},
+    {"exists", exists, -2, READS, 1, -1, 1, NULL},
+    {"touch", exists, -2, READS, 1, -1, 1, NULL},
+    {"type", type, 2, READS, 1, 1, 1, NULL},
+    {"keys", keys, 2, COMMAND_READONLY, 0, 0, 0, NULL},
+    {"dbsize", dbsize, 1, READS, 0, 0, 0, NULL},
+    {"randomkey", randomkey, 1, COMMAND_READONLY, 0, 0, 0, NULL},
+    {"rename", rename_, 3, COMMAND_WRITE, 1, 2, 1, NULL},
+    {"renamenx", renamenx, 3, WRITES, 1, 2, 1, NULL},
     {0},
 };

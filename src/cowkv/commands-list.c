@@ -222,16 +222,16 @@ static void ltrim(struct client *c)
 #define WRITES (COMMAND_WRITE | COMMAND_DENYOOM)
 
 const struct command list_commands[] = {
-    {"lpush", lpush, -3, WRITES | COMMAND_FAST, 1, 1, 1},
-    {"rpush", rpush, -3, WRITES | COMMAND_FAST, 1, 1, 1},
-    {"lpushx", lpushx, -3, WRITES | COMMAND_FAST, 1, 1, 1},
-    {"rpushx", rpushx, -3, WRITES | COMMAND_FAST, 1, 1, 1},
-    {"lpop", lpop, -2, COMMAND_WRITE | COMMAND_FAST, 1, 1, 1},
-    {"rpop", rpop, -2, COMMAND_WRITE | COMMAND_FAST, 1, 1, 1},
-    {"llen", llen, 2, COMMAND_READONLY | COMMAND_FAST, 1, 1, 1},
-    {"lrange", lrange, 4, COMMAND_READONLY, 1, 1, 1},
-    {"lindex", lindex, 3, COMMAND_READONLY, 1, 1, 1},
-    {"lset", lset, 4, WRITES, 1, 1, 1},
-    {"ltrim", ltrim, 4, COMMAND_WRITE, 1, 1, 1},
+    {"lpush", lpush, -3, WRITES | COMMAND_FAST, 1, 1, 1, NULL},
+    {"rpush", rpush, -3, WRITES | COMMAND_FAST, 1, 1, 1, NULL},
+    {"lpushx", lpushx, -3, WRITES | COMMAND_FAST, 1, 1, 1, NULL},
+    {"rpushx", rpushx, -3, WRITES | COMMAND_FAST, 1, 1, 1, NULL},
+    {"lpop", lpop, -2, COMMAND_WRITE | COMMAND_FAST, 1, 1, 1, NULL},
+    {"rpop", rpop, -2, COMMAND_WRITE | COMMAND_FAST, 1, 1, 1, NULL},
+    {"llen", llen, 2, COMMAND_READONLY | COMMAND_FAST, 1, 1, 1, NULL},
+    {"lrange", lrange, 4, COMMAND_READONLY, 1, 1, 1, NULL},
+    {"lindex", lindex, 3, COMMAND_READONLY, 1, 1, 1, NULL},
+    {"lset", lset, 4, WRITES, 1, 1, 1, NULL},
+    {"ltrim", ltrim, 4, COMMAND_WRITE, 1, 1, 1, NULL},
     {0},
 };

@@ -127,8 +127,8 @@ static void publish(struct client *c)
 }
 
 const struct command pubsub_commands[] = {
-    {"subscribe", subscribe, -2, COMMAND_LOADING | COMMAND_NO_MULTI, 0, 0, 0},
-    {"unsubscribe", unsubscribe, -1, COMMAND_LOADING | COMMAND_NO_MULTI, 0, 0, 0},
-    {"publish", publish, 3, COMMAND_LOADING | COMMAND_FAST, 0, 0, 0},
+    {"subscribe", subscribe, -2, COMMAND_LOADING | COMMAND_NO_MULTI, 0, 0, 0, NULL},
+    {"unsubscribe", unsubscribe, -1, COMMAND_LOADING | COMMAND_NO_MULTI, 0, 0, 0, NULL},
+    {"publish", publish, 3, COMMAND_LOADING | COMMAND_FAST, 0, 0, 0, NULL},
     {0},
 };

@@ -130,9 +130,9 @@ static void debug(struct client *c)
 }
 
 const struct command save_commands[] = {
-    {"save", save, 1, COMMAND_ADMIN | COMMAND_NO_MULTI, 0, 0, 0},
-    {"bgsave", bgsave, -1, COMMAND_ADMIN, 0, 0, 0},
-    {"lastsave", lastsave, 1, COMMAND_FAST | COMMAND_LOADING, 0, 0, 0},
-    {"debug", debug, -2, COMMAND_ADMIN | COMMAND_LOADING, 0, 0, 0},
+    {"save", save, 1, COMMAND_ADMIN | COMMAND_NO_MULTI, 0, 0, 0, NULL},
+    {"bgsave", bgsave, -1, COMMAND_ADMIN, 0, 0, 0, NULL},
+    {"lastsave", lastsave, 1, COMMAND_FAST | COMMAND_LOADING, 0, 0, 0, NULL},
+    {"debug", debug, -2, COMMAND_ADMIN | COMMAND_LOADING, 0, 0, 0, NULL},
     {0},
 };

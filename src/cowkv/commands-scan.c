@@ -130,6 +130,6 @@ static void scan(struct client *c)
 }
 
 const struct command scan_commands[] = {
-    {"scan", scan, -2, COMMAND_READONLY, 0, 0, 0},
+    {"scan", scan, -2, COMMAND_READONLY, 0, 0, 0, NULL},
     {0},
 };

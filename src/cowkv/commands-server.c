@@ -221,7 +221,7 @@ static void command_command(struct client *c)
 		command_sub(c);
 }
 
-const struct subcommand config_subs[] = {
+static const struct subcommand config_subs[] = {
     {"get", -3, config_get_command},
     {"set", -4, config_set_command},
     {"resetstat", 2, config_resetstat},
@@ -229,7 +229,7 @@ const struct subcommand config_subs[] = {
     {0},
 };
 
-const struct subcommand command_subs[] = {
+static const struct subcommand command_subs[] = {
     {"count", 2, command_count_},
     {"info", -2, command_info},
     {"docs", -2, command_docs},
@@ -238,12 +238,13 @@ const struct subcommand command_subs[] = {
 };
 
 const struct command server_commands[] = {
-    {"config", command_sub, -2, COMMAND_ADMIN | COMMAND_LOADING, 0, 0, 0},
-    {"command", command_command, -1, COMMAND_LOADING, 0, 0, 0},
-    {"flushall", flush, -1, COMMAND_WRITE, 0, 0, 0},
-    {"flushdb", flush, -1, COMMAND_WRITE, 0, 0, 0},
-    {"shutdown", shutdown_command, -1, COMMAND_ADMIN | COMMAND_LOADING | COMMAND_NO_MULTI, 0, 0, 0},
-    {"time", time_command, 1, COMMAND_FAST | COMMAND_LOADING, 0, 0, 0},
-    {"info", info, -1, COMMAND_LOADING, 0, 0, 0},
+    {"config", command_sub, -2, COMMAND_ADMIN | COMMAND_LOADING, 0, 0, 0, config_subs},
+    {"command", command_command, -1, COMMAND_LOADING, 0, 0, 0, command_subs},
+    {"flushall", flush, -1, COMMAND_WRITE, 0, 0, 0, NULL},
+    {"flushdb", flush, -1, COMMAND_WRITE, 0, 0, 0, NULL},
+    {"shutdown", shutdown_command, -1, COMMAND_ADMIN | COMMAND_LOADING | COMMAND_NO_MULTI, 0, 0, 0,
+     NULL},
+    {"time", time_command, 1, COMMAND_FAST | COMMAND_LOADING, 0, 0, 0, NULL},
+    {"info", info, -1, COMMAND_LOADING, 0, 0, 0, NULL},
     {0},
 };

@@ -249,14 +249,14 @@ static void sscan(struct client *c)
 #define READS (COMMAND_READONLY | COMMAND_FAST)
 
 const struct command set_commands[] = {
-    {"sadd", sadd, -3, WRITES, 1, 1, 1},
-    {"srem", srem, -3, COMMAND_WRITE | COMMAND_FAST, 1, 1, 1},
-    {"sismember", sismember, 3, READS, 1, 1, 1},
-    {"smismember", smismember, -3, READS, 1, 1, 1},
-    {"smembers", smembers, 2, COMMAND_READONLY, 1, 1, 1},
-    {"scard", scard, 2, READS, 1, 1, 1},
-    {"spop", spop, -2, COMMAND_WRITE | COMMAND_FAST, 1, 1, 1},
-    {"srandmember", srandmember, -2, COMMAND_READONLY, 1, 1, 1},
-    {"sscan", sscan, -3, COMMAND_READONLY, 1, 1, 1},
+    {"sadd", sadd, -3, WRITES, 1, 1, 1, NULL},
+    {"srem", srem, -3, COMMAND_WRITE | COMMAND_FAST, 1, 1, 1, NULL},
+    {"sismember", sismember, 3, READS, 1, 1, 1, NULL},
+    {"smismember", smismember, -3, READS, 1, 1, 1, NULL},
+    {"smembers", smembers, 2, COMMAND_READONLY, 1, 1, 1, NULL},
+    {"scard", scard, 2, READS, 1, 1, 1, NULL},
+    {"spop", spop, -2, COMMAND_WRITE | COMMAND_FAST, 1, 1, 1, NULL},
+    {"srandmember", srandmember, -2, COMMAND_READONLY, 1, 1, 1, NULL},
+    {"sscan", sscan, -3, COMMAND_READONLY, 1, 1, 1, NULL},
     {0},
 };

@@ -119,10 +119,10 @@ static void getrange(struct client *c)
 #define READS (COMMAND_READONLY | COMMAND_FAST)
 
 const struct command substring_commands[] = {
-    {"strlen", string_length, 2, READS, 1, 1, 1},
-    {"append", append, 3, WRITES | COMMAND_FAST, 1, 1, 1},
-    {"getrange", getrange, 4, COMMAND_READONLY, 1, 1, 1},
-    {"substr", getrange, 4, COMMAND_READONLY, 1, 1, 1},
-    {"setrange", setrange, 4, WRITES, 1, 1, 1},
+    {"strlen", string_length, 2, READS, 1, 1, 1, NULL},
+    {"append", append, 3, WRITES | COMMAND_FAST, 1, 1, 1, NULL},
+    {"getrange", getrange, 4, COMMAND_READONLY, 1, 1, 1, NULL},
+    {"substr", getrange, 4, COMMAND_READONLY, 1, 1, 1, NULL},
+    {"setrange", setrange, 4, WRITES, 1, 1, 1, NULL},
     {0},
 };

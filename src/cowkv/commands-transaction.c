@@ -71,7 +71,7 @@ static void discard(struct client *c)
 	reply_status(c, "OK");
 }
 
-void transaction_exec(struct client *c)
+static void exec(struct client *c)
 {
 	static const struct slice begin = {"MULTI", 5}, end = {"EXEC", 4};
 	bool writes = false;
@@ -106,8 +106,8 @@ void transaction_exec(struct client *c)
 }
 
 const struct command transaction_commands[] = {
-    {"multi", multi, 1, COMMAND_NOW | COMMAND_FAST | COMMAND_LOADING, 0, 0, 0},
-    {"exec", transaction_exec, 1, COMMAND_NOW | COMMAND_LOADING, 0, 0, 0},
-    {"discard", discard, 1, COMMAND_NOW | COMMAND_FAST | COMMAND_LOADING, 0, 0, 0},
+    {"multi", multi, 1, COMMAND_NOW | COMMAND_FAST | COMMAND_LOADING, 0, 0, 0, NULL},
+    {"exec", exec, 1, COMMAND_NOW | COMMAND_LOADING | COMMAND_RUNS_QUEUE, 0, 0, 0, NULL},
+    {"discard", discard, 1, COMMAND_NOW | COMMAND_FAST | COMMAND_LOADING, 0, 0, 0, NULL},
     {0},
 };

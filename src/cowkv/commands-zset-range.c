@@ -271,10 +271,10 @@ static void zcount(struct client *c)
 #define READS (COMMAND_READONLY | COMMAND_FAST)
 
 const struct command zset_range_commands[] = {
-    {"zcount", zcount, 4, READS, 1, 1, 1},
-    {"zrange", zrange, -4, COMMAND_READONLY, 1, 1, 1},
-    {"zrevrange", zrevrange, -4, COMMAND_READONLY, 1, 1, 1},
-    {"zrangebyscore", zrangebyscore, -4, COMMAND_READONLY, 1, 1, 1},
-    {"zrevrangebyscore", zrevrangebyscore, -4, COMMAND_READONLY, 1, 1, 1},
+    {"zcount", zcount, 4, READS, 1, 1, 1, NULL},
+    {"zrange", zrange, -4, COMMAND_READONLY, 1, 1, 1, NULL},
+    {"zrevrange", zrevrange, -4, COMMAND_READONLY, 1, 1, 1, NULL},
+    {"zrangebyscore", zrangebyscore, -4, COMMAND_READONLY, 1, 1, 1, NULL},
+    {"zrevrangebyscore", zrevrangebyscore, -4, COMMAND_READONLY, 1, 1, 1, NULL},
     {0},
 };

@@ -193,11 +193,11 @@ static void zscan(struct client *c)
 #define READS (COMMAND_READONLY | COMMAND_FAST)
 
 const struct command zset_commands[] = {
-    {"zadd", zadd, -4, WRITES, 1, 1, 1},
-    {"zincrby", zincrby, 4, WRITES, 1, 1, 1},
-    {"zrem", zrem, -3, COMMAND_WRITE | COMMAND_FAST, 1, 1, 1},
-    {"zscore", zscore, 3, READS, 1, 1, 1},
-    {"zcard", zcard, 2, READS, 1, 1, 1},
-    {"zscan", zscan, -3, COMMAND_READONLY, 1, 1, 1},
+    {"zadd", zadd, -4, WRITES, 1, 1, 1, NULL},
+    {"zincrby", zincrby, 4, WRITES, 1, 1, 1, NULL},
+    {"zrem", zrem, -3, COMMAND_WRITE | COMMAND_FAST, 1, 1, 1, NULL},
+    {"zscore", zscore, 3, READS, 1, 1, 1, NULL},
+    {"zcard", zcard, 2, READS, 1, 1, 1, NULL},
+    {"zscan", zscan, -3, COMMAND_READONLY, 1, 1, 1, NULL},
     {0},
 };

@@ -136,11 +136,11 @@ static void replicaof(struct client *c)
 }
 
 const struct command replication_commands[] = {
-    {"replicaof", replicaof, 3, COMMAND_ADMIN | COMMAND_LOADING, 0, 0, 0},
-    {"slaveof", replicaof, 3, COMMAND_ADMIN | COMMAND_LOADING, 0, 0, 0},
-    {"role", role, 1, COMMAND_FAST | COMMAND_LOADING, 0, 0, 0},
-    {"replconf", replica_replconf, -1, COMMAND_ADMIN | COMMAND_LOADING, 0, 0, 0},
-    {"psync", replica_psync, -3, COMMAND_ADMIN | COMMAND_NO_MULTI, 0, 0, 0},
-    {"sync", replica_sync, 1, COMMAND_ADMIN | COMMAND_NO_MULTI, 0, 0, 0},
+    {"replicaof", replicaof, 3, COMMAND_ADMIN | COMMAND_LOADING, 0, 0, 0, NULL},
+    {"slaveof", replicaof, 3, COMMAND_ADMIN | COMMAND_LOADING, 0, 0, 0, NULL},
+    {"role", role, 1, COMMAND_FAST | COMMAND_LOADING, 0, 0, 0, NULL},
+    {"replconf", replica_replconf, -1, COMMAND_ADMIN | COMMAND_LOADING, 0, 0, 0, NULL},
+    {"psync", replica_psync, -3, COMMAND_ADMIN | COMMAND_NO_MULTI, 0, 0, 0, NULL},
+    {"sync", replica_sync, 1, COMMAND_ADMIN | COMMAND_NO_MULTI, 0, 0, 0, NULL},
     {0},
 };

@@ -8,7 +8,9 @@
  */
 #include "config.h"
 
-#include "command.h"
+#include "client.h"
+#include "commands.h"
+#include "db.h"
 #include "compact.h"
 #include "listen.h"
 #include "log.h"
@@ -191,7 +193,7 @@ static bool start(void)
 	dict_seed();
 	server_random_id(server.run_id);
 	server.started = time(NULL);
-	command_init();
+	commands_init();
 	db_open();
 	db_on_expired = told_of_expiry;
 	save_init();

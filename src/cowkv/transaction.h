@@ -8,9 +8,6 @@
 /* Put the command that the client sent into its queue. False if that holds too much already. */
 bool transaction_queue(struct client *c, const struct command *command);
 
-/* EXEC. */
-void transaction_exec(struct client *c);
-
 /* Forget the queue; the client is in no transaction then. */
 void transaction_discard(struct client *c);
 

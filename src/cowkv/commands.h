@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* commands.h - all commands that clients can use. */
+#ifndef COWKV_COMMANDS_H
+#define COWKV_COMMANDS_H
+
+/* Let clients use all commands: once, before the first client comes. */
+void commands_init(void);
+
+#endif
