@@ -91,22 +91,4 @@ bool command_integer_within(struct client *c, struct slice arg, int64_t min, int
 /* How many LPOP and its like shall take: argv[2], or 1 if that is not there. */
 bool command_pop_count(struct client *c, int64_t *n);
 
-/* The same without a reply. As strict as Redis: no spaces, no leading zeros or plus for integers, no NaN. */
-bool slice_integer(struct slice s, int64_t *n);
-bool slice_double(struct slice s, double *d);
-
-/* For what Redis reads with strtod(3) and its kin: the text up to its first zero byte, ended by one. NULL if it is longer. */
-#define NUMBER_TEXT 5120
-const char *slice_text(struct slice s, char text[NUMBER_TEXT]);
-
-/* Whether an argument is this word, in any case. */
-bool slice_is(struct slice s, const char *word);
-static inline bool slice_equal(struct slice a, struct slice b)
-{
-	return a.len == b.len && __builtin_memcmp(a.data, b.data, a.len) == 0;
-}
-
-/* Glob patterns as of KEYS: * ? [a-z] [^x] and \ before one of them. */
-bool slice_matches(struct slice pattern, struct slice s, bool any_case);
-
 #endif

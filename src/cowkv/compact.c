@@ -6,6 +6,7 @@
 #include "log.h"
 #include "rdb.h"
 #include "server.h"
+#include "thread.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -58,7 +59,7 @@ void compact_cron(void)
 	compactor.bytes = stats.arena_bytes;
 	compactor.taken = stats.snapshots_taken;
 	atomic_store(&compactor.ended, false);
-	int e = rdb_thread_start(&compactor.thread, run);
+	int e = thread_start(&compactor.thread, run, NULL);
 	compactor.running = !e;
 	if (e)
 		log_line(LOG_WARNING, "No thread to make huge pages: %s", strerror(e));

@@ -11,6 +11,7 @@
 #define COWKV_DICT_H
 
 #include "heap.h"
+#include "slice.h"
 
 struct entry {
 	struct entry *next;

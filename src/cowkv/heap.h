@@ -12,13 +12,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a command works with: bytes that lie somewhere, for as long as it runs. */
-struct slice {
-	const char *data;
-	size_t len;
-};
-#define SLICE(text) ((struct slice){text, sizeof(text) - 1})
-
 extern cowarena *heap;
 
 /* Make the arena. Returns false, and logs why not, if it is not to be had. */

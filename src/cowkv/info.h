@@ -4,7 +4,7 @@
 #define COWKV_INFO_H
 
 #include "buffer.h"
-#include "heap.h"
+#include "slice.h"
 
 /* Print a section; all of them if it has no name, or is "all", "everything" or "default". An unknown one is empty. */
 void info_print(struct buffer *to, struct slice section);

@@ -5,18 +5,10 @@
 #include "rdb.h"
 #include "server.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
 
 #define PAGE ((uintptr_t)4096)
-#define STACK ((size_t)4 << 20)
-#define NICE 10
 #define ADDRESSES 46 /* bits of an address, more or less */
 
 static unsigned cuts; /* main thread only */
@@ -99,45 +91,4 @@ void rdb_cut_done(struct rdb_cut *cut)
 	(void)cut;
 	if (--cuts == 0)
 		dict_guarded = false;
-}
-
-struct beginning {
-	void *(*run)(void *);
-};
-
-static void *begin(void *p)
-{
-	struct beginning b = *(struct beginning *)p;
-
-	free(p);
-	/* Where processors are scarce, clients go first. (In Linux that is a property of a thread.) */
-	setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
-	return b.run(NULL);
-}
-
-int rdb_thread_start(pthread_t *thread, void *(*run)(void *))
-{
-	struct beginning *b = malloc(sizeof *b);
-	sigset_t all, before;
-	pthread_attr_t attr;
-
-	if (!b)
-		return ENOMEM;
-	b->run = run;
-	sigfillset(&all);
-	sigdelset(&all, SIGSEGV); /* faults are never blocked */
-	sigdelset(&all, SIGBUS);
-	int e = pthread_attr_init(&attr);
-	if (e) {
-		free(b);
-		return e;
-	}
-	pthread_attr_setstacksize(&attr, STACK);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	e = pthread_create(thread, &attr, begin, b);
-	if (e)
-		free(b);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attr);
-	return e;
 }

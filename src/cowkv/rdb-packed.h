@@ -3,7 +3,7 @@
 #ifndef COWKV_RDB_PACKED_H
 #define COWKV_RDB_PACKED_H
 
-#include "heap.h"
+#include "slice.h"
 
 enum packed_kind { PACKED_LISTPACK, PACKED_ZIPLIST, PACKED_INTSET };
 

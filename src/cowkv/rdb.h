@@ -11,7 +11,7 @@
 
 #include "db.h"
 
-#include <pthread.h>
+#include <sys/types.h>
 
 #define RDB_VERSION 10
 #define RDB_REPL_ID 40
@@ -74,10 +74,6 @@ enum rdb_written {
 /* Write all of it, the checksum included. *keys, unless NULL, is how many there were. */
 enum rdb_written rdb_write(const struct rdb_sink *sink, const struct rdb_data *data,
 			   const struct rdb_write_options *options, uint64_t *keys);
-
-/* Start a thread that calls rdb_write(): it takes no signals, which are for the loop, lets the main thread have the processor
-   first, and has the stack that compression needs for its tables. Returns 0, or the error. */
-int rdb_thread_start(pthread_t *thread, void *(*run)(void *));
 
 /* ---- reading ---- */
 

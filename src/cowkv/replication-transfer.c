@@ -10,6 +10,7 @@
 
 #include "log.h"
 #include "replication-transfer.h"
+#include "thread.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -144,7 +145,7 @@ void transfer_begin(void)
 	transfer.compress = config.compress;
 	int e = collect() ? 0 : ENOMEM;
 	if (!e)
-		e = rdb_thread_start(&transfer.thread, transfer_run);
+		e = thread_start(&transfer.thread, transfer_run, NULL);
 	if (!e) {
 		log_line(LOG_NOTICE, "Snapshot for %zu replica(s) taken in %" PRIu64 " us",
 			 transfer.n, transfer.cut.usec);

@@ -8,7 +8,7 @@
 #ifndef COWKV_RESP_H
 #define COWKV_RESP_H
 
-#include "heap.h"
+#include "slice.h"
 
 #define RESP_INLINE_MAX ((size_t)64 << 10)
 #define RESP_ARGS_MAX ((int64_t)1 << 20)

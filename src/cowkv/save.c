@@ -8,6 +8,7 @@
 #include "save-file.h"
 #include "save.h"
 #include "server.h"
+#include "thread.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -112,7 +113,7 @@ bool save_begin(void)
 		snprintf(error, sizeof error, "%s", saver.file.error);
 	} else if (rdb_cut_take(&saver.cut, error, sizeof error)) {
 		atomic_store(&saver.ended, false);
-		int e = rdb_thread_start(&saver.thread, run);
+		int e = thread_start(&saver.thread, run, NULL);
 		if (!e) {
 			save_state.running = true;
 			save_state.started = save_state.tried;

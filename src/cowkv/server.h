@@ -3,7 +3,7 @@
 #ifndef COWKV_SERVER_H
 #define COWKV_SERVER_H
 
-#include "heap.h"
+#include "slice.h"
 
 #include <ev.h>
 #include <time.h>

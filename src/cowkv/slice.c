@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* slice.c - what arguments say: numbers, words, patterns (command.h). */
+/* slice.c - see slice.h. */
 #include "config.h"
 
-#include "command.h"
+#include "slice.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -4,6 +4,7 @@
 #define COWARENA_TESTS_COWKV_TEST_VALUES_H
 
 #include "../../src/cowkv/heap.h"
+#include "../../src/cowkv/slice.h"
 
 #include <check.h>
 
