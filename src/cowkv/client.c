@@ -4,9 +4,10 @@
 
 #include "command.h"
 #include "log.h"
+#include "loop.h"
 #include "pubsub.h"
 #include "replication.h"
-#include "server.h"
+#include "settings.h"
 #include "transaction.h"
 
 #include <errno.h>
@@ -44,7 +45,7 @@ struct client *client_new(int fd, enum client_kind kind)
 	c->fd = fd;
 	c->kind = kind;
 	c->id = next_id++;
-	c->since = c->last = (time_t)ev_now(server.loop);
+	c->since = c->last = loop_now();
 	c->authenticated = kind != CLIENT_NORMAL || !*config.requirepass;
 	resp_next(&c->request);
 	if (kind == CLIENT_NOBODY)
@@ -52,7 +53,7 @@ struct client *client_new(int fd, enum client_kind kind)
 	ev_io_init(&c->reading, on_readable, fd, EV_READ);
 	ev_io_init(&c->writing, on_writable, fd, EV_WRITE);
 	c->reading.data = c->writing.data = c;
-	ev_io_start(server.loop, &c->reading);
+	ev_io_start(main_loop, &c->reading);
 	c->after = clients;
 	if (clients)
 		clients->before = c;
@@ -67,8 +68,8 @@ static void release(struct client *c)
 	pubsub_forget(c);
 	replication_forget(c);
 	if (c->kind != CLIENT_NOBODY) {
-		ev_io_stop(server.loop, &c->reading);
-		ev_io_stop(server.loop, &c->writing);
+		ev_io_stop(main_loop, &c->reading);
+		ev_io_stop(main_loop, &c->writing);
 		*(c->before ? &c->before->after : &clients) = c->after;
 		if (c->after)
 			c->after->before = c->before;
@@ -139,9 +140,9 @@ void client_process(struct client *c)
 	const char *error;
 
 	/* Nothing is run, and answered, that would not be in the file that was saved before leaving. */
-	while (!c->dead && !c->closing && !server.leaving && buffer_size(&c->in)) {
+	while (!c->dead && !c->closing && !loop_leaving && buffer_size(&c->in)) {
 		if (c->kind == CLIENT_NORMAL && buffer_size(&c->out) > OUT_SOFT) {
-			ev_io_stop(server.loop,
+			ev_io_stop(main_loop,
 				   &c->reading); /* until it has taken what it has been answered */
 			break;
 		}
@@ -215,7 +216,7 @@ void client_wants_to_send(struct client *c)
 /* Send what goes without waiting. Returns false if the client is gone. */
 static bool send_some(struct client *c)
 {
-	for (size_t sent = 0; buffer_size(&c->out) && (sent < SEND_MAX || server.leaving);) {
+	for (size_t sent = 0; buffer_size(&c->out) && (sent < SEND_MAX || loop_leaving);) {
 		size_t some = buffer_size(&c->out) < SEND_MAX ? buffer_size(&c->out) : SEND_MAX;
 		ssize_t n = write(c->fd, c->out.data + c->out.at, some);
 		if (n < 0 && errno == EINTR)
@@ -230,10 +231,10 @@ static bool send_some(struct client *c)
 		sent += (size_t)n;
 	}
 	if (buffer_size(&c->out)) {
-		ev_io_start(server.loop, &c->writing);
+		ev_io_start(main_loop, &c->writing);
 		return true;
 	}
-	ev_io_stop(server.loop, &c->writing);
+	ev_io_stop(main_loop, &c->writing);
 	buffer_trim(&c->out, KEEP);
 	if (c->closing) {
 		client_close(c);
@@ -268,7 +269,7 @@ void client_send_all(void)
 		if (send_some(c) && !ev_is_active(&c->reading) && !c->closing &&
 		    buffer_size(&c->out) <= OUT_SOFT) {
 			/* Paused, and by now everything has gone. */
-			ev_io_start(server.loop, &c->reading);
+			ev_io_start(main_loop, &c->reading);
 			client_process(c);
 		}
 	}
@@ -278,7 +279,7 @@ void client_cron(void)
 {
 	for (struct client *c = clients, *after; c; c = after) {
 		after = c->after;
-		if (c->closing && (time_t)ev_now(server.loop) - c->last > CLOSING_MAX) {
+		if (c->closing && loop_now() - c->last > CLOSING_MAX) {
 			client_close(c);
 			continue;
 		}

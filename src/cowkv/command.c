@@ -3,10 +3,11 @@
 #include "config.h"
 
 #include "command.h"
+#include "counters.h"
 #include "log.h"
 #include "replication.h"
 #include "save.h"
-#include "server.h"
+#include "settings.h"
 #include "transaction.h"
 
 #include <stdarg.h>
@@ -89,11 +90,11 @@ void command_call(struct client *c, const struct command *command)
 	effect.instead = false;
 	c->command = command;
 	command->fn(c);
-	server.commands++;
+	counters.commands++;
 	/* What a command sends itself, it sends while it runs. */
 	if (effect.changes && !effect.instead)
 		replication_send(c->argv, c->argc);
-	server.dirty += effect.changes;
+	db_changes += effect.changes;
 	effect.changes = 0;
 }
 
@@ -219,7 +220,7 @@ static bool allowed(struct client *c, const struct command *command)
 		refuse(c, command, "NOAUTH Authentication required.");
 		return false;
 	}
-	if (flags & COMMAND_WRITE && replication_is_replica() && c->kind != CLIENT_MASTER) {
+	if (flags & COMMAND_WRITE && config_is_replica() && c->kind != CLIENT_MASTER) {
 		refuse(c, command, "READONLY You can't write against a read only replica.");
 		return false;
 	}
@@ -249,9 +250,9 @@ void command_run(struct client *c)
 	db_tick();
 	if (!replication_may_run(c, command))
 		return;
-	db_expiring = c->kind == CLIENT_MASTER   ? DB_KEEPS
-		      : replication_is_replica() ? DB_HIDES
-						 : DB_DELETES;
+	db_expiring = c->kind == CLIENT_MASTER ? DB_KEEPS
+		      : config_is_replica()    ? DB_HIDES
+					       : DB_DELETES;
 	if (!allowed(c, command))
 		return;
 	if (c->in_multi && !(command->flags & COMMAND_NOW)) {

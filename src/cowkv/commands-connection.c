@@ -3,7 +3,8 @@
 #include "config.h"
 
 #include "command.h"
-#include "server.h"
+#include "loop.h"
+#include "settings.h"
 #include "transaction.h"
 
 #include <inttypes.h>
@@ -103,9 +104,8 @@ static void print_client(struct client *c, struct buffer *to)
 	    to,
 	    "id=%" PRIu64 " addr=%s fd=%d name=%s age=%lld idle=%lld flags=%s db=0 qbuf=%zu "
 	    "obl=%zu cmd=%s\n",
-	    c->id, c->peer, c->fd, c->name ? c->name : "",
-	    (long long)((time_t)ev_now(server.loop) - c->since),
-	    (long long)((time_t)ev_now(server.loop) - c->last),
+	    c->id, c->peer, c->fd, c->name ? c->name : "", (long long)(loop_now() - c->since),
+	    (long long)(loop_now() - c->last),
 	    c->kind == CLIENT_REPLICA  ? "S"
 	    : c->kind == CLIENT_MASTER ? "M"
 	    : c->in_multi              ? "x"

@@ -7,7 +7,7 @@
 #include "rdb.h"
 #include "replication.h"
 #include "save.h"
-#include "server.h"
+#include "settings.h"
 
 #define LONGEST_SLEEP 1e6
 #define ERROR_RUNNING "ERR Background save already in progress"
@@ -64,7 +64,7 @@ static bool load_again(const struct rdb_read_options *options)
 
 void save_debug_reload(struct client *c)
 {
-	struct rdb_read_options options = {.keep_expired = replication_is_replica()};
+	struct rdb_read_options options = {.keep_expired = config_is_replica()};
 	bool flush = true, saving = true;
 
 	for (size_t i = 2; i < c->argc; i++) {
@@ -95,7 +95,7 @@ void save_debug_reload(struct client *c)
 		reply_error(c, "ERR Error trying to load the RDB dump, check server logs.");
 		return;
 	}
-	server.dirty = 0;
+	db_changes = 0;
 	log_line(LOG_WARNING, "DB reloaded by DEBUG RELOAD");
 	reply_status(c, "OK");
 }

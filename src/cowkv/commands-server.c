@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* commands-server.c - the server itself: CONFIG, COMMAND, FLUSHALL, SHUTDOWN, TIME; INFO is in info.c. */
+/* commands-server.c - the server itself: CONFIG, COMMAND, FLUSHALL, TIME. */
 #include "config.h"
 
 #include "command.h"
-#include "info.h"
-#include "save.h"
-#include "server.h"
+#include "counters.h"
+#include "settings.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -64,8 +63,7 @@ static void config_set_command(struct client *c)
 
 static void config_resetstat(struct client *c)
 {
-	server.commands = server.connections = server.rejected = 0;
-	server.sync_full = server.sync_partial_ok = server.sync_partial_err = 0;
+	counters = (struct counters){0};
 	db_hits = db_misses = db_expired = 0;
 	reply_status(c, "OK");
 }
@@ -163,31 +161,6 @@ static void flush(struct client *c)
 	reply_status(c, "OK");
 }
 
-static void shutdown_command(struct client *c)
-{
-	enum leave how = LEAVE_AS_CONFIGURED;
-	bool abort_only = c->argc > 1;
-
-	for (size_t i = 1; i < c->argc; i++)
-		abort_only &= slice_is(c->argv[i], "abort");
-	if (abort_only) {
-		reply_error(c, "ERR No shutdown in progress.");
-		return;
-	}
-	for (size_t i = 1; i < c->argc; i++) {
-		if (slice_is(c->argv[i], "save") && how != LEAVE_WITHOUT)
-			how = LEAVE_SAVING;
-		else if (slice_is(c->argv[i], "nosave") && how != LEAVE_SAVING)
-			how = LEAVE_WITHOUT;
-		else if (!slice_is(c->argv[i], "now") && !slice_is(c->argv[i], "force")) {
-			reply_error(c, ERROR_SYNTAX);
-			return;
-		}
-	}
-	if (!server_leave(how))
-		reply_error(c, "ERR Errors trying to SHUTDOWN. Check logs.");
-}
-
 static void time_command(struct client *c)
 {
 	struct timespec now;
@@ -199,18 +172,6 @@ static void time_command(struct client *c)
 	reply_text(c, text);
 	snprintf(text, sizeof text, "%ld", now.tv_nsec / 1000);
 	reply_text(c, text);
-}
-
-static void info(struct client *c)
-{
-	struct buffer text = {0};
-
-	if (c->argc == 1)
-		info_print(&text, (struct slice){NULL, 0});
-	for (size_t i = 1; i < c->argc; i++)
-		info_print(&text, c->argv[i]);
-	reply_bulk(c, (struct slice){text.data, text.len});
-	buffer_free(&text);
 }
 
 static void command_command(struct client *c)
@@ -242,9 +203,6 @@ const struct command server_commands[] = {
     {"command", command_command, -1, COMMAND_LOADING, 0, 0, 0, command_subs},
     {"flushall", flush, -1, COMMAND_WRITE, 0, 0, 0, NULL},
     {"flushdb", flush, -1, COMMAND_WRITE, 0, 0, 0, NULL},
-    {"shutdown", shutdown_command, -1, COMMAND_ADMIN | COMMAND_LOADING | COMMAND_NO_MULTI, 0, 0, 0,
-     NULL},
     {"time", time_command, 1, COMMAND_FAST | COMMAND_LOADING, 0, 0, 0, NULL},
-    {"info", info, -1, COMMAND_LOADING, 0, 0, 0, NULL},
     {0},
 };

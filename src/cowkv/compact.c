@@ -4,8 +4,8 @@
 
 #include "compact.h"
 #include "log.h"
+#include "loop.h"
 #include "rdb.h"
-#include "server.h"
 #include "thread.h"
 
 #include <stdatomic.h>
@@ -27,7 +27,7 @@ static void *run(void *unused)
 	(void)unused;
 	cowarena_compact(heap);
 	atomic_store(&compactor.ended, true);
-	ev_async_send(server.loop, &compactor.told);
+	ev_async_send(main_loop, &compactor.told);
 	return NULL;
 }
 
@@ -68,5 +68,5 @@ void compact_cron(void)
 void compact_init(void)
 {
 	ev_async_init(&compactor.told, on_end);
-	ev_async_start(server.loop, &compactor.told);
+	ev_async_start(main_loop, &compactor.told);
 }

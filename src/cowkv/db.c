@@ -11,7 +11,7 @@
 struct db *db;
 enum db_expiring db_expiring;
 void (*db_on_expired)(struct slice key);
-uint64_t db_hits, db_misses, db_expired;
+uint64_t db_hits, db_misses, db_expired, db_changes;
 
 static int64_t now_ms;
 

@@ -29,6 +29,9 @@ extern void (*db_on_expired)(struct slice key);
 
 extern uint64_t db_hits, db_misses, db_expired;
 
+/* Changes since the last save. */
+extern uint64_t db_changes;
+
 void db_open(void);
 
 /* Unix time in ms: of when the command began that is running, so that it sees one time. */

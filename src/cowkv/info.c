@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* info.c - see info.h. */
+/* info.c - INFO: Redis' names where there are such, and the arena's. It asks all parts of the server. */
 #include "config.h"
 
 #include "command.h"
+#include "counters.h"
 #include "info.h"
+#include "random-id.h"
 #include "replication.h"
 #include "save.h"
-#include "server.h"
+#include "settings.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,9 +18,18 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+static char run_id[RANDOM_ID + 1];
+static time_t started;
+
+void info_init(void)
+{
+	random_id(run_id);
+	started = time(NULL);
+}
+
 static void print_server(struct buffer *to)
 {
-	long long up = (long long)(time(NULL) - server.started);
+	long long up = (long long)(time(NULL) - started);
 	struct utsname os;
 
 	uname(&os);
@@ -28,7 +39,7 @@ static void print_server(struct buffer *to)
 		     "run_id:%s\r\ntcp_port:%" PRIu64 "\r\nuptime_in_seconds:%lld\r\n"
 		     "uptime_in_days:%lld\r\nhz:10\r\nengine:%s\r\n",
 		     PACKAGE_VERSION, os.sysname, os.release, os.machine, (int)sizeof(void *) * 8,
-		     (int)getpid(), server.run_id, config.port, up, up / 86400,
+		     (int)getpid(), run_id, config.port, up, up / 86400,
 		     cowarena_engine_name(heap));
 }
 
@@ -75,7 +86,7 @@ static void print_persistence(struct buffer *to)
 		     "rdb_last_bgsave_status:%s\r\nrdb_last_bgsave_time_sec:%lld\r\n"
 		     "rdb_current_bgsave_time_sec:%lld\r\nrdb_last_cow_size:%" PRIu64
 		     "\r\nrdb_last_error:%s\r\naof_enabled:0\r\naof_rewrite_in_progress:0\r\n",
-		     s->running ? s->cow_peak : 0, server.dirty, s->running, (long long)s->last,
+		     s->running ? s->cow_peak : 0, db_changes, s->running, (long long)s->last,
 		     s->last_failed ? "err" : "ok", (long long)s->last_seconds, running,
 		     s->cow_bytes, s->error);
 }
@@ -95,8 +106,8 @@ static void print_stats(struct buffer *to)
 		     "\r\nsnapshots_taken:%" PRIu64 "\r\nfaults:%" PRIu64 "\r\ncopied:%" PRIu64
 		     "\r\ncopied_ahead:%" PRIu64 "\r\nshadowed:%" PRIu64 "\r\nreused:%" PRIu64
 		     "\r\nfault_nsec_p99:%" PRIu64 "\r\n",
-		     server.connections, server.commands, server.rejected, server.sync_full,
-		     server.sync_partial_ok, server.sync_partial_err, db_expired, db_hits,
+		     counters.connections, counters.commands, counters.rejected, counters.sync_full,
+		     counters.sync_partial_ok, counters.sync_partial_err, db_expired, db_hits,
 		     db_misses, save_state.snapshot_usec, s.snapshots_taken, s.faults, s.copied,
 		     s.copied_ahead, s.shadowed, s.reused, s.fault_ns_p99);
 }
@@ -118,7 +129,8 @@ static void print_keyspace(struct buffer *to)
 			     db->expiring);
 }
 
-void info_print(struct buffer *to, struct slice section)
+/* A section; all of them if it has no name, or is "all", "everything" or "default". An unknown one is empty. */
+static void print(struct buffer *to, struct slice section)
 {
 	static const struct {
 		const char *name;
@@ -139,3 +151,20 @@ void info_print(struct buffer *to, struct slice section)
 		sections[i].print(to);
 	}
 }
+
+static void info(struct client *c)
+{
+	struct buffer text = {0};
+
+	if (c->argc == 1)
+		print(&text, (struct slice){NULL, 0});
+	for (size_t i = 1; i < c->argc; i++)
+		print(&text, c->argv[i]);
+	reply_bulk(c, (struct slice){text.data, text.len});
+	buffer_free(&text);
+}
+
+const struct command info_commands[] = {
+    {"info", info, -1, COMMAND_LOADING, 0, 0, 0, NULL},
+    {0},
+};

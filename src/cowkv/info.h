@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* info.h - INFO: Redis' names where there are such, and the arena's. */
+/* info.h - INFO: who this server is, and since when. */
 #ifndef COWKV_INFO_H
 #define COWKV_INFO_H
 
-#include "buffer.h"
-#include "slice.h"
-
-/* Print a section; all of them if it has no name, or is "all", "everything" or "default". An unknown one is empty. */
-void info_print(struct buffer *to, struct slice section);
+/* Before INFO can be asked for. */
+void info_init(void);
 
 #endif

@@ -2,10 +2,12 @@
 /* listen.c - see listen.h. */
 #include "config.h"
 
+#include "counters.h"
 #include "listen.h"
 #include "client.h"
 #include "log.h"
-#include "server.h"
+#include "loop.h"
+#include "settings.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -97,7 +99,7 @@ static bool is_local(const struct sockaddr_storage *a)
 /* Say why, and hang up. If it cannot be said at once it is not said. */
 static void refuse(int fd, const char *why)
 {
-	server.rejected++;
+	counters.rejected++;
 	if (write(fd, why, strlen(why)) < 0)
 		log_line(LOG_VERBOSE, "A client was refused and left at once");
 	close(fd);
@@ -113,14 +115,14 @@ static void rest(void)
 		told = time(NULL);
 	}
 	for (size_t i = 0; i < n_fds; i++)
-		ev_io_stop(server.loop, &watchers[i]);
+		ev_io_stop(main_loop, &watchers[i]);
 	resting = true;
 }
 
 void listen_cron(void)
 {
 	for (size_t i = 0; resting && i < n_fds; i++)
-		ev_io_start(server.loop, &watchers[i]);
+		ev_io_start(main_loop, &watchers[i]);
 	resting = false;
 }
 
@@ -160,7 +162,7 @@ static void on_connection(struct ev_loop *loop, ev_io *io, int events)
 		getnameinfo((struct sockaddr *)&address, size, host, sizeof host, port, sizeof port,
 			    NI_NUMERICHOST | NI_NUMERICSERV);
 		snprintf(c->peer, sizeof c->peer, "%s:%s", host, port);
-		server.connections++;
+		counters.connections++;
 	}
 }
 
@@ -168,14 +170,14 @@ void listen_start(void)
 {
 	for (size_t i = 0; i < n_fds; i++) {
 		ev_io_init(&watchers[i], on_connection, fds[i], EV_READ);
-		ev_io_start(server.loop, &watchers[i]);
+		ev_io_start(main_loop, &watchers[i]);
 	}
 }
 
 void listen_close(void)
 {
 	for (size_t i = 0; i < n_fds; i++) {
-		ev_io_stop(server.loop, &watchers[i]);
+		ev_io_stop(main_loop, &watchers[i]);
 		close(fds[i]);
 	}
 	n_fds = 0;

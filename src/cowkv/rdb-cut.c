@@ -3,7 +3,7 @@
 #include "config.h"
 
 #include "rdb.h"
-#include "server.h"
+#include "settings.h"
 
 #include <stdio.h>
 #include <time.h>

@@ -4,7 +4,10 @@
 
 #include "command.h"
 #include "log.h"
+#include "loop.h"
+#include "random-id.h"
 #include "replication-link.h"
+#include "settings.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -22,18 +25,13 @@
 
 static void on_event(struct ev_loop *loop, ev_io *io, int events);
 
-static time_t now(void)
-{
-	return (time_t)ev_now(server.loop);
-}
-
 /* ---- connecting ---- */
 
 static void watch(int events)
 {
-	ev_io_stop(server.loop, &link_.io);
+	ev_io_stop(main_loop, &link_.io);
 	ev_io_set(&link_.io, link_.fd, events);
-	ev_io_start(server.loop, &link_.io);
+	ev_io_start(main_loop, &link_.io);
 }
 
 static unsigned count(const struct addrinfo *a)
@@ -75,9 +73,9 @@ void link_start(void)
 	log_line(LOG_NOTICE, "Connecting to MASTER %s:%" PRIu64, config.master_host,
 		 config.master_port);
 	link_.step = STEP_CONNECTING;
-	link_.heard = now();
+	link_.heard = loop_now();
 	ev_io_init(&link_.io, on_event, link_.fd, EV_WRITE);
-	ev_io_start(server.loop, &link_.io);
+	ev_io_start(main_loop, &link_.io);
 }
 
 /* A few words: the socket's own buffer takes them. */
@@ -141,12 +139,12 @@ static void go_on(void)
 /* ---- lines ---- */
 
 /* The name of a stream, at the start of text. */
-static bool take_id(char id[RUN_ID + 1], const char *text)
+static bool take_id(char id[RANDOM_ID + 1], const char *text)
 {
-	if (strspn(text, "0123456789abcdefABCDEF") != RUN_ID)
+	if (strspn(text, "0123456789abcdefABCDEF") != RANDOM_ID)
 		return false;
-	memcpy(id, text, RUN_ID);
-	id[RUN_ID] = 0;
+	memcpy(id, text, RANDOM_ID);
+	id[RANDOM_ID] = 0;
 	return true;
 }
 
@@ -154,9 +152,9 @@ static bool on_full(const char *rest)
 {
 	int64_t offset;
 
-	if (!take_id(link_.id, rest) || rest[RUN_ID] != ' ')
+	if (!take_id(link_.id, rest) || rest[RANDOM_ID] != ' ')
 		return false;
-	rest += RUN_ID + 1;
+	rest += RANDOM_ID + 1;
 	if (!slice_integer((struct slice){rest, strlen(rest)}, &offset) || offset < 0 ||
 	    offset > OFFSET_MAX)
 		return false;
@@ -169,7 +167,7 @@ static bool on_full(const char *rest)
 /* Where it went on from, under a new name perhaps: then ours stays valid up to here. */
 static bool on_continue(const char *rest)
 {
-	char id[RUN_ID + 1];
+	char id[RANDOM_ID + 1];
 
 	if (!link_.known)
 		return false;
@@ -261,7 +259,7 @@ static void on_event(struct ev_loop *loop, ev_io *io, int events)
 
 	(void)loop;
 	(void)io;
-	link_.heard = now();
+	link_.heard = loop_now();
 	if (link_.step == STEP_CONNECTING) {
 		if (getsockopt(link_.fd, SOL_SOCKET, SO_ERROR, &e, &size) || e) {
 			link_give_up("%s", strerror(e));

@@ -4,7 +4,9 @@
 
 #include "command.h"
 #include "log.h"
+#include "loop.h"
 #include "replication-parts.h"
+#include "settings.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -37,8 +39,7 @@ static void print_replicas(struct buffer *to)
 
 	for (const struct replica *r = replicas; r; r = r->after) {
 		struct slice ip = address(r);
-		time_t lag =
-		    r->state == REPLICA_ONLINE ? (time_t)ev_now(server.loop) - r->heard : 0;
+		time_t lag = r->state == REPLICA_ONLINE ? loop_now() - r->heard : 0;
 		buffer_print(to,
 			     "slave%zu:ip=%.*s,port=%" PRIu64 ",state=%s,offset=%" PRId64
 			     ",lag=%lld\r\n",
@@ -49,8 +50,8 @@ static void print_replicas(struct buffer *to)
 
 void replication_info(struct buffer *to)
 {
-	buffer_print(to, "role:%s\r\n", replication_is_replica() ? "slave" : "master");
-	if (replication_is_replica())
+	buffer_print(to, "role:%s\r\n", config_is_replica() ? "slave" : "master");
+	if (config_is_replica())
 		link_info(to);
 	buffer_print(to, "connected_slaves:%zu\r\n", replication_replicas());
 	print_replicas(to);
@@ -69,7 +70,7 @@ void replication_info(struct buffer *to)
 
 static void role(struct client *c)
 {
-	if (replication_is_replica()) {
+	if (config_is_replica()) {
 		reply_array(c, 5);
 		reply_text(c, "slave");
 		reply_text(c, config.master_host);
@@ -106,7 +107,7 @@ static void replicaof(struct client *c)
 		}
 	}
 	if (slice_is(c->argv[1], "no") && slice_is(c->argv[2], "one")) {
-		if (replication_is_replica()) {
+		if (config_is_replica()) {
 			link_to(NULL, 0);
 			stream_new_id();
 			stream_open_backlog();

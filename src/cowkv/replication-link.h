@@ -3,6 +3,7 @@
 #ifndef COWKV_REPLICATION_LINK_H
 #define COWKV_REPLICATION_LINK_H
 
+#include "random-id.h"
 #include "replication-parts.h"
 
 enum step {
@@ -31,12 +32,12 @@ struct link {
 	unsigned tries;
 
 	/* The snapshot. */
-	char id[RUN_ID + 1];
+	char id[RANDOM_ID + 1];
 	int64_t offset;
 	int file; /* without a name, so that it is gone however we end */
 	uint64_t size, received;
-	char mark[RUN_ID], tail[RUN_ID]; /* the mark that ends it; the last bytes that came */
-	bool marked;                     /* it has one, and no size */
+	char mark[RANDOM_ID], tail[RANDOM_ID]; /* the mark that ends it; the last bytes that came */
+	bool marked;                           /* it has one, and no size */
 };
 extern struct link link_;
 

@@ -3,8 +3,11 @@
 #include "config.h"
 
 #include "command.h"
+#include "counters.h"
 #include "log.h"
+#include "loop.h"
 #include "replication-parts.h"
+#include "settings.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -18,11 +21,6 @@
 struct replica *replicas;
 static struct replica *last;
 
-static time_t now(void)
-{
-	return (time_t)ev_now(server.loop);
-}
-
 static struct replica *become(struct client *c)
 {
 	if (!c->replica) {
@@ -31,7 +29,7 @@ static struct replica *become(struct client *c)
 			abort();
 		c->replica->client = c;
 	}
-	c->replica->heard = now();
+	c->replica->heard = loop_now();
 	return c->replica;
 }
 
@@ -164,7 +162,7 @@ void replica_replconf(struct client *c)
 static void wait_for_transfer(struct client *c, bool psync)
 {
 	log_line(LOG_NOTICE, "Full resync requested by replica %s", c->peer);
-	server.sync_full++;
+	counters.sync_full++;
 	stream_open_backlog();
 	enlist(c, REPLICA_WAITS, psync);
 	/* Begun by the cron: those who come at the same time share one snapshot. */
@@ -175,7 +173,7 @@ static bool may_sync(struct client *c)
 {
 	if (c->kind != CLIENT_NORMAL)
 		return false;
-	if (replication_is_replica() && !link_up()) {
+	if (config_is_replica() && !link_up()) {
 		reply_error(c, "NOMASTERLINK Can't SYNC while not connected with my master");
 		return false;
 	}
@@ -194,7 +192,7 @@ void replica_psync(struct client *c)
 		return;
 	/* What it wants first is byte number `offset`, the first of all being 1. */
 	if (offset > 0 && stream_has(c->argv[1], offset - 1)) {
-		server.sync_partial_ok++;
+		counters.sync_partial_ok++;
 		log_line(LOG_NOTICE,
 			 "Partial resynchronization request from %s accepted. Sending %" PRId64
 			 " bytes of backlog starting from offset %" PRId64 ".",
@@ -205,7 +203,7 @@ void replica_psync(struct client *c)
 		return;
 	}
 	/* With '?' it knows that it needs all. */
-	server.sync_partial_err += !c->argv[1].len || *c->argv[1].data != '?';
+	counters.sync_partial_err += !c->argv[1].len || *c->argv[1].data != '?';
 	wait_for_transfer(c, true);
 }
 
@@ -250,13 +248,13 @@ static const char *is_lost(struct client *c)
 	if (held <= REPLICA_OUT_SOFT)
 		r->over_soft = 0;
 	else if (!r->over_soft)
-		r->over_soft = now();
-	else if (now() - r->over_soft > SOFT_SECONDS)
+		r->over_soft = loop_now();
+	else if (loop_now() - r->over_soft > SOFT_SECONDS)
 		return "it has been far behind for too long";
 	/* While it loads it sends empty lines, which are no commands. */
 	time_t heard = c->last > r->heard ? c->last : r->heard;
 	if ((r->state == REPLICA_LOADS || (r->state == REPLICA_ONLINE && r->psync)) &&
-	    now() - heard > TIMEOUT)
+	    loop_now() - heard > TIMEOUT)
 		return "it has not acknowledged anything for too long";
 	return NULL;
 }
@@ -289,6 +287,6 @@ void replication_cron(void)
 	/* Not to nobody: one who has followed us to the end may be our master next, and have us go on from there. */
 	if (any && ++seconds % PING_PERIOD == 0)
 		replication_send(ping, 1);
-	if (replication_is_replica())
+	if (config_is_replica())
 		link_cron();
 }

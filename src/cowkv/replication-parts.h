@@ -11,18 +11,18 @@
 #ifndef COWKV_REPLICATION_PARTS_H
 #define COWKV_REPLICATION_PARTS_H
 
+#include "random-id.h"
 #include "replication.h"
-#include "server.h"
 
 #include <stdatomic.h>
 
 /* ---- the stream ---- */
 
 struct stream {
-	char id[RUN_ID + 1];
+	char id[RANDOM_ID + 1];
 	/* The one that ours goes on from, valid up to this offset: replicas of the master that we were a
 	   replica of need no full synchronisation. */
-	char former_id[RUN_ID + 1];
+	char former_id[RANDOM_ID + 1];
 	int64_t former_end;
 	int64_t offset; /* bytes sent since the stream began */
 

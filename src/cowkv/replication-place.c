@@ -8,7 +8,9 @@
 #include "config.h"
 
 #include "log.h"
+#include "random-id.h"
 #include "replication-parts.h"
+#include "settings.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -31,7 +33,7 @@ void replication_is_other(void)
 /* Whether the place can be believed. Of another database than 0 the stream may go on with, and would not say so again. */
 static bool is_place(const struct rdb_read_result *file)
 {
-	return strspn(file->repl_id, "0123456789abcdefABCDEF") == RUN_ID &&
+	return strspn(file->repl_id, "0123456789abcdefABCDEF") == RANDOM_ID &&
 	       file->repl_offset >= 0 && file->repl_offset <= OFFSET_MAX && file->repl_db == 0;
 }
 
@@ -42,7 +44,7 @@ void replication_adopt(const struct rdb_read_result *file)
 		return;
 	stream_follow(file->repl_id, file->repl_offset);
 	/* A master goes its own way from here: it may have gone another one after the file was made. */
-	if (!replication_is_replica())
+	if (!config_is_replica())
 		stream_new_id();
 	link_know();
 	log_line(LOG_NOTICE, "The data stand at %s:%" PRId64 " in a stream of replication",

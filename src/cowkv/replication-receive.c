@@ -9,8 +9,11 @@
 
 #include "command.h"
 #include "log.h"
+#include "loop.h"
+#include "random-id.h"
 #include "rdb.h"
 #include "replication-link.h"
+#include "settings.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -87,7 +90,7 @@ static bool load(void)
 
 static void end_snapshot(void)
 {
-	ev_io_stop(server.loop, &link_.io);
+	ev_io_stop(main_loop, &link_.io);
 	if (!load()) {
 		link_fail_late();
 		link_give_up("it is asked again in %lld s", (long long)link_.pause);
@@ -98,7 +101,7 @@ static void end_snapshot(void)
 	/* Other data, of another history: those who have followed us have to begin anew. */
 	replicas_close();
 	stream_follow(link_.id, link_.offset);
-	server.dirty++;
+	db_changes++;
 	link_begin_stream();
 	link_acknowledge(); /* at once: the stream waits for that */
 }
@@ -122,9 +125,9 @@ void receive_begin(const char *line)
 {
 	int64_t size = 0;
 
-	link_.marked = strncmp(line, "$EOF:", 5) == 0 && strlen(line) == 5 + RUN_ID;
+	link_.marked = strncmp(line, "$EOF:", 5) == 0 && strlen(line) == 5 + RANDOM_ID;
 	if (link_.marked) {
-		memcpy(link_.mark, line + 5, RUN_ID);
+		memcpy(link_.mark, line + 5, RANDOM_ID);
 	} else if (*line != '$' ||
 		   !slice_integer((struct slice){line + 1, strlen(line + 1)}, &size) || size < 0) {
 		link_give_up("it said '%.80s' in place of a snapshot", line);
@@ -159,12 +162,12 @@ static bool write_file(const char *data, size_t n)
 /* The last bytes that were received: the mark is not followed by anything. */
 static void keep_tail(const char *data, size_t n)
 {
-	if (n >= RUN_ID) {
-		memcpy(link_.tail, data + n - RUN_ID, RUN_ID);
+	if (n >= RANDOM_ID) {
+		memcpy(link_.tail, data + n - RANDOM_ID, RANDOM_ID);
 		return;
 	}
-	memmove(link_.tail, link_.tail + n, RUN_ID - n);
-	memcpy(link_.tail + RUN_ID - n, data, n);
+	memmove(link_.tail, link_.tail + n, RANDOM_ID - n);
+	memcpy(link_.tail + RANDOM_ID - n, data, n);
 }
 
 /* What takes more in a file takes more in the heap too: more of it need not come. */
@@ -190,9 +193,9 @@ void receive_some(void)
 	buffer_take(&link_.in, n);
 	if (!link_.marked && link_.received == link_.size) {
 		end_snapshot();
-	} else if (link_.marked && link_.received >= RUN_ID &&
-		   memcmp(link_.tail, link_.mark, RUN_ID) == 0) {
-		link_.received -= RUN_ID;
+	} else if (link_.marked && link_.received >= RANDOM_ID &&
+		   memcmp(link_.tail, link_.mark, RANDOM_ID) == 0) {
+		link_.received -= RANDOM_ID;
 		if (ftruncate(link_.file, (off_t)link_.received))
 			link_give_up("its snapshot cannot be cut: %s", strerror(errno));
 		else

@@ -8,7 +8,9 @@
 #include "config.h"
 
 #include "log.h"
+#include "loop.h"
 #include "replication-link.h"
+#include "settings.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -23,11 +25,6 @@
 
 struct link link_ = {.fd = -1, .file = -1};
 
-static time_t now(void)
-{
-	return (time_t)ev_now(server.loop);
-}
-
 bool link_up(void)
 {
 	return link_.step == STEP_STREAM;
@@ -36,7 +33,7 @@ bool link_up(void)
 void link_hang_up(void)
 {
 	if (link_.fd >= 0) {
-		ev_io_stop(server.loop, &link_.io);
+		ev_io_stop(main_loop, &link_.io);
 		close(link_.fd);
 	}
 	if (link_.file >= 0)
@@ -62,7 +59,7 @@ void link_give_up(const char *format, ...)
 void link_fail_late(void)
 {
 	link_.pause = !link_.pause ? 1 : link_.pause < PAUSE_MAX ? 2 * link_.pause : PAUSE_MAX;
-	link_.next_try = now() + link_.pause;
+	link_.next_try = loop_now() + link_.pause;
 }
 
 void link_know(void)
@@ -80,7 +77,7 @@ void link_lost(struct client *c)
 	link_.step = STEP_NONE;
 	/* Of a transaction whose end has not come nothing has been run: all of it is asked for again. */
 	buffer_free(&link_.held);
-	link_.down_since = now();
+	link_.down_since = loop_now();
 }
 
 void link_to(const char *host, uint64_t port)
@@ -103,7 +100,7 @@ void link_to(const char *host, uint64_t port)
 
 void link_begin_stream(void)
 {
-	ev_io_stop(server.loop, &link_.io);
+	ev_io_stop(main_loop, &link_.io);
 	link_.master = client_new(link_.fd, CLIENT_MASTER);
 	if (!link_.master)
 		abort();
@@ -136,17 +133,17 @@ void link_acknowledge(void)
 void link_cron(void)
 {
 	if (link_.step == STEP_NONE) {
-		if (now() >= link_.next_try)
+		if (loop_now() >= link_.next_try)
 			link_start();
 	} else if (link_.step == STEP_STREAM) {
 		link_.pause = 0;
-		if (now() - link_.master->last > TIMEOUT) {
+		if (loop_now() - link_.master->last > TIMEOUT) {
 			log_line(LOG_WARNING, "MASTER timeout: no data nor PING received...");
 			client_close(link_.master);
 		} else if (buffer_size(&link_.master->out) < OUT_MAX) {
 			link_acknowledge();
 		}
-	} else if (now() - link_.heard > TIMEOUT) {
+	} else if (loop_now() - link_.heard > TIMEOUT) {
 		link_give_up("it says nothing");
 	}
 }
@@ -206,7 +203,7 @@ static void sync_info(struct buffer *to)
 		     "master_sync_last_io_seconds_ago:%lld\r\n",
 		     size, received, begun ? size - received : -1,
 		     size > 0 ? 100.0 * (double)received / (double)size : 0.0,
-		     (long long)(now() - link_.heard));
+		     (long long)(loop_now() - link_.heard));
 }
 
 void link_info(struct buffer *to)
@@ -216,12 +213,12 @@ void link_info(struct buffer *to)
 		     "master_last_io_seconds_ago:%lld\r\nmaster_sync_in_progress:%d\r\n"
 		     "slave_read_repl_offset:%" PRId64 "\r\nslave_repl_offset:%" PRId64 "\r\n",
 		     config.master_host, config.master_port, link_up() ? "up" : "down",
-		     link_up() ? (long long)(now() - link_.master->last) : -1, link_syncs(),
+		     link_up() ? (long long)(loop_now() - link_.master->last) : -1, link_syncs(),
 		     stream.offset, stream.offset);
 	if (link_syncs())
 		sync_info(to);
 	if (!link_up())
 		buffer_print(to, "master_link_down_since_seconds:%lld\r\n",
-			     link_.down_since ? (long long)(now() - link_.down_since) : -1);
+			     link_.down_since ? (long long)(loop_now() - link_.down_since) : -1);
 	buffer_print(to, "slave_priority:100\r\nslave_read_only:1\r\nreplica_announced:1\r\n");
 }

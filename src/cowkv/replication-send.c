@@ -2,6 +2,8 @@
 /* replication-send.c - the thread of replication-transfer.c: it writes the snapshot to the sockets of replicas. */
 #include "config.h"
 
+#include "loop.h"
+#include "random-id.h"
 #include "replication-transfer.h"
 
 #include <errno.h>
@@ -124,10 +126,10 @@ void *transfer_run(void *unused)
 		transfer.result = rdb_write(&all, &transfer.cut.data, &options, &transfer.keys);
 	for (size_t i = 0; i < transfer.n; i++)
 		if (transfer.result == RDB_WRITTEN && transfer.targets[i].eof)
-			send_to(&transfer.targets[i], transfer.mark, RUN_ID);
+			send_to(&transfer.targets[i], transfer.mark, RANDOM_ID);
 	if (transfer.result == RDB_NOT_TAKEN && is_spoiled())
 		transfer.result = RDB_SPOILED; /* why nobody took it */
 	rdb_cut_release(&transfer.cut);
-	ev_async_send(server.loop, &transfer.done);
+	ev_async_send(main_loop, &transfer.done);
 	return NULL;
 }

@@ -9,7 +9,10 @@
 #include "config.h"
 
 #include "log.h"
+#include "loop.h"
+#include "random-id.h"
 #include "replication-transfer.h"
+#include "settings.h"
 #include "thread.h"
 
 #include <errno.h>
@@ -59,7 +62,7 @@ static void finish(void)
 		}
 		/* With a mark, the stream must not follow before the replica has found it. */
 		t->client->replica->state = t->eof ? REPLICA_LOADS : REPLICA_ONLINE;
-		t->client->replica->heard = (time_t)ev_now(server.loop);
+		t->client->replica->heard = loop_now();
 		if (t->client->replica->acked)
 			replica_has_loaded(t->client);
 		client_wants_to_send(t->client);
@@ -85,7 +88,7 @@ static void on_done(struct ev_loop *loop, ev_async *async, int events)
 void transfer_init(void)
 {
 	ev_async_init(&transfer.done, on_done);
-	ev_async_start(server.loop, &transfer.done);
+	ev_async_start(main_loop, &transfer.done);
 }
 
 static void drop_waiting(void)
@@ -140,7 +143,7 @@ void transfer_begin(void)
 	transfer.offset = stream.offset;
 	memcpy(transfer.id, stream.id, sizeof stream.id);
 	stream.select = true;
-	server_random_id(transfer.mark);
+	random_id(transfer.mark);
 	transfer.bytes = transfer.keys = 0;
 	transfer.compress = config.compress;
 	int e = collect() ? 0 : ENOMEM;

@@ -3,6 +3,7 @@
 #ifndef COWKV_REPLICATION_TRANSFER_H
 #define COWKV_REPLICATION_TRANSFER_H
 
+#include "random-id.h"
 #include "rdb.h"
 #include "replication-parts.h"
 
@@ -15,7 +16,7 @@ struct transfer {
 	struct rdb_cut cut;
 	struct target *targets;
 	size_t n, needs_size;
-	char mark[RUN_ID + 1], id[RUN_ID + 1];
+	char mark[RANDOM_ID + 1], id[RANDOM_ID + 1];
 	int64_t offset;
 	bool compress;
 	enum rdb_written result;

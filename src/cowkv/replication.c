@@ -4,7 +4,10 @@
 
 #include "command.h"
 #include "log.h"
+#include "loop.h"
+#include "random-id.h"
 #include "replication-parts.h"
+#include "settings.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,9 +25,9 @@ void stream_rename(const char *id)
 
 void stream_new_id(void)
 {
-	char id[RUN_ID + 1];
+	char id[RANDOM_ID + 1];
 
-	server_random_id(id);
+	random_id(id);
 	stream_rename(id);
 	stream.select = true;
 	stream.differs = false;
@@ -41,9 +44,9 @@ void stream_follow(const char *id, int64_t offset)
 
 void stream_reset(void)
 {
-	char id[RUN_ID + 1];
+	char id[RANDOM_ID + 1];
 
-	server_random_id(id);
+	random_id(id);
 	stream_follow(id, stream.offset);
 }
 
@@ -73,7 +76,7 @@ void stream_add(const char *data, size_t n)
 
 static bool same_id(struct slice a, const char *b)
 {
-	return a.len == RUN_ID && memcmp(a.data, b, RUN_ID) == 0;
+	return a.len == RANDOM_ID && memcmp(a.data, b, RANDOM_ID) == 0;
 }
 
 bool stream_has(struct slice id, int64_t offset)
@@ -118,7 +121,7 @@ void replication_send(const struct slice *argv, size_t argc)
 	static struct buffer text; /* kept: there is one for each command that changes data */
 
 	/* A replica passes its master's bytes on as they are: replication_applied(). */
-	if (!stream.backlog || replication_is_replica())
+	if (!stream.backlog || config_is_replica())
 		return;
 	if (stream.select)
 		add_command(&text, select_0, 2);
@@ -127,11 +130,6 @@ void replication_send(const struct slice *argv, size_t argc)
 	stream_add(text.data, text.len);
 	buffer_take(&text, text.len);
 	buffer_trim(&text, KEEP);
-}
-
-bool replication_is_replica(void)
-{
-	return *config.master_host;
 }
 
 /* ---- commands of replicas, and of our master ---- */
@@ -185,8 +183,8 @@ void replication_applied(struct client *c, size_t n)
 		return;
 	bool failed = reply_failed(c);
 	stream.differs |= failed;
-	if (failed && told != (time_t)ev_now(server.loop)) {
-		told = (time_t)ev_now(server.loop);
+	if (failed && told != loop_now()) {
+		told = loop_now();
 		log_line(LOG_WARNING,
 			 "A command of our master cannot be run here (%.*s): the data are not the "
 			 "same any more",
@@ -199,7 +197,7 @@ void replication_applied(struct client *c, size_t n)
 void replication_init(void)
 {
 	if (!*stream.id)
-		server_random_id(stream.id);
+		random_id(stream.id);
 	strcpy(stream.former_id, NO_ID);
 	stream.former_end = -1;
 	transfer_init();

@@ -22,8 +22,6 @@ bool replication_may_send(const struct client *c);
 /* A command has changed data: into the backlog, and to the replicas. */
 void replication_send(const struct slice *argv, size_t argc);
 
-bool replication_is_replica(void);
-
 /* Where the data stand in the stream, for a file of them: false if that is not known, or of no use to anybody. */
 bool replication_position(char id[RDB_REPL_ID + 1], int64_t *offset);
 

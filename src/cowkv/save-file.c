@@ -4,7 +4,7 @@
 
 #include "replication.h"
 #include "save-file.h"
-#include "server.h"
+#include "settings.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,10 +4,11 @@
 
 #include "crc64.h"
 #include "log.h"
+#include "loop.h"
 #include "replication.h"
 #include "save-file.h"
 #include "save.h"
-#include "server.h"
+#include "settings.h"
 #include "thread.h"
 
 #include <errno.h>
@@ -53,7 +54,7 @@ static void succeeded(uint64_t changes, uint64_t keys)
 	save_state.last_failed = false;
 	save_state.last = time(NULL);
 	save_state.keys = keys;
-	server.dirty -= changes < server.dirty ? changes : server.dirty;
+	db_changes -= changes < db_changes ? changes : db_changes;
 }
 
 /* ---- in the background ---- */
@@ -65,7 +66,7 @@ static void *run(void *unused)
 	saver.held = held();
 	rdb_cut_release(&saver.cut);
 	atomic_store(&saver.ended, true);
-	ev_async_send(server.loop, &saver.told);
+	ev_async_send(main_loop, &saver.told);
 	return NULL;
 }
 
@@ -117,7 +118,7 @@ bool save_begin(void)
 		if (!e) {
 			save_state.running = true;
 			save_state.started = save_state.tried;
-			save_state.changes_at_cut = server.dirty;
+			save_state.changes_at_cut = db_changes;
 			save_state.snapshot_usec = saver.cut.usec;
 			save_state.cow_peak = 0;
 			log_line(LOG_NOTICE, "Background saving started (snapshot: %" PRIu64 " us)",
@@ -156,7 +157,7 @@ bool save_now(void)
 		log_line(LOG_WARNING, "Write error saving DB on disk: %s", file.error);
 		return failed(file.error);
 	}
-	succeeded(server.dirty, file.keys);
+	succeeded(db_changes, file.keys);
 	log_line(LOG_NOTICE, "DB saved on disk");
 	return true;
 }
@@ -181,7 +182,7 @@ void save_cron(void)
 	}
 	for (size_t i = 0; i < config.save_rules; i++) {
 		const struct save_rule *r = &config.save[i];
-		if (server.dirty < r->changes || now - save_state.last <= (time_t)r->seconds)
+		if (db_changes < r->changes || now - save_state.last <= (time_t)r->seconds)
 			continue;
 		log_line(LOG_NOTICE, "%" PRIu64 " changes in %" PRIu64 " seconds. Saving...",
 			 r->changes, r->seconds);
@@ -200,7 +201,7 @@ void save_init(void)
 	}
 	save_state.last = time(NULL);
 	ev_async_init(&saver.told, on_end);
-	ev_async_start(server.loop, &saver.told);
+	ev_async_start(main_loop, &saver.told);
 }
 
 static struct rdb_read_result loaded;

@@ -14,7 +14,7 @@ struct save_state {
 	bool running, last_failed;
 	time_t last, started, tried; /* of success; of what runs; of what was begun last */
 	int64_t last_seconds;        /* of the last one; -1 for none yet */
-	uint64_t changes_at_cut;     /* server.dirty when the snapshot was taken */
+	uint64_t changes_at_cut;     /* db_changes when the snapshot was taken */
 	uint64_t snapshot_usec;      /* pause of the last snapshot */
 	uint64_t cow_bytes,
 	    cow_peak; /* held for the last save at its end; at most, of the one that runs */

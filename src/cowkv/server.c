@@ -12,18 +12,21 @@
 #include "commands.h"
 #include "db.h"
 #include "compact.h"
+#include "counters.h"
+#include "info.h"
+#include "leave.h"
 #include "listen.h"
 #include "log.h"
+#include "loop.h"
 #include "replication.h"
 #include "save.h"
-#include "server.h"
+#include "settings.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -34,21 +37,7 @@
 #define MANY 20000 /* commands a second that are a load */
 #define LOOKS 32   /* before sleeping, then; some 25 us */
 
-struct server server;
-
 static bool under_load;
-
-void server_random_id(char id[RUN_ID + 1])
-{
-	unsigned char bytes[RUN_ID / 2];
-
-	if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes) {
-		log_line(LOG_WARNING, "No random numbers: %s", strerror(errno));
-		exit(EXIT_FAILURE);
-	}
-	for (size_t i = 0; i < sizeof bytes; i++)
-		snprintf(id + 2 * i, 3, "%02x", bytes[i]);
-}
 
 /* ---- the loop ---- */
 
@@ -60,13 +49,13 @@ static void cron(struct ev_loop *loop, ev_timer *timer, int events)
 	(void)loop;
 	(void)timer;
 	(void)events;
-	if (server.leaving) /* what was saved is the end */
+	if (loop_leaving) /* what was saved is the end */
 		return;
-	under_load = server.commands - commands > MANY / HZ;
-	commands = server.commands;
+	under_load = counters.commands - commands > MANY / HZ;
+	commands = counters.commands;
 	db_tick();
 	heap_stale();
-	if (!replication_is_replica()) {
+	if (!config_is_replica()) {
 		db_expiring = DB_DELETES;
 		for (int i = 0; i < 10 && db_expire_some(EXPIRE_AT_ONCE / 10); i++)
 			;
@@ -91,10 +80,10 @@ static void loop_run(void)
 	uint64_t commands = 0;
 	unsigned looks = 0;
 
-	while (!server.leaving) {
-		looks = commands == server.commands ? looks + 1 : 0;
-		commands = server.commands;
-		ev_run(server.loop, under_load && looks < LOOKS ? EVRUN_NOWAIT : EVRUN_ONCE);
+	while (!loop_leaving) {
+		looks = commands == counters.commands ? looks + 1 : 0;
+		commands = counters.commands;
+		ev_run(main_loop, under_load && looks < LOOKS ? EVRUN_NOWAIT : EVRUN_ONCE);
 	}
 }
 
@@ -115,27 +104,12 @@ static void on_signal(struct ev_loop *loop, ev_signal *watcher, int events)
 	server_leave(LEAVE_AS_CONFIGURED);
 }
 
-bool server_leave(enum leave how)
-{
-	if (how == LEAVE_SAVING || (how == LEAVE_AS_CONFIGURED && config.save_rules)) {
-		save_wait();
-		if (!save_now()) {
-			log_line(LOG_WARNING, "Not leaving: the data could not be saved: %s",
-				 save_state.error);
-			return false;
-		}
-	}
-	server.leaving = true;
-	ev_break(server.loop, EVBREAK_ALL);
-	return true;
-}
-
 static void told_of_expiry(struct slice key)
 {
 	const struct slice argv[] = {SLICE("DEL"), key};
 
 	replication_send(argv, 2);
-	server.dirty++;
+	db_changes++;
 }
 
 /* As many descriptors as clients may come, or fewer clients. */
@@ -183,16 +157,14 @@ static bool start(void)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	allow_descriptors();
-	server.loop = ev_default_loop(EVFLAG_AUTO);
-	if (!server.loop) {
+	if (!loop_open()) {
 		log_line(LOG_WARNING, "No event loop");
 		return false;
 	}
 	if (!listen_open() || !go_to_background() || !heap_open(config.capacity, config.cow_limit))
 		return false;
 	dict_seed();
-	server_random_id(server.run_id);
-	server.started = time(NULL);
+	info_init();
 	commands_init();
 	db_open();
 	db_on_expired = told_of_expiry;
@@ -216,15 +188,15 @@ int main(int argc, char **argv)
 	config_arguments(argc, argv);
 	if (!start())
 		return EXIT_FAILURE;
-	ev_loop_fork(server.loop); /* it may have gone to the background since it was made */
+	ev_loop_fork(main_loop); /* it may have gone to the background since it was made */
 	ev_timer_init(&timer, cron, 0.0, 1.0 / HZ);
-	ev_timer_start(server.loop, &timer);
+	ev_timer_start(main_loop, &timer);
 	ev_prepare_init(&prepare, before_waiting);
-	ev_prepare_start(server.loop, &prepare);
+	ev_prepare_start(main_loop, &prepare);
 	ev_signal_init(&interrupt, on_signal, SIGINT);
-	ev_signal_start(server.loop, &interrupt);
+	ev_signal_start(main_loop, &interrupt);
 	ev_signal_init(&term, on_signal, SIGTERM);
-	ev_signal_start(server.loop, &term);
+	ev_signal_start(main_loop, &term);
 	listen_start();
 	loop_run();
 

@@ -4,7 +4,7 @@
 #ifndef COWKV_SETTINGS_PARTS_H
 #define COWKV_SETTINGS_PARTS_H
 
-#include "server.h"
+#include "settings.h"
 
 enum setting_kind { NUMBER, BYTES, FLAG, TEXT, RULES, HOST_PORT };
 

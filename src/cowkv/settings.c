@@ -4,7 +4,6 @@
 
 #include "command.h"
 #include "settings-parts.h"
-#include "server.h"
 
 #include <errno.h>
 #include <inttypes.h>
