@@ -8,7 +8,6 @@
 #include "pubsub.h"
 #include "replication.h"
 #include "settings.h"
-#include "transaction.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -64,7 +63,7 @@ struct client *client_new(int fd, enum client_kind kind)
 
 static void release(struct client *c)
 {
-	transaction_discard(c);
+	queue_clear(&c->queue);
 	pubsub_forget(c);
 	replication_forget(c);
 	if (c->kind != CLIENT_NOBODY) {
@@ -293,7 +292,7 @@ size_t client_memory(void)
 	size_t n = 0;
 
 	for (struct client *c = clients; c; c = c->after)
-		n += sizeof *c + c->in.room + c->out.room + c->queue_bytes +
+		n += sizeof *c + c->in.room + c->out.room + c->queue.bytes +
 		     c->argv_room * sizeof *c->argv + c->request.room * sizeof *c->request.args;
 	return n;
 }

@@ -4,6 +4,7 @@
 #define COWKV_CLIENT_H
 
 #include "buffer.h"
+#include "queue.h"
 #include "resp.h"
 
 #include <ev.h>
@@ -20,13 +21,6 @@ enum client_kind {
 	CLIENT_REPLICA, /* that we send our changes */
 	CLIENT_MASTER,  /* that sends us its own */
 	CLIENT_NOBODY   /* none: for commands that the server itself runs */
-};
-
-/* A command of a transaction that waits for EXEC. Its arguments are copies, in one block. */
-struct queued {
-	const struct command *command;
-	struct slice *argv;
-	size_t argc;
 };
 
 struct client {
@@ -52,9 +46,7 @@ struct client {
 	bool waiting;              /* in the list of those with something to send */
 	struct client *next_waiting;
 
-	bool in_multi, multi_spoiled;
-	struct queued *queue;
-	size_t queued, queue_room, queue_bytes;
+	struct queue queue; /* open from MULTI to EXEC */
 
 	struct replica *replica; /* replication.h; CLIENT_REPLICA only */
 };

@@ -8,7 +8,6 @@
 #include "replication.h"
 #include "save.h"
 #include "settings.h"
-#include "transaction.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -110,12 +109,12 @@ refuse(struct client *c, const struct command *command, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
-	c->multi_spoiled = c->in_multi;
+	c->queue.spoiled = c->queue.open;
 	if (!command || !(command->flags & COMMAND_RUNS_QUEUE)) {
 		reply_error(c, "%s", text);
 		return;
 	}
-	transaction_discard(c);
+	queue_clear(&c->queue);
 	if (strncmp(text, "ERR ", 4) == 0)
 		said += 4;
 	reply_error(c, "EXECABORT Transaction discarded because of: %s", said);
@@ -182,8 +181,8 @@ size_t command_memory(const struct client *c, const struct command *command)
 {
 	size_t n = bytes(c->argv, c->argc);
 
-	for (size_t i = 0; i < c->queued && command->flags & COMMAND_RUNS_QUEUE; i++)
-		n += bytes(c->queue[i].argv, c->queue[i].argc);
+	for (size_t i = 0; i < c->queue.n && command->flags & COMMAND_RUNS_QUEUE; i++)
+		n += bytes(c->queue.at[i].argv, c->queue.at[i].argc);
 	return 2 * n;
 }
 
@@ -192,10 +191,10 @@ static unsigned flags_of(const struct client *c, const struct command *command)
 {
 	unsigned flags = command->flags;
 
-	if (c->in_multi && !(flags & COMMAND_NOW))
+	if (c->queue.open && !(flags & COMMAND_NOW))
 		flags |= COMMAND_DENYOOM;
-	for (size_t i = 0; i < c->queued && command->flags & COMMAND_RUNS_QUEUE; i++)
-		flags |= c->queue[i].command->flags & (COMMAND_WRITE | COMMAND_DENYOOM);
+	for (size_t i = 0; i < c->queue.n && command->flags & COMMAND_RUNS_QUEUE; i++)
+		flags |= c->queue.at[i].command->flags & (COMMAND_WRITE | COMMAND_DENYOOM);
 	return flags;
 }
 
@@ -224,7 +223,7 @@ static bool allowed(struct client *c, const struct command *command)
 		refuse(c, command, "READONLY You can't write against a read only replica.");
 		return false;
 	}
-	if (c->in_multi && command->flags & COMMAND_NO_MULTI) {
+	if (c->queue.open && command->flags & COMMAND_NO_MULTI) {
 		refuse(c, command, "ERR Command not allowed inside a transaction");
 		return false;
 	}
@@ -255,8 +254,8 @@ void command_run(struct client *c)
 					       : DB_DELETES;
 	if (!allowed(c, command))
 		return;
-	if (c->in_multi && !(command->flags & COMMAND_NOW)) {
-		if (transaction_queue(c, command))
+	if (c->queue.open && !(command->flags & COMMAND_NOW)) {
+		if (queue_add(&c->queue, command, c->argv, c->argc))
 			reply_status(c, "QUEUED");
 		else
 			refuse(c, command, "OOM the transaction is too large");

@@ -5,7 +5,6 @@
 #include "command.h"
 #include "loop.h"
 #include "settings.h"
-#include "transaction.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -77,7 +76,7 @@ static void quit(struct client *c)
 
 static void reset(struct client *c)
 {
-	transaction_discard(c);
+	queue_clear(&c->queue);
 	free(c->name);
 	c->name = NULL;
 	c->authenticated = !*config.requirepass;
@@ -108,7 +107,7 @@ static void print_client(struct client *c, struct buffer *to)
 	    (long long)(loop_now() - c->last),
 	    c->kind == CLIENT_REPLICA  ? "S"
 	    : c->kind == CLIENT_MASTER ? "M"
-	    : c->in_multi              ? "x"
+	    : c->queue.open            ? "x"
 				       : "N",
 	    buffer_size(&c->in), buffer_size(&c->out), c->command ? c->command->name : "NULL");
 }

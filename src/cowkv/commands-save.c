@@ -25,7 +25,7 @@ static void save(struct client *c)
 /* Whether this runs within EXEC. */
 static bool in_exec(const struct client *c)
 {
-	return c->queued && !c->in_multi;
+	return c->queue.n && !c->queue.open;
 }
 
 static void bgsave(struct client *c)

@@ -100,8 +100,8 @@ static void replicaof(struct client *c)
 	int64_t port;
 
 	/* A transaction is in the stream as a whole, or not at all. */
-	for (size_t i = 0; i < c->queued; i++) {
-		if (c->queue[i].command->flags & COMMAND_WRITE) {
+	for (size_t i = 0; i < c->queue.n; i++) {
+		if (c->queue.at[i].command->flags & COMMAND_WRITE) {
 			reply_error(c, "ERR %s in a transaction that writes", c->command->name);
 			return;
 		}

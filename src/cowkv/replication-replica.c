@@ -152,7 +152,7 @@ void link_applied(struct client *c, const char *data, size_t n)
 {
 	/* Inside of a transaction nothing has been run yet. If the link broke now, and we went on from behind what has been
 	   queued, that would be lost. */
-	if (c->in_multi) {
+	if (c->queue.open) {
 		buffer_add(&link_.held, data, n);
 		return;
 	}
