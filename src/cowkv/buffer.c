@@ -55,6 +55,25 @@ void buffer_print(struct buffer *b, const char *format, ...)
 	va_end(args);
 }
 
+size_t buffer_head(char *text, char prefix, int64_t n)
+{
+	char digits[20];
+	size_t len = 0, at = 0;
+	uint64_t rest = n < 0 ? -(uint64_t)n : (uint64_t)n;
+
+	text[at++] = prefix;
+	if (n < 0)
+		text[at++] = '-';
+	do {
+		digits[len++] = (char)('0' + rest % 10);
+	} while ((rest /= 10) != 0);
+	while (len)
+		text[at++] = digits[--len];
+	text[at++] = '\r';
+	text[at++] = '\n';
+	return at;
+}
+
 void buffer_take(struct buffer *b, size_t n)
 {
 	b->at += n;

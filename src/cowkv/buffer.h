@@ -4,6 +4,7 @@
 #define COWKV_BUFFER_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* data[at .. len - 1] is what is in it. */
 struct buffer {
@@ -21,6 +22,11 @@ char *buffer_reserve(struct buffer *b, size_t n);
 
 void buffer_add(struct buffer *b, const void *data, size_t n);
 __attribute__((format(printf, 2, 3))) void buffer_print(struct buffer *b, const char *format, ...);
+
+/* PREFIX n CR LF, with which numbers, arrays and bulk strings begin in the protocol. `text` has room for BUFFER_HEAD bytes.
+   Returns the length. */
+#define BUFFER_HEAD 24
+size_t buffer_head(char *text, char prefix, int64_t n);
 
 /* Take n bytes off the front. */
 void buffer_take(struct buffer *b, size_t n);

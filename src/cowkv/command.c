@@ -6,6 +6,7 @@
 #include "counters.h"
 #include "log.h"
 #include "replication.h"
+#include "stream.h"
 #include "save.h"
 #include "settings.h"
 
@@ -80,7 +81,7 @@ void command_send_instead(const struct slice *argv, size_t argc)
 {
 	effect.instead = true;
 	if (argc)
-		replication_send(argv, argc);
+		stream_command(argv, argc);
 }
 
 void command_call(struct client *c, const struct command *command)
@@ -92,7 +93,7 @@ void command_call(struct client *c, const struct command *command)
 	counters.commands++;
 	/* What a command sends itself, it sends while it runs. */
 	if (effect.changes && !effect.instead)
-		replication_send(c->argv, c->argc);
+		stream_command(c->argv, c->argc);
 	db_changes += effect.changes;
 	effect.changes = 0;
 }

@@ -5,7 +5,7 @@
 #include "command.h"
 #include "log.h"
 #include "pubsub.h"
-#include "replication.h"
+#include "stream.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -123,7 +123,7 @@ static void publish(struct client *c)
 		n++;
 	}
 	reply_int(c, n);
-	replication_send(c->argv, c->argc); /* those who have subscribed at a replica get it too */
+	stream_command(c->argv, c->argc); /* those who have subscribed at a replica get it too */
 }
 
 const struct command pubsub_commands[] = {

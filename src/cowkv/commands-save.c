@@ -5,7 +5,7 @@
 #include "command.h"
 #include "log.h"
 #include "rdb.h"
-#include "replication.h"
+#include "stream.h"
 #include "save.h"
 #include "settings.h"
 
@@ -81,7 +81,7 @@ void save_debug_reload(struct client *c)
 		}
 	}
 	if (!saving || !flush)
-		replication_is_other();
+		stream_differs();
 	save_wait(); /* they would use the same temporary file */
 	if (saving && !save_now()) {
 		reply_error(c, "ERR");
@@ -91,7 +91,7 @@ void save_debug_reload(struct client *c)
 		db_flush();
 	heap_stale();
 	if (!load_again(&options)) {
-		replication_is_other();
+		stream_differs();
 		reply_error(c, "ERR Error trying to load the RDB dump, check server logs.");
 		return;
 	}

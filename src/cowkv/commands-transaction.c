@@ -3,7 +3,7 @@
 #include "config.h"
 
 #include "command.h"
-#include "replication.h"
+#include "stream.h"
 
 static void multi(struct client *c)
 {
@@ -44,7 +44,7 @@ static void exec(struct client *c)
 	for (size_t i = 0; i < c->queue.n; i++)
 		writes |= (c->queue.at[i].command->flags & COMMAND_WRITE) != 0;
 	if (writes)
-		replication_send(&begin, 1);
+		stream_command(&begin, 1);
 	c->queue.open = false; /* what runs now is not queued */
 	reply_array(c, c->queue.n);
 	for (size_t i = 0; i < c->queue.n; i++) {
@@ -55,7 +55,7 @@ static void exec(struct client *c)
 	c->argv = argv;
 	c->argc = argc;
 	if (writes)
-		replication_send(&end, 1);
+		stream_command(&end, 1);
 	queue_clear(&c->queue);
 }
 

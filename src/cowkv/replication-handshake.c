@@ -99,10 +99,10 @@ static void say_psync(void)
 {
 	char offset[24] = "-1";
 
-	if (link_.known)
+	if (stream.known)
 		snprintf(offset, sizeof offset, "%" PRId64, stream.offset + 1);
 	link_.step = STEP_PSYNC;
-	SAY("PSYNC", link_.known ? stream.id : "?", offset);
+	SAY("PSYNC", stream.known ? stream.id : "?", offset);
 }
 
 /* Say what comes after a step that has been answered. */
@@ -169,7 +169,7 @@ static bool on_continue(const char *rest)
 {
 	char id[RANDOM_ID + 1];
 
-	if (!link_.known)
+	if (!stream.known)
 		return false;
 	if (*rest == ' ' && take_id(id, rest + 1) && strcmp(id, stream.id) != 0) {
 		stream_rename(id);

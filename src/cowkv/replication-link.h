@@ -27,7 +27,6 @@ struct link {
 	time_t heard;
 	struct client *master;
 	struct buffer held; /* of a transaction that has no end yet: it does not count so far */
-	bool known; /* we have followed stream.id up to stream.offset, and can go on from there */
 	time_t down_since, next_try, pause;
 	unsigned tries;
 

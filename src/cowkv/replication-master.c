@@ -199,7 +199,8 @@ void replica_psync(struct client *c)
 			 c->peer, stream.offset - offset + 1, offset);
 		buffer_print(&c->out, "+CONTINUE %s\r\n", stream.id);
 		enlist(c, REPLICA_ONLINE, true)->offset = offset - 1;
-		stream_copy(c, offset - 1);
+		stream_copy(&c->out, offset - 1);
+		client_wants_to_send(c);
 		return;
 	}
 	/* With '?' it knows that it needs all. */
@@ -286,7 +287,7 @@ void replication_cron(void)
 		transfer_begin();
 	/* Not to nobody: one who has followed us to the end may be our master next, and have us go on from there. */
 	if (any && ++seconds % PING_PERIOD == 0)
-		replication_send(ping, 1);
+		stream_command(ping, 1);
 	if (config_is_replica())
 		link_cron();
 }

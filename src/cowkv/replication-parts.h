@@ -11,54 +11,10 @@
 #ifndef COWKV_REPLICATION_PARTS_H
 #define COWKV_REPLICATION_PARTS_H
 
-#include "random-id.h"
 #include "replication.h"
+#include "stream.h"
 
 #include <stdatomic.h>
-
-/* ---- the stream ---- */
-
-struct stream {
-	char id[RANDOM_ID + 1];
-	/* The one that ours goes on from, valid up to this offset: replicas of the master that we were a
-	   replica of need no full synchronisation. */
-	char former_id[RANDOM_ID + 1];
-	int64_t former_end;
-	int64_t offset; /* bytes sent since the stream began */
-
-	char *backlog;         /* the last of them, as a ring; NULL until there is a replica */
-	int64_t backlog_first; /* offset of its first byte */
-	bool select;           /* SELECT 0 goes first: a replica is new */
-	bool differs;          /* the data are not what it says: a restart is the end of it */
-};
-extern struct stream stream;
-
-#define BACKLOG_SIZE ((int64_t)1 << 20)
-#define OFFSET_MAX (INT64_MAX / 2) /* of what others say */
-#define NO_ID "0000000000000000000000000000000000000000"
-
-/* Begin another stream, at the same offset; what was sent so far stays valid under the former id. */
-void stream_new_id(void);
-
-/* The same under a name that is given. */
-void stream_rename(const char *id);
-
-/* Go on with a master's stream, whose data have just been loaded. What was sent so far is no part of it. */
-void stream_follow(const char *id, int64_t offset);
-
-/* Begin another, which has nothing to do with what was sent so far. */
-void stream_reset(void);
-
-/* Bytes of the stream: into the backlog, and to the replicas. */
-void stream_add(const char *data, size_t n);
-
-void stream_open_backlog(void);
-
-/* Whether what comes after that offset can be sent from the backlog, to one who knows the stream by this name. */
-bool stream_has(struct slice id, int64_t offset);
-
-/* Append it to a client's output. */
-void stream_copy(struct client *c, int64_t offset);
 
 /* ---- replicas ---- */
 
@@ -128,8 +84,6 @@ void transfer_wait(void);
 /* ---- the link to a master ---- */
 
 void link_cron(void);
-/* The data are those of the stream, up to its offset: a master may go on from there. */
-void link_know(void);
 void link_close(void);
 /* Tell our master how far we are. */
 void link_acknowledge(void);

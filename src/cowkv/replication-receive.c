@@ -55,7 +55,7 @@ static void lose_all(void)
 	db_flush();
 	stream_reset();
 	replicas_close();
-	link_.known = false;
+	stream.known = false;
 }
 
 /* Load what has been received, with what there was kept until that has succeeded. */

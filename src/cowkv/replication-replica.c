@@ -62,12 +62,6 @@ void link_fail_late(void)
 	link_.next_try = loop_now() + link_.pause;
 }
 
-void link_know(void)
-{
-	link_.known = true;
-	stream_open_backlog();
-}
-
 void link_lost(struct client *c)
 {
 	if (c != link_.master)
@@ -86,7 +80,7 @@ void link_to(const char *host, uint64_t port)
 		client_close(link_.master);
 	link_hang_up();
 	/* Our own history, under its name: a master that has it under that name may go on from it. */
-	link_know();
+	stream_know();
 	free(config.master_host);
 	config.master_host = strdup(host ? host : "");
 	if (!config.master_host)
@@ -107,7 +101,7 @@ void link_begin_stream(void)
 	link_.fd = -1;
 	snprintf(link_.master->peer, sizeof link_.master->peer, "master");
 	link_.step = STEP_STREAM;
-	link_know();
+	stream_know();
 	/* What came with the last line already. */
 	buffer_add(&link_.master->in, link_.in.data + link_.in.at, buffer_size(&link_.in));
 	buffer_free(&link_.in);

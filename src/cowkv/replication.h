@@ -4,7 +4,6 @@
 #define COWKV_REPLICATION_H
 
 #include "client.h"
-#include "rdb.h"
 
 /* What client.c asks. A client is going: it is no replica, or master, any more. */
 void replication_forget(struct client *c);
@@ -18,18 +17,6 @@ void replication_applied(struct client *c, size_t n);
 
 /* Whether what is in c->out may go out now: not while another thread sends a replica its snapshot. */
 bool replication_may_send(const struct client *c);
-
-/* A command has changed data: into the backlog, and to the replicas. */
-void replication_send(const struct slice *argv, size_t argc);
-
-/* Where the data stand in the stream, for a file of them: false if that is not known, or of no use to anybody. */
-bool replication_position(char id[RDB_REPL_ID + 1], int64_t *offset);
-
-/* The data have become others, and the stream knows nothing of that. */
-void replication_is_other(void);
-
-/* The file that is loaded at the start, as far as it has been read: its data stand where it says. Once is enough. */
-void replication_adopt(const struct rdb_read_result *file);
 
 /* How many replicas there are. */
 size_t replication_replicas(void);

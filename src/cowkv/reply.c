@@ -31,28 +31,9 @@ static bool fits(struct client *c, size_t n)
 	return false;
 }
 
-size_t reply_head(char *text, char prefix, int64_t n)
-{
-	char digits[20];
-	size_t len = 0, at = 0;
-	uint64_t rest = n < 0 ? -(uint64_t)n : (uint64_t)n;
-
-	text[at++] = prefix;
-	if (n < 0)
-		text[at++] = '-';
-	do {
-		digits[len++] = (char)('0' + rest % 10);
-	} while ((rest /= 10) != 0);
-	while (len)
-		text[at++] = digits[--len];
-	text[at++] = '\r';
-	text[at++] = '\n';
-	return at;
-}
-
 static void add_head(struct client *c, char prefix, int64_t n)
 {
-	c->out.len += reply_head(buffer_reserve(&c->out, REPLY_HEAD), prefix, n);
+	c->out.len += buffer_head(buffer_reserve(&c->out, BUFFER_HEAD), prefix, n);
 }
 
 void reply_status(struct client *c, const char *text)
@@ -63,16 +44,16 @@ void reply_status(struct client *c, const char *text)
 
 void reply_int(struct client *c, int64_t n)
 {
-	if (answers(c) && fits(c, REPLY_HEAD))
+	if (answers(c) && fits(c, BUFFER_HEAD))
 		add_head(c, ':', n);
 }
 
 void reply_bulk(struct client *c, struct slice s)
 {
-	if (!answers(c) || !fits(c, s.len + REPLY_HEAD + 2))
+	if (!answers(c) || !fits(c, s.len + BUFFER_HEAD + 2))
 		return;
-	char *p = buffer_reserve(&c->out, s.len + REPLY_HEAD + 2);
-	size_t n = reply_head(p, '$', (int64_t)s.len);
+	char *p = buffer_reserve(&c->out, s.len + BUFFER_HEAD + 2);
+	size_t n = buffer_head(p, '$', (int64_t)s.len);
 	if (s.len)
 		memcpy(p + n, s.data, s.len);
 	memcpy(p + n + s.len, "\r\n", 2);
@@ -110,7 +91,7 @@ void reply_null_array(struct client *c)
 
 void reply_array(struct client *c, size_t n)
 {
-	if (answers(c) && fits(c, REPLY_HEAD))
+	if (answers(c) && fits(c, BUFFER_HEAD))
 		add_head(c, '*', (int64_t)n);
 }
 
@@ -118,24 +99,24 @@ size_t reply_array_later(struct client *c)
 {
 	if (!answers(c))
 		return 0;
-	memset(buffer_reserve(&c->out, REPLY_HEAD), 0, REPLY_HEAD);
-	c->out.len += REPLY_HEAD;
+	memset(buffer_reserve(&c->out, BUFFER_HEAD), 0, BUFFER_HEAD);
+	c->out.len += BUFFER_HEAD;
 	return buffer_size(
 	    &c->out); /* what has gone out is taken off the front: count from there */
 }
 
 void reply_array_set(struct client *c, size_t where, size_t n)
 {
-	char text[REPLY_HEAD];
+	char text[BUFFER_HEAD];
 
 	if (!where || !answers(c))
 		return;
 	/* The head is shorter than the room: close the gap. */
-	size_t len = reply_head(text, '*', (int64_t)n), end = c->out.at + where;
-	char *p = c->out.data + end - REPLY_HEAD;
-	memmove(p + len, p + REPLY_HEAD, c->out.len - end);
+	size_t len = buffer_head(text, '*', (int64_t)n), end = c->out.at + where;
+	char *p = c->out.data + end - BUFFER_HEAD;
+	memmove(p + len, p + BUFFER_HEAD, c->out.len - end);
 	memcpy(p, text, len);
-	c->out.len -= REPLY_HEAD - len;
+	c->out.len -= BUFFER_HEAD - len;
 }
 
 void reply_error(struct client *c, const char *format, ...)

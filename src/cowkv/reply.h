@@ -31,8 +31,4 @@ __attribute__((format(printf, 2, 3))) void reply_error(struct client *c, const c
 /* Whether a reply to this client has been an error since this was last asked. */
 bool reply_failed(struct client *c);
 
-/* PREFIX n CR LF, what arrays and bulk strings begin with, into text of REPLY_HEAD bytes. Returns its length. */
-#define REPLY_HEAD 24
-size_t reply_head(char *text, char prefix, int64_t n);
-
 #endif

@@ -2,7 +2,7 @@
 /* save-file.c - see save-file.h. */
 #include "config.h"
 
-#include "replication.h"
+#include "stream.h"
 #include "save-file.h"
 #include "settings.h"
 
@@ -37,7 +37,7 @@ bool save_file_begin(struct save_file *f)
 	*f = (struct save_file){.options.compress = config.compress};
 	if ((size_t)snprintf(f->name, sizeof f->name, "%s", config.dbfilename) >= sizeof f->name)
 		return failed(f, "dbfilename is too long");
-	if (replication_position(f->repl_id, &f->options.repl_offset))
+	if (stream_position(f->repl_id, &f->options.repl_offset))
 		f->options.repl_id = f->repl_id;
 	f->dir = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return f->dir >= 0 || failed(f, "cannot open the working directory: %s", strerror(errno));

@@ -5,7 +5,8 @@
 #include "crc64.h"
 #include "log.h"
 #include "loop.h"
-#include "replication.h"
+#include "place.h"
+#include "stream.h"
 #include "save-file.h"
 #include "save.h"
 #include "settings.h"
@@ -211,8 +212,8 @@ static void on_expired(struct slice key)
 {
 	const struct slice argv[] = {SLICE("DEL"), key};
 
-	replication_adopt(&loaded);
-	replication_send(argv, 2);
+	place_adopt(&loaded);
+	stream_command(argv, 2);
 }
 
 bool save_load(void)
@@ -230,7 +231,7 @@ bool save_load(void)
 		log_line(LOG_WARNING, "Not starting, so that nothing is saved over it");
 		return false;
 	}
-	replication_adopt(&loaded);
+	place_adopt(&loaded);
 	/* Huge pages: the first snapshot then has few of them to protect, and is taken in no time. */
 	cowarena_compact(heap);
 	clock_gettime(CLOCK_MONOTONIC, &to);

@@ -19,6 +19,7 @@
 #include "log.h"
 #include "loop.h"
 #include "replication.h"
+#include "stream.h"
 #include "save.h"
 #include "settings.h"
 
@@ -108,7 +109,7 @@ static void told_of_expiry(struct slice key)
 {
 	const struct slice argv[] = {SLICE("DEL"), key};
 
-	replication_send(argv, 2);
+	stream_command(argv, 2);
 	db_changes++;
 }
 
