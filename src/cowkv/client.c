@@ -2,12 +2,9 @@
 /* client.c - see client.h. */
 #include "config.h"
 
-#include "command.h"
+#include "client.h"
 #include "log.h"
 #include "loop.h"
-#include "pubsub.h"
-#include "replication.h"
-#include "settings.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -32,23 +29,20 @@ static uint64_t next_id = 1;
 static void on_readable(struct ev_loop *loop, ev_io *io, int events);
 static void on_writable(struct ev_loop *loop, ev_io *io, int events);
 
-struct client *client_new(int fd, enum client_kind kind)
+struct client *client_new(int fd, const struct client_kind *kind)
 {
 	struct client *c = calloc(1, sizeof *c);
 
 	if (!c) {
-		if (fd >= 0)
-			close(fd);
+		close(fd);
 		return NULL;
 	}
 	c->fd = fd;
 	c->kind = kind;
 	c->id = next_id++;
 	c->since = c->last = loop_now();
-	c->authenticated = kind != CLIENT_NORMAL || !*config.requirepass;
+	c->authenticated = true;
 	resp_next(&c->request);
-	if (kind == CLIENT_NOBODY)
-		return c;
 	ev_io_init(&c->reading, on_readable, fd, EV_READ);
 	ev_io_init(&c->writing, on_writable, fd, EV_WRITE);
 	c->reading.data = c->writing.data = c;
@@ -61,20 +55,29 @@ struct client *client_new(int fd, enum client_kind kind)
 	return c;
 }
 
+static void leave_kind(struct client *c)
+{
+	if (c->kind->gone)
+		c->kind->gone(c);
+}
+
+void client_become(struct client *c, const struct client_kind *kind)
+{
+	leave_kind(c);
+	c->kind = kind;
+}
+
 static void release(struct client *c)
 {
+	leave_kind(c);
 	queue_clear(&c->queue);
-	pubsub_forget(c);
-	replication_forget(c);
-	if (c->kind != CLIENT_NOBODY) {
-		ev_io_stop(main_loop, &c->reading);
-		ev_io_stop(main_loop, &c->writing);
-		*(c->before ? &c->before->after : &clients) = c->after;
-		if (c->after)
-			c->after->before = c->before;
-		client_count--;
-		close(c->fd);
-	}
+	ev_io_stop(main_loop, &c->reading);
+	ev_io_stop(main_loop, &c->writing);
+	*(c->before ? &c->before->after : &clients) = c->after;
+	if (c->after)
+		c->after->before = c->before;
+	client_count--;
+	close(c->fd);
 	for (struct client **at = &waiting; c->waiting && *at; at = &(*at)->next_waiting) {
 		if (*at == c) {
 			*at = c->next_waiting;
@@ -86,6 +89,7 @@ static void release(struct client *c)
 	resp_free(&c->request);
 	free(c->argv);
 	free(c->name);
+	free(c->kind_data);
 	free(c);
 }
 
@@ -125,7 +129,7 @@ static void run(struct client *c)
 	if (!take_arguments(c))
 		c->dead = true;
 	else if (c->argc)
-		command_run(c);
+		c->kind->run(c);
 	running = outer;
 	if (c->argv_room > KEEP_ARGS) {
 		free(c->argv);
@@ -140,7 +144,7 @@ void client_process(struct client *c)
 
 	/* Nothing is run, and answered, that would not be in the file that was saved before leaving. */
 	while (!c->dead && !c->closing && !loop_leaving && buffer_size(&c->in)) {
-		if (c->kind == CLIENT_NORMAL && buffer_size(&c->out) > OUT_SOFT) {
+		if (c->kind->bounded && buffer_size(&c->out) > OUT_SOFT) {
 			ev_io_stop(main_loop,
 				   &c->reading); /* until it has taken what it has been answered */
 			break;
@@ -152,14 +156,15 @@ void client_process(struct client *c)
 			break;
 		if (result == RESP_ERROR) {
 			log_line(LOG_VERBOSE, "Protocol error (%s) from client %s", error, c->peer);
-			reply_error(c, "ERR Protocol error: %s", error);
+			c->kind->garbled(c, error);
 			c->closing = true;
-			c->dead = c->kind == CLIENT_MASTER;
+			c->dead = !c->kind->answered;
 			break;
 		}
 		size_t n = c->request.at;
 		run(c);
-		replication_applied(c, n);
+		if (c->kind->ran)
+			c->kind->ran(c, n);
 		buffer_take(&c->in, n);
 		resp_next(&c->request);
 	}
@@ -202,6 +207,11 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 }
 
 /* ---- answers ---- */
+
+static bool may_send(const struct client *c)
+{
+	return !c->kind->may_send || c->kind->may_send(c);
+}
 
 void client_wants_to_send(struct client *c)
 {
@@ -247,7 +257,7 @@ static void on_writable(struct ev_loop *loop, ev_io *io, int events)
 	struct client *c = io->data;
 
 	(void)events;
-	if (!replication_may_send(c)) {
+	if (!may_send(c)) {
 		ev_io_stop(loop, io);
 		return;
 	}
@@ -263,7 +273,7 @@ void client_send_all(void)
 		struct client *c = waiting;
 		waiting = c->next_waiting;
 		c->waiting = false;
-		if (!replication_may_send(c))
+		if (!may_send(c))
 			continue;
 		if (send_some(c) && !ev_is_active(&c->reading) && !c->closing &&
 		    buffer_size(&c->out) <= OUT_SOFT) {

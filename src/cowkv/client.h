@@ -10,24 +10,41 @@
 #include <ev.h>
 #include <time.h>
 
+struct client;
 struct command;
-struct replica;
 
 /* Of answers that a client does not take: it is closed beyond. */
 #define CLIENT_OUT_MAX ((size_t)1 << 30)
 
-enum client_kind {
-	CLIENT_NORMAL,
-	CLIENT_REPLICA, /* that we send our changes */
-	CLIENT_MASTER,  /* that sends us its own */
-	CLIENT_NOBODY   /* none: for commands that the server itself runs */
+/* What a client is to the server: this is chosen when the client is made. */
+struct client_kind {
+	const char *name; /* for CLIENT KILL TYPE */
+	char flag;        /* in CLIENT LIST */
+	bool answered;    /* replies are sent */
+	bool bounded;     /* while many answers are not taken, no more requests are read */
+
+	/* Run the request in c->argv. */
+	void (*run)(struct client *c);
+
+	/* What came is no request, and the client is closed for that: say why. */
+	void (*garbled)(struct client *c, const char *why);
+
+	/* NULL, or told after that: the request was the first n bytes of c->in. */
+	void (*ran)(struct client *c, size_t n);
+
+	/* NULL, or whether what is in c->out may go out now. */
+	bool (*may_send)(const struct client *c);
+
+	/* NULL, or told that the client becomes another kind, or is about to be freed. */
+	void (*gone)(struct client *c);
 };
 
 struct client {
 	struct client *before, *after; /* of all clients */
 	uint64_t id;
 	int fd;
-	enum client_kind kind;
+	const struct client_kind *kind;
+	void *kind_data; /* what the kind keeps of this client, or NULL: freed with the client */
 	ev_io reading, writing;
 	struct buffer in, out;
 	struct resp request;
@@ -47,15 +64,16 @@ struct client {
 	struct client *next_waiting;
 
 	struct queue queue; /* open from MULTI to EXEC */
-
-	struct replica *replica; /* replication.h; CLIENT_REPLICA only */
 };
 
 extern struct client *clients;
 extern size_t client_count;
 
-/* A connection that was accepted, or made. NULL, with fd closed, if there is no memory. */
-struct client *client_new(int fd, enum client_kind kind);
+/* A connection that was accepted, or made. NULL, with fd closed, if there is no memory. It counts as authenticated. */
+struct client *client_new(int fd, const struct client_kind *kind);
+
+/* Have a client be of another kind from now on. */
+void client_become(struct client *c, const struct client_kind *kind);
 
 /* Close it; at once, or if it is the one whose command is running, after that. */
 void client_close(struct client *c);

@@ -5,9 +5,7 @@
 #include "command.h"
 #include "counters.h"
 #include "log.h"
-#include "replication.h"
 #include "stream.h"
-#include "save.h"
 #include "settings.h"
 
 #include <stdarg.h>
@@ -211,7 +209,7 @@ static bool full(const struct client *c, const struct command *command)
 }
 
 /* Whether it may run now; if not, the client has been told why. */
-static bool allowed(struct client *c, const struct command *command)
+static bool allowed(struct client *c, const struct command *command, bool is_master)
 {
 	if (!exists(c, command))
 		return false;
@@ -220,7 +218,7 @@ static bool allowed(struct client *c, const struct command *command)
 		refuse(c, command, "NOAUTH Authentication required.");
 		return false;
 	}
-	if (flags & COMMAND_WRITE && config_is_replica() && c->kind != CLIENT_MASTER) {
+	if (flags & COMMAND_WRITE && config_is_replica() && !is_master) {
 		refuse(c, command, "READONLY You can't write against a read only replica.");
 		return false;
 	}
@@ -228,14 +226,14 @@ static bool allowed(struct client *c, const struct command *command)
 		refuse(c, command, "ERR Command not allowed inside a transaction");
 		return false;
 	}
-	if (flags & COMMAND_DENYOOM && c->kind != CLIENT_MASTER && full(c, command)) {
+	if (flags & COMMAND_DENYOOM && !is_master && full(c, command)) {
 		refuse(c, command, "OOM command not allowed when used memory > 'maxmemory'.");
 		return false;
 	}
 	return true;
 }
 
-void command_run(struct client *c)
+void command_run_from(struct client *c, const struct command_source *source)
 {
 	/* A browser that was lured into talking to this port: what looks like HTTP ends at once. */
 	if (slice_is(c->argv[0], "post") || slice_is(c->argv[0], "host:")) {
@@ -248,12 +246,10 @@ void command_run(struct client *c)
 	const struct command *command = command_find(c->argv[0]);
 
 	db_tick();
-	if (!replication_may_run(c, command))
+	if (source->may_run && !source->may_run(c, command))
 		return;
-	db_expiring = c->kind == CLIENT_MASTER ? DB_KEEPS
-		      : config_is_replica()    ? DB_HIDES
-					       : DB_DELETES;
-	if (!allowed(c, command))
+	db_expiring = source->is_master ? DB_KEEPS : config_is_replica() ? DB_HIDES : DB_DELETES;
+	if (!allowed(c, command, source->is_master))
 		return;
 	if (c->queue.open && !(command->flags & COMMAND_NOW)) {
 		if (queue_add(&c->queue, command, c->argv, c->argc))
@@ -263,4 +259,11 @@ void command_run(struct client *c)
 		return;
 	}
 	command_call(c, command);
+}
+
+void command_run(struct client *c)
+{
+	static const struct command_source normal = {0};
+
+	command_run_from(c, &normal);
 }

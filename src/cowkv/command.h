@@ -51,8 +51,17 @@ const struct command *command_find(struct slice name);
 size_t command_count(void);
 const struct command *command_at(size_t i);
 
-/* Run what is in c->argv: with all checks, queued if in a transaction, propagated if it has changed anything. */
+/* Run what is in c->argv: with all checks, queued if in a transaction. What it has changed goes into the stream. */
 void command_run(struct client *c);
+
+/* The same for one whose commands are not those of a normal client. */
+struct command_source {
+	/* Whether it may say this command; NULL: there is none of that name. If not, nothing is run, and nothing answered. */
+	bool (*may_run)(struct client *c, const struct command *command);
+	/* It is our master: what it says is done though we are a replica, and memory is short; expired keys are there. */
+	bool is_master;
+};
+void command_run_from(struct client *c, const struct command_source *source);
 
 /* Run one that has passed the checks: EXEC does. */
 void command_call(struct client *c, const struct command *command);

@@ -99,17 +99,14 @@ static void set_name(struct client *c)
 
 static void print_client(struct client *c, struct buffer *to)
 {
-	buffer_print(
-	    to,
-	    "id=%" PRIu64 " addr=%s fd=%d name=%s age=%lld idle=%lld flags=%s db=0 qbuf=%zu "
-	    "obl=%zu cmd=%s\n",
-	    c->id, c->peer, c->fd, c->name ? c->name : "", (long long)(loop_now() - c->since),
-	    (long long)(loop_now() - c->last),
-	    c->kind == CLIENT_REPLICA  ? "S"
-	    : c->kind == CLIENT_MASTER ? "M"
-	    : c->queue.open            ? "x"
-				       : "N",
-	    buffer_size(&c->in), buffer_size(&c->out), c->command ? c->command->name : "NULL");
+	buffer_print(to,
+		     "id=%" PRIu64
+		     " addr=%s fd=%d name=%s age=%lld idle=%lld flags=%c db=0 qbuf=%zu "
+		     "obl=%zu cmd=%s\n",
+		     c->id, c->peer, c->fd, c->name ? c->name : "",
+		     (long long)(loop_now() - c->since), (long long)(loop_now() - c->last),
+		     c->queue.open && c->kind->answered ? 'x' : c->kind->flag, buffer_size(&c->in),
+		     buffer_size(&c->out), c->command ? c->command->name : "NULL");
 }
 
 static void list(struct client *c, bool all)
@@ -129,13 +126,6 @@ struct victims {
 	struct slice address;
 	bool skip_me;
 };
-
-static const char *type_of(const struct client *c)
-{
-	return c->kind == CLIENT_REPLICA  ? "replica"
-	       : c->kind == CLIENT_MASTER ? "master"
-					  : "normal";
-}
 
 /* A type as it is asked for. NULL after an error reply. */
 static const char *parse_type(struct client *c, struct slice s)
@@ -195,7 +185,7 @@ static void client_kill(struct client *c)
 	for (struct client *x = clients, *after; x; x = after) {
 		after = x->after;
 		if ((x == c && v.skip_me) || (v.id && x->id != (uint64_t)v.id) ||
-		    (v.type && strcmp(v.type, type_of(x)) != 0) ||
+		    (v.type && strcmp(v.type, x->kind->name) != 0) ||
 		    (v.address.data && !slice_is(v.address, x->peer)))
 			continue;
 		killed++;

@@ -43,17 +43,17 @@ static void add(struct client *c, int64_t n)
 	reply_int(c, value);
 }
 
-void number_incr(struct client *c)
+static void incr(struct client *c)
 {
 	add(c, 1);
 }
 
-void number_decr(struct client *c)
+static void decr(struct client *c)
 {
 	add(c, -1);
 }
 
-void number_incrby(struct client *c)
+static void incrby(struct client *c)
 {
 	int64_t n;
 
@@ -61,7 +61,7 @@ void number_incrby(struct client *c)
 		add(c, n);
 }
 
-void number_decrby(struct client *c)
+static void decrby(struct client *c)
 {
 	int64_t n;
 
@@ -113,7 +113,7 @@ struct slice number_float_sum(struct client *c, long double value, long double m
 	return (struct slice){text, print_float(text, value)};
 }
 
-void number_incrbyfloat(struct client *c)
+static void incrbyfloat(struct client *c)
 {
 	bool wrong;
 	struct entry *e = string_entry(c, c->argv[1], &wrong);
@@ -138,3 +138,14 @@ void number_incrbyfloat(struct client *c)
 	command_send_instead(argv, 4);
 	reply_bulk(c, result);
 }
+
+#define WRITES (COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_FAST)
+
+const struct command number_commands[] = {
+    {"incr", incr, 2, WRITES, 1, 1, 1, NULL},
+    {"decr", decr, 2, WRITES, 1, 1, 1, NULL},
+    {"incrby", incrby, 3, WRITES, 1, 1, 1, NULL},
+    {"decrby", decrby, 3, WRITES, 1, 1, 1, NULL},
+    {"incrbyfloat", incrbyfloat, 3, WRITES, 1, 1, 1, NULL},
+    {0},
+};

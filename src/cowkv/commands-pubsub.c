@@ -52,7 +52,7 @@ static void drop(const struct client *c, const struct slice *channel)
 	}
 }
 
-void pubsub_forget(const struct client *c)
+void pubsub_forget(struct client *c)
 {
 	drop(c, NULL);
 }
@@ -70,7 +70,7 @@ static void confirm(struct client *c, const char *what, const struct slice *chan
 
 static void subscribe(struct client *c)
 {
-	if (c->kind != CLIENT_NORMAL)
+	if (!c->kind->answered)
 		return;
 	for (size_t i = 1; i < c->argc; i++) {
 		const struct slice *channel = &c->argv[i];
@@ -107,8 +107,7 @@ static void publish(struct client *c)
 
 	for (const struct subscription *s = subscriptions; s; s = s->next) {
 		struct client *to = s->client;
-		/* One that has become a replica is sent the stream, and nothing between. */
-		if (!is_of(s, c->argv[1]) || to->kind != CLIENT_NORMAL)
+		if (!is_of(s, c->argv[1]))
 			continue;
 		if (buffer_size(&to->out) + c->argv[2].len > OUT_MAX) {
 			log_line(LOG_WARNING, "Client %s does not take what is published: closed",

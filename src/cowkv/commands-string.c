@@ -289,10 +289,5 @@ const struct command string_commands[] = {
     {"mget", mget, -2, READS, 1, -1, 1, NULL},
     {"mset", mset, -3, WRITES, 1, -1, 2, NULL},
     {"msetnx", msetnx, -3, WRITES, 1, -1, 2, NULL},
-    {"incr", number_incr, 2, WRITES | COMMAND_FAST, 1, 1, 1, NULL},
-    {"decr", number_decr, 2, WRITES | COMMAND_FAST, 1, 1, 1, NULL},
-    {"incrby", number_incrby, 3, WRITES | COMMAND_FAST, 1, 1, 1, NULL},
-    {"decrby", number_decrby, 3, WRITES | COMMAND_FAST, 1, 1, 1, NULL},
-    {"incrbyfloat", number_incrbyfloat, 3, WRITES | COMMAND_FAST, 1, 1, 1, NULL},
     {0},
 };

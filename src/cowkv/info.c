@@ -6,6 +6,7 @@
 #include "counters.h"
 #include "info.h"
 #include "random-id.h"
+#include "replicas.h"
 #include "replication.h"
 #include "save.h"
 #include "settings.h"
@@ -46,7 +47,7 @@ static void print_server(struct buffer *to)
 static void print_clients(struct buffer *to)
 {
 	buffer_print(to, "connected_clients:%zu\r\nmaxclients:%" PRIu64 "\r\nblocked_clients:0\r\n",
-		     client_count - replication_replicas(), config.maxclients);
+		     client_count - replicas_count(), config.maxclients);
 }
 
 static void print_memory(struct buffer *to)

@@ -35,6 +35,7 @@ static ev_io watchers[ADDRESSES];
 static int fds[ADDRESSES];
 static size_t n_fds;
 static bool resting;
+static const struct client_kind *kind;
 
 /* One address. Returns 0, or errno. */
 static int listen_at(const struct addrinfo *a)
@@ -155,9 +156,10 @@ static void on_connection(struct ev_loop *loop, ev_io *io, int events)
 		}
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
 		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
-		struct client *c = client_new(fd, CLIENT_NORMAL);
+		struct client *c = client_new(fd, kind);
 		if (!c)
 			continue;
+		c->authenticated = !*config.requirepass;
 		c->local = local;
 		getnameinfo((struct sockaddr *)&address, size, host, sizeof host, port, sizeof port,
 			    NI_NUMERICHOST | NI_NUMERICSERV);
@@ -166,8 +168,9 @@ static void on_connection(struct ev_loop *loop, ev_io *io, int events)
 	}
 }
 
-void listen_start(void)
+void listen_start(const struct client_kind *of_clients)
 {
+	kind = of_clients;
 	for (size_t i = 0; i < n_fds; i++) {
 		ev_io_init(&watchers[i], on_connection, fds[i], EV_READ);
 		ev_io_start(main_loop, &watchers[i]);

@@ -5,10 +5,16 @@
 
 #include <stdbool.h>
 
+struct client_kind;
+
 /* Bind config.bind and config.port. False, and a line in the log, if that fails. */
 bool listen_open(void);
-void listen_start(void); /* accept */
-void listen_cron(void);  /* every second: accept again, after descriptors ran out */
+
+/* Accept clients, which are of this kind. */
+void listen_start(const struct client_kind *kind);
+
+/* Every second: accept again, after descriptors ran out. */
+void listen_cron(void);
 void listen_close(void);
 
 #endif

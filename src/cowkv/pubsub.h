@@ -5,7 +5,7 @@
 
 struct client;
 
-/* A client is going. */
-void pubsub_forget(const struct client *c);
+/* A client is going, or has become a replica, which is sent the stream and nothing between. */
+void pubsub_forget(struct client *c);
 
 #endif

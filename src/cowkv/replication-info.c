@@ -1,44 +1,66 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* replication-info.c - INFO, ROLE, REPLICAOF, and the table of the commands of replication. */
+/* replication-info.c - INFO's section of replication. */
 #include "config.h"
 
-#include "command.h"
-#include "log.h"
+#include "link.h"
 #include "loop.h"
-#include "replication-parts.h"
+#include "replicas.h"
+#include "replication.h"
 #include "settings.h"
+#include "stream.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
+
+/* ---- of a replica ---- */
+
+static bool syncs(void)
+{
+	return link_.step == STEP_SIZE || link_.step == STEP_SNAPSHOT;
+}
+
+/* How much there will be is not known yet, and with a mark at its end not at all. */
+static void print_sync(struct buffer *to)
+{
+	bool begun = link_.step == STEP_SNAPSHOT;
+	int64_t size = begun ? (int64_t)link_.size : -1;
+	int64_t received = begun ? (int64_t)link_.received : 0;
+
+	buffer_print(to,
+		     "master_sync_total_bytes:%" PRId64 "\r\nmaster_sync_read_bytes:%" PRId64
+		     "\r\nmaster_sync_left_bytes:%" PRId64 "\r\nmaster_sync_perc:%.2f\r\n"
+		     "master_sync_last_io_seconds_ago:%lld\r\n",
+		     size, received, begun ? size - received : -1,
+		     size > 0 ? 100.0 * (double)received / (double)size : 0.0,
+		     (long long)(loop_now() - link_.heard));
+}
+
+static void print_link(struct buffer *to)
+{
+	buffer_print(to,
+		     "master_host:%s\r\nmaster_port:%" PRIu64 "\r\nmaster_link_status:%s\r\n"
+		     "master_last_io_seconds_ago:%lld\r\nmaster_sync_in_progress:%d\r\n"
+		     "slave_read_repl_offset:%" PRId64 "\r\nslave_repl_offset:%" PRId64 "\r\n",
+		     config.master_host, config.master_port, link_up() ? "up" : "down",
+		     link_up() ? (long long)(loop_now() - link_.master->last) : -1, syncs(),
+		     stream.offset, stream.offset);
+	if (syncs())
+		print_sync(to);
+	if (!link_up())
+		buffer_print(to, "master_link_down_since_seconds:%lld\r\n",
+			     link_.down_since ? (long long)(loop_now() - link_.down_since) : -1);
+	buffer_print(to, "slave_priority:100\r\nslave_read_only:1\r\nreplica_announced:1\r\n");
+}
+
+/* ---- of a master, which a replica can be as well ---- */
 
 static const char *const states[] = {"wait_bgsave", "wait_bgsave", "send_bulk", "online", "online"};
-
-size_t replication_replicas(void)
-{
-	size_t n = 0;
-
-	for (const struct replica *r = replicas; r; r = r->after)
-		n++;
-	return n;
-}
-
-/* The one that it told, or the one in "host:port". */
-static struct slice address(const struct replica *r)
-{
-	const char *peer = r->client->peer, *colon = strrchr(peer, ':');
-
-	if (*r->address)
-		return (struct slice){r->address, strlen(r->address)};
-	return (struct slice){peer, colon ? (size_t)(colon - peer) : strlen(peer)};
-}
 
 static void print_replicas(struct buffer *to)
 {
 	size_t i = 0;
 
 	for (const struct replica *r = replicas; r; r = r->after) {
-		struct slice ip = address(r);
+		struct slice ip = replica_address(r);
 		time_t lag = r->state == REPLICA_ONLINE ? loop_now() - r->heard : 0;
 		buffer_print(to,
 			     "slave%zu:ip=%.*s,port=%" PRIu64 ",state=%s,offset=%" PRId64
@@ -52,8 +74,8 @@ void replication_info(struct buffer *to)
 {
 	buffer_print(to, "role:%s\r\n", config_is_replica() ? "slave" : "master");
 	if (config_is_replica())
-		link_info(to);
-	buffer_print(to, "connected_slaves:%zu\r\n", replication_replicas());
+		print_link(to);
+	buffer_print(to, "connected_slaves:%zu\r\n", replicas_count());
 	print_replicas(to);
 	buffer_print(
 	    to,
@@ -65,83 +87,5 @@ void replication_info(struct buffer *to)
 	    stream.id, stream.former_id, stream.offset,
 	    stream.former_end < 0 ? -1 : stream.former_end + 1, stream.backlog != NULL,
 	    BACKLOG_SIZE, stream.backlog ? stream.backlog_first + 1 : 0,
-	    stream.backlog ? stream.offset - stream.backlog_first : 0, transfer_error());
+	    stream.backlog ? stream.offset - stream.backlog_first : 0, replicas_error());
 }
-
-static void role(struct client *c)
-{
-	if (config_is_replica()) {
-		reply_array(c, 5);
-		reply_text(c, "slave");
-		reply_text(c, config.master_host);
-		reply_int(c, (int64_t)config.master_port);
-		reply_text(c, link_state());
-		reply_int(c, link_up() ? stream.offset : -1);
-		return;
-	}
-	reply_array(c, 3);
-	reply_text(c, "master");
-	reply_int(c, stream.offset);
-	reply_array(c, replication_replicas());
-	for (const struct replica *r = replicas; r; r = r->after) {
-		char text[24];
-		reply_array(c, 3);
-		reply_bulk(c, address(r));
-		snprintf(text, sizeof text, "%" PRIu64, r->port);
-		reply_text(c, text);
-		snprintf(text, sizeof text, "%" PRId64, r->offset);
-		reply_text(c, text);
-	}
-}
-
-static void replicaof(struct client *c)
-{
-	char host[256];
-	int64_t port;
-
-	/* A transaction is in the stream as a whole, or not at all. */
-	for (size_t i = 0; i < c->queue.n; i++) {
-		if (c->queue.at[i].command->flags & COMMAND_WRITE) {
-			reply_error(c, "ERR %s in a transaction that writes", c->command->name);
-			return;
-		}
-	}
-	if (slice_is(c->argv[1], "no") && slice_is(c->argv[2], "one")) {
-		if (config_is_replica()) {
-			link_to(NULL, 0);
-			stream_new_id();
-			stream_open_backlog();
-			log_line(LOG_NOTICE, "MASTER MODE enabled (user request from '%s')",
-				 c->peer);
-		}
-		reply_status(c, "OK");
-		return;
-	}
-	if (!command_integer(c, c->argv[2], &port, "ERR Invalid master port"))
-		return;
-	if (port < 1 || port > 65535 || c->argv[1].len >= sizeof host || !c->argv[1].len) {
-		reply_error(c, "ERR Invalid master port");
-		return;
-	}
-	memcpy(host, c->argv[1].data, c->argv[1].len);
-	host[c->argv[1].len] = 0;
-	if (strcasecmp(host, config.master_host) == 0 && (uint64_t)port == config.master_port) {
-		reply_status(c, "OK Already connected to specified master");
-		return;
-	}
-	link_to(host, (uint64_t)port);
-	link_cron(); /* at once */
-	log_line(LOG_NOTICE, "REPLICAOF %s:%d enabled (user request from '%s')", host, (int)port,
-		 c->peer);
-	reply_status(c, "OK");
-}
-
-const struct command replication_commands[] = {
-    {"replicaof", replicaof, 3, COMMAND_ADMIN | COMMAND_LOADING, 0, 0, 0, NULL},
-    {"slaveof", replicaof, 3, COMMAND_ADMIN | COMMAND_LOADING, 0, 0, 0, NULL},
-    {"role", role, 1, COMMAND_FAST | COMMAND_LOADING, 0, 0, 0, NULL},
-    {"replconf", replica_replconf, -1, COMMAND_ADMIN | COMMAND_LOADING, 0, 0, 0, NULL},
-    {"psync", replica_psync, -3, COMMAND_ADMIN | COMMAND_NO_MULTI, 0, 0, 0, NULL},
-    {"sync", replica_sync, 1, COMMAND_ADMIN | COMMAND_NO_MULTI, 0, 0, 0, NULL},
-    {0},
-};

@@ -12,7 +12,7 @@
 
 static bool answers(struct client *c)
 {
-	if (c->kind == CLIENT_MASTER || c->kind == CLIENT_NOBODY || c->closing || c->dead)
+	if (!c->kind->answered || c->closing || c->dead)
 		return false;
 	client_wants_to_send(c);
 	return true;
@@ -22,7 +22,7 @@ static bool answers(struct client *c)
    is closed when the command has ended. */
 static bool fits(struct client *c, size_t n)
 {
-	if (c->kind != CLIENT_NORMAL || buffer_size(&c->out) + n <= CLIENT_OUT_MAX)
+	if (!c->kind->bounded || buffer_size(&c->out) + n <= CLIENT_OUT_MAX)
 		return true;
 	log_line(LOG_WARNING, "Client %s is answered more than %zu bytes: closed", c->peer,
 		 CLIENT_OUT_MAX);
@@ -133,6 +133,11 @@ void reply_error(struct client *c, const char *format, ...)
 			*p = ' ';
 	if (answers(c))
 		buffer_print(&c->out, "-%s\r\n", text);
+}
+
+void reply_garbled(struct client *c, const char *why)
+{
+	reply_error(c, "ERR Protocol error: %s", why);
 }
 
 bool reply_failed(struct client *c)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* reply.h - answers in RESP2. To a client that is not answered (our master, nobody) they do nothing. */
+/* reply.h - answers in RESP2. To a client that is not answered (our master) they do nothing. */
 #ifndef COWKV_REPLY_H
 #define COWKV_REPLY_H
 
@@ -20,6 +20,9 @@ void reply_array_set(struct client *c, size_t where, size_t n);
 
 /* An error. The format begins with its code: "ERR ...". It has no CR or LF: what it quotes is cleaned of them. */
 __attribute__((format(printf, 2, 3))) void reply_error(struct client *c, const char *format, ...);
+
+/* What came is no request. */
+void reply_garbled(struct client *c, const char *why);
 
 #define ERROR_WRONGTYPE "WRONGTYPE Operation against a key holding the wrong kind of value"
 #define ERROR_SYNTAX "ERR syntax error"

@@ -8,7 +8,7 @@
  */
 #include "config.h"
 
-#include "client.h"
+#include "command.h"
 #include "commands.h"
 #include "db.h"
 #include "compact.h"
@@ -18,6 +18,7 @@
 #include "listen.h"
 #include "log.h"
 #include "loop.h"
+#include "pubsub.h"
 #include "replication.h"
 #include "stream.h"
 #include "save.h"
@@ -104,6 +105,14 @@ static void on_signal(struct ev_loop *loop, ev_signal *watcher, int events)
 		 watcher->signum == SIGINT ? "SIGINT" : "SIGTERM");
 	server_leave(LEAVE_AS_CONFIGURED);
 }
+
+static const struct client_kind normal_client = {.name = "normal",
+						 .flag = 'N',
+						 .answered = true,
+						 .bounded = true,
+						 .run = command_run,
+						 .garbled = reply_garbled,
+						 .gone = pubsub_forget};
 
 static void told_of_expiry(struct slice key)
 {
@@ -198,7 +207,7 @@ int main(int argc, char **argv)
 	ev_signal_start(main_loop, &interrupt);
 	ev_signal_init(&term, on_signal, SIGTERM);
 	ev_signal_start(main_loop, &term);
-	listen_start();
+	listen_start(&normal_client);
 	loop_run();
 
 	client_send_all(); /* what can still go out */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* string-parts.h - what the two files of the string commands share. */
+/* string-parts.h - what several files of commands do with strings and numbers: commands-string.c, commands-number.c. */
 #ifndef COWKV_STRING_PARTS_H
 #define COWKV_STRING_PARTS_H
 
@@ -12,12 +12,6 @@ struct entry *string_entry(struct client *c, struct slice key, bool *wrong);
 void string_store(struct slice key, struct entry *e, struct slice s, bool keep_expiry);
 
 void string_reply(struct client *c, const struct string *s);
-
-void number_incr(struct client *c);
-void number_decr(struct client *c);
-void number_incrby(struct client *c);
-void number_decrby(struct client *c);
-void number_incrbyfloat(struct client *c);
 
 /* Add n to *value, and print that, for strings and hashes. No data, and an error reply, where it would overflow. */
 #define INTEGER_TEXT 24

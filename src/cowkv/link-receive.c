@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * replication-receive.c - a master's snapshot: received into a file, and loaded when it is there whole.
+ * link-receive.c - a master's snapshot: received into a file, and loaded when it is there whole.
  *
  * Until the loading has succeeded the old data are kept by a snapshot of our own: if what came is damaged, the server
  * goes on with what it had.
@@ -12,7 +12,9 @@
 #include "loop.h"
 #include "random-id.h"
 #include "rdb.h"
-#include "replication-link.h"
+#include "link.h"
+#include "replicas.h"
+#include "stream.h"
 #include "settings.h"
 
 #include <errno.h>

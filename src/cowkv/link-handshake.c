@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* replication-handshake.c - connecting to a master, and what is said before its snapshot or its stream comes. */
+/* link-handshake.c - connecting to a master, and what is said before its snapshot or its stream comes. */
 #include "config.h"
 
 #include "command.h"
 #include "log.h"
 #include "loop.h"
 #include "random-id.h"
-#include "replication-link.h"
+#include "link.h"
+#include "replicas.h"
+#include "stream.h"
 #include "settings.h"
 
 #include <errno.h>
