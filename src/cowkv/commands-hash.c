@@ -4,6 +4,7 @@
 
 #include "scan.h"
 #include "string-parts.h"
+#include "value-hash.h"
 
 #include <math.h>
 #include <stdio.h>

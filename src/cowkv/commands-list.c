@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "command.h"
+#include "value-list.h"
 
 #include <string.h>
 

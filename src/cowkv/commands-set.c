@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "scan.h"
+#include "value-set.h"
 
 #include <stdlib.h>
 

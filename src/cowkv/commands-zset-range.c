@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "command.h"
+#include "value-zset.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "scan.h"
+#include "value-zset.h"
 
 #include <math.h>
 

@@ -200,6 +200,18 @@ struct entry *dict_take(struct dict *d, struct slice key)
 	return e;
 }
 
+bool dict_remove(struct dict *d, struct slice key)
+{
+	struct entry *e = dict_take(d, key);
+
+	if (!e)
+		return false;
+	heap_free(e->value);
+	heap_free(e);
+	dict_shrink(d);
+	return true;
+}
+
 void dict_clear(struct dict *d, void (*drop)(void *value))
 {
 	struct dict_iterator i = DICT_ITERATOR(d);

@@ -43,6 +43,9 @@ struct entry *dict_add(struct dict *d, struct slice key, bool *added);
 /* Take an entry out. It is the caller's then: heap_free() it. NULL if there is none. */
 struct entry *dict_take(struct dict *d, struct slice key);
 
+/* Take an entry out, and free it with its value, which is of heap_alloc() or NULL. Returns whether there was one. */
+bool dict_remove(struct dict *d, struct slice key);
+
 /* Free all entries, their values by `drop` unless that is NULL, and the tables. */
 void dict_clear(struct dict *d, void (*drop)(void *value));
 

@@ -9,6 +9,7 @@
 #include "config.h"
 
 #include "crc64.h"
+#include "kinds.h"
 #include "log.h"
 #include "rdb.h"
 
@@ -53,6 +54,7 @@ static bool fuzz_begin(void)
 {
 	if (log_open("/dev/null") || !heap_open((size_t)256 << 20, 0) || !crc64_init())
 		return false;
+	kinds_init();
 	dict_seed();
 	db_open();
 	return true;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* rdb-elements.h - the elements of a value in an RDB stream. */
+/*
+ * rdb-elements.h - the elements of a value in an RDB stream, whatever form they have: for the kinds of values, which read
+ * themselves by it.
+ */
 #ifndef COWKV_RDB_ELEMENTS_H
 #define COWKV_RDB_ELEMENTS_H
 
@@ -28,5 +31,18 @@ bool elements_next_of_pair(struct elements *e, struct slice *s);
 
 /* How many there are, by what was said before them. */
 uint64_t elements_announced(const struct elements *e);
+
+/* What an element takes in the arena besides its bytes: more than that is rare. */
+#define ELEMENT_MEMORY 128
+
+/* A new value of this type that `fill` has filled. NULL if that fails, or if there are no elements. */
+void *elements_collection(struct rdb_in *in, unsigned rdb_type, enum value_type type,
+			  bool (*fill)(void *value, struct elements *e, unsigned rdb_type));
+
+/* Add a key to a dict, in which it must be new. NULL if it is not, or there is no room. */
+struct entry *elements_add(struct elements *e, struct dict *d, struct slice key);
+
+/* Make room in a dict for n elements, as far as so many are likely to come. */
+bool elements_reserve(struct elements *e, struct dict *d, uint64_t n);
 
 #endif

@@ -40,6 +40,9 @@ enum rdb_type {
 	RDB_STREAM_3 = 21
 };
 
+/* Such a type in a set of types. */
+#define RDB_BIT(type) ((uint32_t)1 << (type))
+
 enum rdb_opcode {
 	RDB_FUNCTION_2 = 245,
 	RDB_FUNCTION = 246,

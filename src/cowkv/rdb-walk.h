@@ -69,9 +69,13 @@ static inline void walk_text(struct walk *w, const char *data, size_t n)
 void walk_dict(struct walk *w, const struct dict *d,
 	       void (*fn)(struct walk *w, const struct entry *e));
 
-/* What follows a key: of a value of one of the types in value.h. walk_whole() is where all of it can be read, and its
-   type in the file; NULL if it is not there. */
-const void *walk_whole(struct walk *w, const struct value *live, unsigned *type);
-void walk_value(struct walk *w, const void *whole, unsigned type);
+/* A struct text, as a string. */
+static inline void walk_struct_text(struct walk *w, const struct text *live)
+{
+	const struct text *t = WALK_REACH(w, live);
+
+	if (t)
+		walk_text(w, t->data, t->len);
+}
 
 #endif

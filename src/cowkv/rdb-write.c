@@ -12,15 +12,33 @@
 
 #define REDIS_VERSION "7.0.15" /* whose format it is */
 
+/* Where all of a value can be read, and its kind; NULL if it is not there. */
+static const struct value *reach(struct walk *w, const struct value *live,
+				 const struct value_kind **kind)
+{
+	const struct value *v = WALK_REACH(w, live);
+
+	if (!v)
+		return NULL;
+	unsigned type = v->type;
+	WALK_PIN(type);
+	if (type >= VALUE_TYPES) {
+		w->torn = true;
+		return NULL;
+	}
+	*kind = value_kinds[type];
+	return walk_reach(w, live, (*kind)->size);
+}
+
 /* Also one that has expired, as Redis does: who reads it knows the time too. */
 static void write_key(struct walk *w, const struct entry *e)
 {
-	unsigned type;
-	const void *all = walk_whole(w, e->value, &type);
+	const struct value_kind *kind;
+	const struct value *v = reach(w, e->value, &kind);
 
-	if (!all)
+	if (!v)
 		return;
-	size_t expiry = ((const struct value *)all)->expiry;
+	size_t expiry = v->expiry;
 	WALK_PIN(expiry);
 	if (expiry && expiry > w->expiring) {
 		w->torn = true;
@@ -31,9 +49,9 @@ static void write_key(struct walk *w, const struct entry *e)
 		rdb_out_byte(&w->out, RDB_EXPIRETIME_MS);
 		rdb_out_bytes(&w->out, &when, sizeof when);
 	}
-	rdb_out_byte(&w->out, type);
+	rdb_out_byte(&w->out, kind->rdb_type);
 	walk_text(w, e->key, e->len);
-	walk_value(w, all, type);
+	kind->write(w, v);
 	w->keys++;
 }
 

@@ -14,6 +14,7 @@
 #include "compact.h"
 #include "counters.h"
 #include "info.h"
+#include "kinds.h"
 #include "leave.h"
 #include "listen.h"
 #include "log.h"
@@ -175,6 +176,7 @@ static bool start(void)
 		return false;
 	dict_seed();
 	info_init();
+	kinds_init();
 	commands_init();
 	db_open();
 	db_on_expired = told_of_expiry;

@@ -4,6 +4,7 @@
 #define COWKV_STRING_PARTS_H
 
 #include "command.h"
+#include "value-string.h"
 
 /* The entry of a key that holds a string; NULL if there is none, or *wrong, and an error reply. */
 struct entry *string_entry(struct client *c, struct slice key, bool *wrong);

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* value-zset.c - sorted sets. */
+/* value-zset.c - see value-zset.h. */
 #include "config.h"
 
-#include "value-parts.h"
+#include "rdb-elements.h"
+#include "rdb-format.h"
+#include "rdb-walk.h"
+#include "value-zset.h"
 
+#include <endian.h>
+#include <math.h>
 #include <string.h>
 
 static struct zset_node *new_node(uint32_t levels, double score, struct entry *member)
@@ -14,20 +19,6 @@ static struct zset_node *new_node(uint32_t levels, double score, struct entry *m
 	n->score = score;
 	n->member = member;
 	return n;
-}
-
-void zset_init(struct zset *z)
-{
-	z->by_name = DICT_EMPTY;
-	z->head = new_node(ZSET_LEVELS, 0, NULL);
-	z->levels = 1;
-}
-
-void zset_clear(struct zset *z)
-{
-	dict_clear(&z->by_name, heap_free);
-	heap_free(z->head);
-	z->head = NULL;
 }
 
 /* One node in four is on the next level too. */
@@ -193,3 +184,115 @@ struct zset_node *zset_from(struct zset *z, double min, bool exclusive)
 			at = at->link[l].after;
 	return at->link[0].after;
 }
+
+/* ---- the kind ---- */
+
+static void init(void *zset)
+{
+	struct zset *z = zset;
+
+	z->by_name = DICT_EMPTY;
+	z->head = new_node(ZSET_LEVELS, 0, NULL);
+	z->levels = 1;
+}
+
+static void clear(void *zset)
+{
+	struct zset *z = zset;
+
+	dict_clear(&z->by_name, heap_free);
+	heap_free(z->head);
+	z->head = NULL;
+}
+
+static uint64_t length(const void *zset)
+{
+	return ((const struct zset *)zset)->by_name.used;
+}
+
+/* From the highest down: who reads it puts each in front of the others. */
+static void write(struct walk *w, const void *zset)
+{
+	const struct zset *z = zset;
+	uint64_t count = 0;
+
+	rdb_out_length(&w->out, z->by_name.used);
+	for (const struct zset_node *n = z->tail; n;) {
+		if (count++ % WALK_GROUP == 0 && !walk_goes_on(w))
+			return;
+		n = WALK_REACH(w, n);
+		const struct entry *e = n ? WALK_REACH(w, n->member) : NULL;
+		if (!e)
+			return;
+		uint64_t bits;
+		memcpy(&bits, &n->score, sizeof bits);
+		bits = htole64(bits);
+		walk_text(w, e->key, e->len);
+		rdb_out_bytes(&w->out, &bits, sizeof bits);
+		n = n->before;
+		if (n)
+			__builtin_prefetch(AT(n, w->shift));
+	}
+}
+
+static bool score_of(struct elements *e, unsigned type, double *score)
+{
+	struct slice s;
+	uint64_t bits;
+
+	if (e->is_packed)
+		return elements_next_of_pair(e, &s) &&
+		       (slice_double(s, score) ||
+			rdb_in_fail(e->in, "a score that is not a number"));
+	if (type == RDB_ZSET)
+		return rdb_in_double(e->in, score);
+	const void *p = rdb_in_bytes(e->in, sizeof bits);
+	if (!p)
+		return false;
+	memcpy(score, p, sizeof *score);
+	return !isnan(*score) || rdb_in_fail(e->in, "a score that is not a number");
+}
+
+static bool fill(void *zset, struct elements *e, unsigned type)
+{
+	struct zset *z = zset;
+	struct buffer *kept = &e->in->kept;
+	struct slice s;
+	double score;
+
+	if (!elements_reserve(e, &z->by_name,
+			      e->is_packed ? elements_announced(e) / 2 : elements_announced(e)))
+		return false;
+	while (elements_next(e, &s)) {
+		if (!e->is_packed) {
+			buffer_trim(kept, STRING_MAX / 512);
+			kept->at = kept->len = 0;
+			buffer_reserve(kept, 1); /* the empty one too has an address */
+			buffer_add(kept, s.data, s.len);
+			s.data = kept->data;
+		}
+		if (!score_of(e, type, &score) || !rdb_in_room(e->in, s.len + 2 * ELEMENT_MEMORY))
+			return false;
+		if (!zset_set(z, s, score))
+			return rdb_in_fail(e->in, "an element that is there twice");
+	}
+	return !e->in->failed;
+}
+
+static void *read(struct rdb_in *in, unsigned rdb_type)
+{
+	return elements_collection(in, rdb_type, VALUE_ZSET, fill);
+}
+
+const struct value_kind zset_kind = {
+    .name = "zset",
+    .size = sizeof(struct zset),
+    .init = init,
+    .clear = clear,
+    .length = length,
+    .rdb_type = RDB_ZSET_2,
+    .rdb_types = RDB_BIT(RDB_ZSET) | RDB_BIT(RDB_ZSET_2) | RDB_BIT(RDB_ZSET_ZIPLIST) |
+		 RDB_BIT(RDB_ZSET_LISTPACK),
+    .write = write,
+    .read = read,
+};

@@ -6,6 +6,7 @@
 #include "test-values.h"
 
 #include "../../src/cowkv/dict.h"
+#include "../../src/cowkv/kinds.h"
 
 #include <stdio.h>
 
@@ -14,6 +15,7 @@
 void open_heap(void)
 {
 	ck_assert(heap_open((size_t)1 << 30, 0));
+	kinds_init();
 	dict_seed();
 }
 

@@ -7,6 +7,10 @@
 #include "test-values.h"
 
 #include "../../src/cowkv/db.h"
+#include "../../src/cowkv/kinds.h"
+#include "../../src/cowkv/value-list.h"
+#include "../../src/cowkv/value-string.h"
+#include "../../src/cowkv/value-zset.h"
 
 #include <math.h>
 #include <stdio.h>
