@@ -7,8 +7,17 @@
 srcdir=${srcdir:-.}
 : "${NM:=nm}"
 
-# The floors, from the top. "." is src/cowkv itself: what knows all the others, and main().
-floors='.'
+# The floors, from the top. "." is src/cowkv itself: main(), and what knows all the others.
+floors='
+	.
+	replication
+	commands
+	net
+	types
+	rdb
+	data
+	base
+'
 
 if [ ! -f src/cowkv/libcowkv.a ]; then
 	echo "SKIP: cowkv is not built here"
@@ -16,8 +25,9 @@ if [ ! -f src/cowkv/libcowkv.a ]; then
 fi
 
 {
-	# By the sources, as the build directory may still hold objects of sources that are gone.
-	(cd "$srcdir" && find src/cowkv -name '*.c' ! -name 'fuzz-*' | sed 's/c$/o/') | xargs "$NM" -A -g -P |
+	# By the sources, as the build directory may still hold objects of sources that are gone. NM may hold options.
+	# shellcheck disable=SC2086
+	(cd "$srcdir" && find src/cowkv -name '*.c' ! -name 'fuzz-*' | sed 's/c$/o/') | xargs $NM -A -g -P |
 		sed -n 's|^src/cowkv/\([^:]*\)\.o: \([^ ]*\) \([A-Za-z]\).*|symbol \1 \2 \3|p'
 	(cd "$srcdir/src/cowkv" && find . -name '*.[ch]' -exec grep -H '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' {} +) |
 		sed 's|^\./\([^:]*\):[^"]*"\([^"]*\)".*|include \1 \2|'

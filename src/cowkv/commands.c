@@ -2,8 +2,8 @@
 /* commands.c - all tables of commands. This file knows each of the files that have commands, and none of them knows it. */
 #include "config.h"
 
-#include "command.h"
 #include "commands.h"
+#include "commands/command.h"
 
 /* A new table has a line here, */
 extern const struct command connection_commands[];

@@ -8,10 +8,10 @@
  */
 #include "config.h"
 
-#include "crc64.h"
-#include "kinds.h"
-#include "log.h"
-#include "rdb.h"
+#include "base/log.h"
+#include "rdb/crc64.h"
+#include "rdb/rdb.h"
+#include "types/kinds.h"
 
 #include "fuzz.h"
 

@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include "resp.h"
+#include "net/resp.h"
 
 #include "fuzz.h"
 

@@ -2,14 +2,14 @@
 /* info.c - INFO: Redis' names where there are such, and the arena's. It asks all parts of the server. */
 #include "config.h"
 
-#include "command.h"
-#include "counters.h"
+#include "base/counters.h"
+#include "base/random-id.h"
+#include "base/settings.h"
+#include "commands/command.h"
 #include "info.h"
-#include "random-id.h"
-#include "replicas.h"
-#include "replication.h"
-#include "save.h"
-#include "settings.h"
+#include "rdb/save.h"
+#include "replication/replicas.h"
+#include "replication/replication.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -5,8 +5,8 @@
 #include "../common.h"
 #include "test-values.h"
 
-#include "../../src/cowkv/dict.h"
-#include "../../src/cowkv/kinds.h"
+#include "../../src/cowkv/data/dict.h"
+#include "../../src/cowkv/types/kinds.h"
 
 #include <stdio.h>
 

@@ -6,11 +6,11 @@
 #include "../common.h"
 #include "test-values.h"
 
-#include "../../src/cowkv/db.h"
-#include "../../src/cowkv/kinds.h"
-#include "../../src/cowkv/value-list.h"
-#include "../../src/cowkv/value-string.h"
-#include "../../src/cowkv/value-zset.h"
+#include "../../src/cowkv/data/db.h"
+#include "../../src/cowkv/types/kinds.h"
+#include "../../src/cowkv/types/value-list.h"
+#include "../../src/cowkv/types/value-string.h"
+#include "../../src/cowkv/types/value-zset.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -3,8 +3,8 @@
 #ifndef COWARENA_TESTS_COWKV_TEST_VALUES_H
 #define COWARENA_TESTS_COWKV_TEST_VALUES_H
 
-#include "../../src/cowkv/heap.h"
-#include "../../src/cowkv/slice.h"
+#include "../../src/cowkv/base/slice.h"
+#include "../../src/cowkv/data/heap.h"
 
 #include <check.h>
 

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* settings.h - the settings: given on the command line, in a file, or by CONFIG SET. */
+#ifndef COWKV_SETTINGS_H
+#define COWKV_SETTINGS_H
+
+#include "base/slice.h"
+
+#define SAVE_RULES 16
+
+/* So many changes within so many seconds, and a save begins. */
+struct save_rule {
+	uint64_t seconds, changes;
+};
+
+/* Texts are malloc'd, and never NULL. */
+struct config {
+	uint64_t port, capacity, cow_limit, maxmemory, maxclients;
+	char *bind, *dir, *dbfilename, *requirepass, *masterauth, *logfile;
+	struct save_rule save[SAVE_RULES];
+	size_t save_rules;
+	bool daemonize, rehash_guard, compress, protected_mode;
+	char *master_host; /* "" for none */
+	uint64_t master_port;
+};
+extern struct config config;
+
+/* Whether this server is a replica of another. */
+static inline bool config_is_replica(void)
+{
+	return *config.master_host;
+}
+
+/* Set all to what they are when nobody says anything. */
+void config_init(void);
+
+/* Take those of the command line, and of the file that it names. Does not return after --help, or after a mistake. */
+void config_arguments(int argc, char **argv);
+
+/* One setting, as CONFIG SET takes it. Returns NULL, or what is wrong with it; "" if there is none of that name. */
+const char *config_set(struct slice name, struct slice value);
+/* n names and values, one behind the other: all, or if one is wrong none, and *bad is its name. */
+const char *config_set_all(const struct slice *pairs, size_t n, struct slice *bad);
+/* Call fn once for each setting whose name matches one of the patterns. */
+void config_get(const struct slice *patterns, size_t n,
+		void (*fn)(void *ctx, const char *name, const char *value), void *ctx);
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* command.h - commands: what a table of them says, and how one is found and run. commands.c knows all tables. */
+#ifndef COWKV_COMMAND_H
+#define COWKV_COMMAND_H
+
+#include "data/db.h"
+#include "net/reply.h"
+
+enum command_flags {
+	COMMAND_WRITE = 1,
+	COMMAND_READONLY = 2,
+	COMMAND_DENYOOM = 4, /* refused when memory is short */
+	COMMAND_ADMIN = 8,
+	COMMAND_NO_AUTH = 16,  /* before the password was said */
+	COMMAND_NO_MULTI = 32, /* not in a transaction */
+	COMMAND_NOW = 64,      /* runs though a transaction is being queued (EXEC, DISCARD, ...) */
+	COMMAND_FAST = 128,
+	COMMAND_LOADING = 256,   /* while data is being loaded from a master */
+	COMMAND_RUNS_QUEUE = 512 /* runs what the transaction has queued: EXEC */
+};
+
+struct command {
+	const char *name; /* lower case */
+	void (*fn)(struct client *c);
+	int arity; /* arguments with the name; -n: n or more */
+	unsigned flags;
+	int first, last, step; /* which arguments are keys; 0 for none; last -1: up to the end */
+	const struct subcommand *subs; /* NULL if the name is one command */
+};
+
+/*
+ * A name can stand for several commands, which the second argument tells apart. `subs` is a table of these commands, up to
+ * an entry without a name; fn is command_sub(). The arity counts both names. Each such name has HELP besides.
+ */
+struct subcommand {
+	const char *name;
+	int arity;
+	void (*fn)(struct client *c);
+};
+void command_sub(struct client *c);
+
+/* The subcommand of this name; NULL if there is none. A name in capitals. */
+const struct subcommand *subcommand_find(const struct subcommand *subs, struct slice name);
+void subcommand_upper(char *to, size_t size, const char *name);
+
+/* Let clients use the commands of a table, up to an entry without a name. */
+void command_add(const struct command *table);
+const struct command *command_find(struct slice name);
+
+/* All of them: for COMMAND. */
+size_t command_count(void);
+const struct command *command_at(size_t i);
+
+/* Run what is in c->argv: with all checks, queued if in a transaction. What it has changed goes into the stream. */
+void command_run(struct client *c);
+
+/* The same for one whose commands are not those of a normal client. */
+struct command_source {
+	/* Whether it may say this command; NULL: there is none of that name. If not, nothing is run, and nothing answered. */
+	bool (*may_run)(struct client *c, const struct command *command);
+	/* It is our master: what it says is done though we are a replica, and memory is short; expired keys are there. */
+	bool is_master;
+};
+void command_run_from(struct client *c, const struct command_source *source);
+
+/* Run one that has passed the checks: EXEC does. */
+void command_call(struct client *c, const struct command *command);
+
+/* About how much memory it can take for its arguments, or EXEC for those of all that it runs. */
+size_t command_memory(const struct client *c, const struct command *command);
+
+/*
+ * For commands that change data. They count what they changed; what was written is sent to replicas as the client
+ * said it, unless that would not do the same there (random members, times from now on): then the command
+ * says what to send instead. With argc 0 nothing is.
+ */
+void command_changed(uint64_t n);
+void command_send_instead(const struct slice *argv, size_t argc);
+
+/* ---- what many commands begin with ---- */
+
+/* The value of a key, to read or to write, if it is of this type. NULL if there is none; *wrong (and an error reply) if it is of another type. */
+void *command_read(struct client *c, struct slice key, enum value_type type, bool *wrong);
+void *command_write(struct client *c, struct slice key, enum value_type type, bool *wrong);
+
+/* The same, made if there is none (not for strings). NULL only after an error reply. */
+void *command_make(struct client *c, struct slice key, enum value_type type);
+
+/* Delete the key if the value has no elements any more. */
+void command_drop_empty(struct slice key, const void *value);
+
+/* Numbers from arguments: false after an error reply (`error`, or the usual one if NULL). */
+bool command_integer(struct client *c, struct slice arg, int64_t *n, const char *error);
+bool command_double(struct client *c, struct slice arg, double *d, const char *error);
+
+/* An integer within these bounds. */
+bool command_integer_within(struct client *c, struct slice arg, int64_t min, int64_t max,
+			    int64_t *n);
+
+/* How many LPOP and its like shall take: argv[2], or 1 if that is not there. */
+bool command_pop_count(struct client *c, int64_t *n);
+
+#endif

@@ -1,7 +1,0 @@
-/* SPDX-License-Identifier: BSD-2-Clause */
-/* counters.c - see counters.h. */
-#include "config.h"
-
-#include "counters.h"
-
-struct counters counters;

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * value.h - what a key can hold: a value, of one of several kinds. All in the arena.
+ *
+ * A kind is a file value-NAME.c, which alone knows how such values are made, freed, written and read; a type in enum
+ * value_type; and a row in kinds.c.
+ */
+#ifndef COWKV_VALUE_H
+#define COWKV_VALUE_H
+
+#include "data/dict.h"
+
+enum value_type { VALUE_STRING, VALUE_LIST, VALUE_HASH, VALUE_SET, VALUE_ZSET, VALUE_TYPES };
+
+/* What each value begins with. */
+struct value {
+	uint8_t type;
+	uint32_t expiry; /* db.h: its place among those that expire, plus 1; 0 if it does not */
+};
+
+struct walk;
+struct rdb_in;
+
+struct value_kind {
+	const char *name; /* as TYPE tells it */
+	size_t size;      /* of the struct */
+
+	/* Make an empty one of zeroes; NULL: zeroes are one. */
+	void (*init)(void *value);
+
+	/* Free all that it holds; NULL: it holds nothing outside of itself. */
+	void (*clear)(void *value);
+
+	/* Elements; of a string, bytes. */
+	uint64_t (*length)(const void *value);
+
+	/* Its type in RDB streams (rdb-format.h) when it is written, and those that it is read from: a bit each. */
+	unsigned rdb_type;
+	uint32_t rdb_types;
+
+	/* Write what follows the key. `value` is where the struct can be read (rdb-walk.h). */
+	void (*write)(struct walk *w, const void *value);
+
+	/* Read what follows the key (rdb-elements.h). NULL if that fails, or it is a collection without elements. */
+	void *(*read)(struct rdb_in *in, unsigned rdb_type);
+};
+
+/* By type, VALUE_TYPES of them: set once, at the start (kinds.h). */
+extern const struct value_kind *const *value_kinds;
+
+/* An empty value; not a string, which has no fixed size. */
+struct value *value_new(enum value_type type);
+void value_free(void *value);
+const char *value_type_name(const struct value *v);
+
+/* Elements; of a string, bytes. */
+uint64_t value_length(const struct value *v);
+
+/* Bytes that a string can have, as in Redis. */
+#define STRING_MAX ((size_t)512 << 20)
+
+/* A string inside another value. */
+struct text {
+	uint32_t len;
+	char data[];
+};
+
+struct text *text_new(struct slice s);
+static inline struct slice text_slice(const struct text *t)
+{
+	return (struct slice){t->data, t->len};
+}
+static inline struct slice entry_slice(const struct entry *e)
+{
+	return (struct slice){e->key, e->len};
+}
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* rdb-cut.c - cuts of rdb.h. */
+#include "config.h"
+
+#include "base/settings.h"
+#include "rdb/rdb.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#define PAGE ((uintptr_t)4096)
+#define ADDRESSES 46 /* bits of an address, more or less */
+
+static unsigned cuts; /* main thread only */
+
+static uint64_t usec_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* The heap is one range of pages with the root in it. The last one up, or down, that belongs to it. */
+static uintptr_t furthest(const void *root, int direction)
+{
+	uintptr_t at = (uintptr_t)root & ~(PAGE - 1);
+
+	for (uintptr_t step = (uintptr_t)1 << ADDRESSES; step >= PAGE; step /= 2) {
+		uintptr_t there = direction < 0 ? at - step : at + step;
+		if (cowarena_contains(heap, (const void *)there))
+			at = there;
+	}
+	return at;
+}
+
+struct rdb_data rdb_live(void)
+{
+	return (struct rdb_data){.root = db, .size = SIZE_MAX, .used = heap_used()};
+}
+
+bool rdb_cut_take(struct rdb_cut *cut, char *error, size_t size)
+{
+	uint64_t begin = usec_now();
+
+	*cut = (struct rdb_cut){0};
+	/* Not COWARENA_QUIESCENT, though no other thread writes to the heap: the pages that it copies at once, of which
+	   the view then has copies of its own, would make the pause longer and take memory twice. */
+	cut->snapshot = cowarena_snapshot_take(heap, 0);
+	if (!cut->snapshot) {
+		snprintf(error, size, "no snapshot: %s", cowarena_errmsg());
+		return false;
+	}
+	/* At once: nothing has changed yet that would have to be copied. */
+	cut->data.view = cowarena_view_open(cut->snapshot, 0);
+	if (!cut->data.view) {
+		snprintf(error, size, "no view of the snapshot: %s", cowarena_errmsg());
+		cowarena_snapshot_release(cut->snapshot);
+		return false;
+	}
+	cut->data.root = db;
+	cut->data.shift =
+	    (ptrdiff_t)((uintptr_t)cowarena_view_at(cut->data.view, db) - (uintptr_t)db);
+	cut->data.low = furthest(db, -1);
+	cut->data.size = furthest(db, 1) + PAGE - cut->data.low;
+	cut->data.used = heap_used();
+	if (cuts++ == 0)
+		dict_guarded = config.rehash_guard;
+	cut->usec = usec_now() - begin;
+	return true;
+}
+
+bool rdb_cut_spoiled(const struct rdb_cut *cut)
+{
+	/* To read nothing is to ask whether it is there. */
+	return cut->snapshot ? cowarena_snapshot_read(cut->snapshot, NULL, NULL, 0) != 0
+			     : cut->spoiled;
+}
+
+void rdb_cut_release(struct rdb_cut *cut)
+{
+	cut->spoiled = rdb_cut_spoiled(cut);
+	cowarena_view_close(cut->data.view);
+	cowarena_snapshot_release(cut->snapshot);
+	cut->data.view = NULL;
+	cut->snapshot = NULL;
+}
+
+void rdb_cut_done(struct rdb_cut *cut)
+{
+	(void)cut;
+	if (--cuts == 0)
+		dict_guarded = false;
+}
