@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* commands.c - all tables of commands. This file knows each of the files that have commands, and none of them knows it. */
+/* commands.c - all tables of commands. This file knows each of the files that have commands, and
+   none of them knows it. */
 #include "config.h"
 
 #include "commands.h"

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fuzz-rdb.c - whatever is loaded as an RDB file, nothing crashes; and what can be loaded can be written, and loaded
- * again, and is the same then. The checksum is not looked at: fuzzers do not guess it.
+ * fuzz-rdb.c - whatever is loaded as an RDB file, nothing crashes; and what can be loaded can be
+ * written, and loaded again, and is the same then. The checksum is not looked at: fuzzers do not
+ * guess it.
  *
- * With COWKV_FLIPS=1 in the environment: the file is loaded with its checksum, and then with each single bit flipped,
- * and cut off at each length, none of which may be taken for sound.
+ * With COWKV_FLIPS=1 in the environment: the file is loaded with its checksum, and then with each
+ * single bit flipped, and cut off at each length, none of which may be taken for sound.
  */
 #include "config.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fuzz-resp.c - whatever is said to the parser of requests, nothing crashes; its arguments lie within what was said,
- * and they are the same ones if it comes all at once or in pieces. The first byte says how.
+ * fuzz-resp.c - whatever is said to the parser of requests, nothing crashes; its arguments lie
+ * within what was said, and they are the same ones if it comes all at once or in pieces. The first
+ * byte says how.
  */
 #include "config.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fuzz.h - what the programs fuzz-*.c share: each takes files, or standard input, or is driven by AFL++.
+ * fuzz.h - what the programs fuzz-*.c share: each takes files, or standard input, or is driven by
+ * AFL++.
  *
  * Such a program has fuzz_begin() and fuzz_one(); what is wrong ends it by abort().
  */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* info.c - INFO: Redis' names where there are such, and the arena's. It asks all parts of the server. */
+/* info.c - INFO: Redis' names where there are such, and the arena's. It asks all parts of the
+   server. */
 #include "config.h"
 
 #include "base/counters.h"
@@ -130,7 +131,8 @@ static void print_keyspace(struct buffer *to)
 			     db->expiring);
 }
 
-/* A section; all of them if it has no name, or is "all", "everything" or "default". An unknown one is empty. */
+/* A section; all of them if it has no name, or is "all", "everything" or "default". An unknown one
+   is empty. */
 static void print(struct buffer *to, struct slice section)
 {
 	static const struct {

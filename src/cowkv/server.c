@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * server.c - cowkv: a key-value server that saves from a snapshot in its own process, and never forks for it.
+ * server.c - cowkv: a key-value server that saves from a snapshot in its own process, and never
+ * forks for it.
  *
- * One thread runs the event loop, and all commands. All data are in one arena (heap.h). A save is a snapshot, whose
- * taking is the only pause, and a thread that writes the file from it (save.c); a replica gets its data in the same
- * way (replication.c).
+ * One thread runs the event loop, and all commands. All data are in one arena (heap.h). A save is a
+ * snapshot, whose taking is the only pause, and a thread that writes the file from it (save.c); a
+ * replica gets its data in the same way (replication.c).
  */
 #include "config.h"
 
@@ -75,8 +76,9 @@ static void cron(struct ev_loop *loop, ev_timer *timer, int events)
 }
 
 /*
- * Until the server leaves. To sleep, and to be woken, costs more than a request, and a server that is quicker than its clients would do
- * so for nearly each: so under load it looks some times more before it sleeps.
+ * Until the server leaves. To sleep, and to be woken, costs more than a request, and a server that
+ * is quicker than its clients would do so for nearly each: so under load it looks some times more
+ * before it sleeps.
  */
 static void loop_run(void)
 {

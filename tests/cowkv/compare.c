@@ -126,7 +126,8 @@ static int by_bytes(const void *a, const void *b)
 	return order ? order : (x->len > y->len) - (x->len < y->len);
 }
 
-/* The elements of an array's reply, each `together` of them as one; sorted. Returns how many; -1 if it is no array. */
+/* The elements of an array's reply, each `together` of them as one; sorted. Returns how many; -1 if
+   it is no array. */
 static long items(const char *data, size_t len, int together, struct item *list)
 {
 	const char *p = memchr(data, '\n', len), *end = data + len;

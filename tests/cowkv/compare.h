@@ -15,7 +15,8 @@ struct command {
 	char text[8192], shown[8192];
 };
 
-/* Words of a line, divided by spaces: word "with \n \x00" 'as it is'. False if there are too many. */
+/* Words of a line, divided by spaces: word "with \n \x00" 'as it is'. False if there are too
+   many. */
 bool command_parse(struct command *c, const char *line);
 
 /* Add a word to a command, which begins as {0}. */

@@ -14,8 +14,8 @@ struct exchange {
 /* Send all, unless it has hung up. */
 void exchange_send(int fd, const char *data, size_t len);
 
-/* Read until it hangs up; or, when answers to PING on another connection show that it has had time to read all we
-   sent, until nothing comes any more. */
+/* Read until it hangs up; or, when answers to PING on another connection show that it has had time
+   to read all we sent, until nothing comes any more. */
 void exchange_read(struct server *s, int fd, struct exchange *x);
 
 /* All of it, on a connection of its own. The caller frees x.data, which ends in a zero byte. */

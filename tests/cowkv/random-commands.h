@@ -13,7 +13,8 @@ struct random_commands;
 struct random_commands *random_commands_new(uint64_t *state, unsigned members);
 void random_commands_free(struct random_commands *r);
 
-/* The next one. Its reply does not depend on chance, and on time only as replies_agree() puts up with. */
+/* The next one. Its reply does not depend on chance, and on time only as replies_agree() puts up
+   with. */
 void random_command(struct random_commands *r, struct command *c);
 
 /* What it draws from: random-forms.c. */

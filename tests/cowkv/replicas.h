@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* replicas.h - for tests of replication: writers, waiting, and comparing all data of two servers. */
+/* replicas.h - for tests of replication: writers, waiting, and comparing all data of two
+   servers. */
 #ifndef COWARENA_TESTS_COWKV_REPLICAS_H
 #define COWARENA_TESTS_COWKV_REPLICAS_H
 
 #include "servers.h"
 
-/* A process that writes to a server until it is stopped: values of all types; or in order RPUSH log i, SET a i, HSET h i, SET b i,
-   with its number at the end of each key. */
+/* A process that writes to a server until it is stopped: values of all types; or in order RPUSH log
+   i, SET a i, HSET h i, SET b i, with its number at the end of each key. */
 pid_t writer_start(const struct server *s, unsigned number, bool in_order);
 void writer_stop(pid_t pid);
 

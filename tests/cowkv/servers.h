@@ -26,7 +26,8 @@ struct server {
 	struct bytes in;    /* of what was read from the link in the raw */
 };
 
-/* Where a real redis-server is: its path, to be executed under the name redis-server; NULL, with *why, if nowhere. */
+/* Where a real redis-server is: its path, to be executed under the name redis-server; NULL, with
+   *why, if nowhere. */
 const char *servers_redis(const char **why);
 
 /* For main(): lines come out as they are written; false, having said why the test is skipped,
@@ -34,9 +35,9 @@ const char *servers_redis(const char **why);
 bool servers_need_redis(void);
 
 /*
- * Start one on a free port of 127.0.0.1 with these arguments besides (up to a NULL; NULL for none), and wait until it
- * answers. It works in a directory of its own, or in `dir`. It ends with the process that started it.
- * servers_start() fails the test if that does not work.
+ * Start one on a free port of 127.0.0.1 with these arguments besides (up to a NULL; NULL for none),
+ * and wait until it answers. It works in a directory of its own, or in `dir`. It ends with the
+ * process that started it. servers_start() fails the test if that does not work.
  */
 struct server *servers_start(enum server_kind kind, const char *const args[]);
 struct server *servers_start_in(enum server_kind kind, const char *dir, const char *const args[]);
@@ -45,7 +46,8 @@ struct server *servers_start_in(enum server_kind kind, const char *dir, const ch
 void servers_connect(struct server *s);
 int servers_socket(const struct server *s);
 
-/* Send a signal (0: none), wait until it has ended, and return what waitpid() said. The directory stays. */
+/* Send a signal (0: none), wait until it has ended, and return what waitpid() said. The directory
+   stays. */
 int servers_end(struct server *s, int signo);
 
 void servers_print_log(const struct server *s);
@@ -53,13 +55,16 @@ void servers_print_log(const struct server *s);
 /* End it if it runs, and remove its directory. */
 void servers_free(struct server *s);
 
-/* Run a server that is expected to leave at once; what it said is in output (size bytes). Returns what waitpid() said. */
+/* Run a server that is expected to leave at once; what it said is in output (size bytes). Returns
+   what waitpid() said. */
 int servers_run(enum server_kind kind, const char *const args[], char *output, size_t size);
 
-/* Run a command, in the format of redisCommand(); fails the test if there is no answer. The caller frees it: freeReplyObject(). */
+/* Run a command, in the format of redisCommand(); fails the test if there is no answer. The caller
+   frees it: freeReplyObject(). */
 redisReply *servers_call(struct server *s, const char *format, ...);
 
-/* The same, for what answers with a number (or a text that is one), and with "OK" or any other text. */
+/* The same, for what answers with a number (or a text that is one), and with "OK" or any other
+   text. */
 long long servers_number(struct server *s, const char *format, ...);
 void servers_ok(struct server *s, const char *format, ...);
 

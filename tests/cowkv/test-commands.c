@@ -2,9 +2,10 @@
 /*
  * test-commands.c - cowkv answers as a real redis-server does.
  *
- * Sequences of commands are in sequences/: a command a line, a line with # is a comment, an empty line begins anew with empty
- * servers and new connections, "~ N" waits for N ms. Where cowkv answers otherwise on purpose (sequences/deviations.txt) the line
- * behind a command says how: "= " and what its reply begins with.
+ * Sequences of commands are in sequences/: a command a line, a line with # is a comment, an empty
+ * line begins anew with empty servers and new connections, "~ N" waits for N ms. Where cowkv
+ * answers otherwise on purpose (sequences/deviations.txt) the line behind a command says how: "= "
+ * and what its reply begins with.
  */
 #include "config.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test-dict.c - cowkv's dicts (part of test-values): rehashing both ways, scans meanwhile, and the guard. */
+/* test-dict.c - cowkv's dicts (part of test-values): rehashing both ways, scans meanwhile, and the
+   guard. */
 #include "config.h"
 
 #include "../common.h"
@@ -221,7 +222,8 @@ static size_t longest_chain(const struct dict *d)
 	return longest;
 }
 
-/* With the guard on nothing moves, up to five entries a bucket; then it must, even if a rehash had begun before. */
+/* With the guard on nothing moves, up to five entries a bucket; then it must, even if a rehash had
+   begun before. */
 START_TEST(test_guard)
 {
 	for (int begun = 0; begun < 2; begun++) {
@@ -263,7 +265,8 @@ START_TEST(test_guard)
 }
 END_TEST
 
-/* A table that is nearly empty, as nothing is moved: what is drawn is there, and is found without end. */
+/* A table that is nearly empty, as nothing is moved: what is drawn is there, and is found without
+   end. */
 START_TEST(test_random)
 {
 	struct dict d = DICT_EMPTY;

@@ -182,7 +182,8 @@ static void check_all(struct file *f, size_t step)
 	printf(
 	    "%zu bytes: %u bits flipped, one at a time; %u were not noticed by redis-check-rdb\n",
 	    f->n, all, taken);
-	/* All of the exceptions, and nothing else: if they change, what is said above is not true. */
+	/* All of the exceptions, and nothing else: if they change, what is said above is not
+	   true. */
 	ck_assert_uint_eq(taken, exceptions);
 	ck_assert_uint_eq(taken, 4);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test-protocol.c - cowkv's protocol: inline commands, pipelines, errors, and the limits of what it reads. */
+/* test-protocol.c - cowkv's protocol: inline commands, pipelines, errors, and the limits of what it
+   reads. */
 #include "config.h"
 
 #include "../common.h"
@@ -52,8 +53,8 @@ static size_t read_file(const char *dir, const char *name, char *data, size_t si
 	return n;
 }
 
-/* Each file is sent to both, as one connection's bytes; those whose names begin with own- to cowkv alone, which is more
-   lenient with zero bytes, and allows fewer arguments. */
+/* Each file is sent to both, as one connection's bytes; those whose names begin with own- to cowkv
+   alone, which is more lenient with zero bytes, and allows fewer arguments. */
 START_TEST(test_corpus)
 {
 	const char *srcdir = getenv("srcdir"), *why;

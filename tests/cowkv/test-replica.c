@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test-replica.c - cowkv as the replica of a real redis-server, and of one that sends it nonsense. */
+/* test-replica.c - cowkv as the replica of a real redis-server, and of one that sends it
+   nonsense. */
 #include "config.h"
 
 #include "replicas.h"
@@ -50,7 +51,8 @@ START_TEST(test_follows_and_is_promoted)
 	ck_assert(r->type == REDIS_REPLY_ERROR && strncmp(r->str, "READONLY ", 9) == 0);
 	freeReplyObject(r);
 
-	/* The master dies. The other replica goes on with the stream of cowkv, which has it from the same master. */
+	/* The master dies. The other replica goes on with the stream of cowkv, which has it from
+	   the same master. */
 	servers_end(redis, SIGKILL);
 	servers_ok(cow, "REPLICAOF NO ONE");
 	servers_ok(other, "REPLICAOF 127.0.0.1 %d", cow->port);
@@ -67,7 +69,8 @@ START_TEST(test_follows_and_is_promoted)
 }
 END_TEST
 
-/* Redis <- cowkv <- redis: the last one has the data of the first, also after that has been replaced. */
+/* Redis <- cowkv <- redis: the last one has the data of the first, also after that has been
+   replaced. */
 START_TEST(test_in_a_chain)
 {
 	struct server *first = servers_start(REDIS, master_args), *next;

@@ -47,7 +47,8 @@ START_TEST(test_two_replicas_under_load)
 }
 END_TEST
 
-/* One that leaves in good order comes back with its data, and gets what it has missed; one that has lost them gets everything. */
+/* One that leaves in good order comes back with its data, and gets what it has missed; one that has
+   lost them gets everything. */
 START_TEST(test_replica_comes_back)
 {
 	static const char *const sync[] = {"Partial resynchronization request from",

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test-resync.c - what of replication lasts beyond a restart of cowkv: the place in the stream is in its file. */
+/* test-resync.c - what of replication lasts beyond a restart of cowkv: the place in the stream is
+   in its file. */
 #include "config.h"
 
 #include "../common.h"
@@ -162,7 +163,8 @@ END_TEST
 
 /* ---- a master that is started again ---- */
 
-/* Stopped, it goes on under another name; killed, its replica has more than it, of which it knows nothing. */
+/* Stopped, it goes on under another name; killed, its replica has more than it, of which it knows
+   nothing. */
 START_TEST(test_master_goes_on)
 {
 	char before[64], after[64];
@@ -211,7 +213,8 @@ START_TEST(test_master_goes_on)
 }
 END_TEST
 
-/* What was a master comes back as the replica of the one that took over; and nobody trusts what a lone server has written. */
+/* What was a master comes back as the replica of the one that took over; and nobody trusts what a
+   lone server has written. */
 START_TEST(test_roles_change)
 {
 	make_dir();

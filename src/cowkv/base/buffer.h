@@ -17,14 +17,15 @@ static inline size_t buffer_size(const struct buffer *b)
 	return b->len - b->at;
 }
 
-/* Make room for n more bytes at data + len, and return that place. Ends the process if there is no memory. */
+/* Make room for n more bytes at data + len, and return that place. Ends the process if there is no
+   memory. */
 char *buffer_reserve(struct buffer *b, size_t n);
 
 void buffer_add(struct buffer *b, const void *data, size_t n);
 __attribute__((format(printf, 2, 3))) void buffer_print(struct buffer *b, const char *format, ...);
 
-/* PREFIX n CR LF, with which numbers, arrays and bulk strings begin in the protocol. `text` has room for BUFFER_HEAD bytes.
-   Returns the length. */
+/* PREFIX n CR LF, with which numbers, arrays and bulk strings begin in the protocol. `text` has
+   room for BUFFER_HEAD bytes. Returns the length. */
 #define BUFFER_HEAD 24
 size_t buffer_head(char *text, char prefix, int64_t n);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* counters.h - what INFO counts since the start, or since CONFIG RESETSTAT. Keys are counted in db.h. */
+/* counters.h - what INFO counts since the start, or since CONFIG RESETSTAT. Keys are counted in
+   db.h. */
 #ifndef COWKV_COUNTERS_H
 #define COWKV_COUNTERS_H
 
@@ -8,7 +9,8 @@
 struct counters {
 	uint64_t commands;              /* that were run */
 	uint64_t connections, rejected; /* that came; of these, turned away */
-	/* What replicas asked for: all data; the rest of the stream, and got it, or did not get it. */
+	/* What replicas asked for: all data; the rest of the stream, and got it, or did not get
+	   it. */
 	uint64_t sync_full, sync_partial_ok, sync_partial_err;
 };
 extern struct counters counters;

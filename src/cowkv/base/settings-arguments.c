@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* settings-arguments.c - the settings (server.h) from the command line, and from a file that it names. */
+/* settings-arguments.c - the settings (server.h) from the command line, and from a file that it
+   names. */
 #include "config.h"
 
 #include "base/settings-parts.h"

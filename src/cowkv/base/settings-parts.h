@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* settings-parts.h - what the files of the settings share: settings.c their table, settings-live.c CONFIG, settings-arguments.c the command
-   line. */
+/* settings-parts.h - what the files of the settings share: settings.c their table, settings-live.c
+   CONFIG, settings-arguments.c the command line. */
 #ifndef COWKV_SETTINGS_PARTS_H
 #define COWKV_SETTINGS_PARTS_H
 

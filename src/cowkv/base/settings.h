@@ -33,10 +33,12 @@ static inline bool config_is_replica(void)
 /* Set all to what they are when nobody says anything. */
 void config_init(void);
 
-/* Take those of the command line, and of the file that it names. Does not return after --help, or after a mistake. */
+/* Take those of the command line, and of the file that it names. Does not return after --help, or
+   after a mistake. */
 void config_arguments(int argc, char **argv);
 
-/* One setting, as CONFIG SET takes it. Returns NULL, or what is wrong with it; "" if there is none of that name. */
+/* One setting, as CONFIG SET takes it. Returns NULL, or what is wrong with it; "" if there is none
+   of that name. */
 const char *config_set(struct slice name, struct slice value);
 /* n names and values, one behind the other: all, or if one is wrong none, and *bad is its name. */
 const char *config_set_all(const struct slice *pairs, size_t n, struct slice *bad);

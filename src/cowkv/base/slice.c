@@ -93,7 +93,8 @@ static bool in_set(const char **p, const char *end, char c, bool any_case)
 	return found != not ;
 }
 
-/* Without recursion: only the last star can have to take more, so no pattern takes exponential time. */
+/* Without recursion: only the last star can have to take more, so no pattern takes exponential
+   time. */
 bool slice_matches(struct slice pattern, struct slice s, bool any_case)
 {
 	const char *p = pattern.data, *end = p + pattern.len, *star = NULL;

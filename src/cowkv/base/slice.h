@@ -14,11 +14,13 @@ struct slice {
 };
 #define SLICE(text) ((struct slice){text, sizeof(text) - 1})
 
-/* The number that a slice is; false if it is none. As strict as Redis: no spaces, no leading zeros or plus for integers, no NaN. */
+/* The number that a slice is; false if it is none. As strict as Redis: no spaces, no leading zeros
+   or plus for integers, no NaN. */
 bool slice_integer(struct slice s, int64_t *n);
 bool slice_double(struct slice s, double *d);
 
-/* For what Redis reads with strtod(3) and its kin: the text up to its first zero byte, ended by one. NULL if it is longer. */
+/* For what Redis reads with strtod(3) and its kin: the text up to its first zero byte, ended by
+   one. NULL if it is longer. */
 #define NUMBER_TEXT 5120
 const char *slice_text(struct slice s, char text[NUMBER_TEXT]);
 

@@ -23,7 +23,8 @@ static void *begin(void *p)
 	struct beginning b = *(struct beginning *)p;
 
 	free(p);
-	/* Where processors are scarce, clients go first. (In Linux that is a property of a thread.) */
+	/* Where processors are scarce, clients go first. (In Linux that is a property of a
+	   thread.) */
 	setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
 	return b.run(b.ctx);
 }

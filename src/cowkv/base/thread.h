@@ -6,8 +6,9 @@
 #include <pthread.h>
 
 /*
- * Start a thread that calls run(ctx). It takes no signals, which are for the event loop. Where processors are scarce the
- * main thread goes first. Its stack has room for the tables of compression. Returns 0, or the error.
+ * Start a thread that calls run(ctx). It takes no signals, which are for the event loop. Where
+ * processors are scarce the main thread goes first. Its stack has room for the tables of
+ * compression. Returns 0, or the error.
  */
 int thread_start(pthread_t *thread, void *(*run)(void *ctx), void *ctx);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* command.h - commands: what a table of them says, and how one is found and run. commands.c knows all tables. */
+/* command.h - commands: what a table of them says, and how one is found and run. commands.c knows
+   all tables. */
 #ifndef COWKV_COMMAND_H
 #define COWKV_COMMAND_H
 
@@ -29,8 +30,9 @@ struct command {
 };
 
 /*
- * A name can stand for several commands, which the second argument tells apart. `subs` is a table of these commands, up to
- * an entry without a name; fn is command_sub(). The arity counts both names. Each such name has HELP besides.
+ * A name can stand for several commands, which the second argument tells apart. `subs` is a table
+ * of these commands, up to an entry without a name; fn is command_sub(). The arity counts both
+ * names. Each such name has HELP besides.
  */
 struct subcommand {
 	const char *name;
@@ -51,14 +53,17 @@ const struct command *command_find(struct slice name);
 size_t command_count(void);
 const struct command *command_at(size_t i);
 
-/* Run what is in c->argv: with all checks, queued if in a transaction. What it has changed goes into the stream. */
+/* Run what is in c->argv: with all checks, queued if in a transaction. What it has changed goes
+   into the stream. */
 void command_run(struct client *c);
 
 /* The same for one whose commands are not those of a normal client. */
 struct command_source {
-	/* Whether it may say this command; NULL: there is none of that name. If not, nothing is run, and nothing answered. */
+	/* Whether it may say this command; NULL: there is none of that name. If not, nothing is
+	   run, and nothing answered. */
 	bool (*may_run)(struct client *c, const struct command *command);
-	/* It is our master: what it says is done though we are a replica, and memory is short; expired keys are there. */
+	/* It is our master: what it says is done though we are a replica, and memory is short;
+	   expired keys are there. */
 	bool is_master;
 };
 void command_run_from(struct client *c, const struct command_source *source);
@@ -70,16 +75,17 @@ void command_call(struct client *c, const struct command *command);
 size_t command_memory(const struct client *c, const struct command *command);
 
 /*
- * For commands that change data. They count what they changed; what was written is sent to replicas as the client
- * said it, unless that would not do the same there (random members, times from now on): then the command
- * says what to send instead. With argc 0 nothing is.
+ * For commands that change data. They count what they changed; what was written is sent to replicas
+ * as the client said it, unless that would not do the same there (random members, times from now
+ * on): then the command says what to send instead. With argc 0 nothing is.
  */
 void command_changed(uint64_t n);
 void command_send_instead(const struct slice *argv, size_t argc);
 
 /* ---- what many commands begin with ---- */
 
-/* The value of a key, to read or to write, if it is of this type. NULL if there is none; *wrong (and an error reply) if it is of another type. */
+/* The value of a key, to read or to write, if it is of this type. NULL if there is none; *wrong
+   (and an error reply) if it is of another type. */
 void *command_read(struct client *c, struct slice key, enum value_type type, bool *wrong);
 void *command_write(struct client *c, struct slice key, enum value_type type, bool *wrong);
 

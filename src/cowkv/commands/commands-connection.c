@@ -143,7 +143,8 @@ static const char *parse_type(struct client *c, struct slice s)
 	return NULL;
 }
 
-/* CLIENT KILL ID id ADDR ip:port TYPE type SKIPME yes|no, in any order. False after an error reply. */
+/* CLIENT KILL ID id ADDR ip:port TYPE type SKIPME yes|no, in any order. False after an error
+   reply. */
 static bool parse_victims(struct client *c, struct victims *v)
 {
 	for (size_t i = 2; i < c->argc; i += 2) {

@@ -104,7 +104,8 @@ static void reply_element(void *c, struct slice s)
 	reply_bulk(c, s);
 }
 
-/* Two indices, those from the end being negative, made to be in the list. False if nothing is between them. */
+/* Two indices, those from the end being negative, made to be in the list. False if nothing is
+   between them. */
 static bool clip(const struct list *l, int64_t *start, int64_t *end)
 {
 	int64_t n = (int64_t)l->count;

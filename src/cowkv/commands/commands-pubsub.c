@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* commands-pubsub.c - SUBSCRIBE, UNSUBSCRIBE, PUBLISH. (There are no patterns. A subscriber may go on with other commands.) */
+/* commands-pubsub.c - SUBSCRIBE, UNSUBSCRIBE, PUBLISH. (There are no patterns. A subscriber may go
+   on with other commands.) */
 #include "config.h"
 
 #include "base/log.h"

@@ -189,8 +189,8 @@ static void few(struct client *c, struct dict *d, size_t n)
 	free(drawn);
 }
 
-/* n different members, many of all: each of those left over is chosen with the same chance (Knuth, TAOCP 2, 3.4.2,
-   algorithm S). */
+/* n different members, many of all: each of those left over is chosen with the same chance (Knuth,
+   TAOCP 2, 3.4.2, algorithm S). */
 static void many(struct client *c, struct dict *d, size_t n)
 {
 	struct dict_iterator i = DICT_ITERATOR(d);

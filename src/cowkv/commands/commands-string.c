@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* commands-string.c - strings: SET and its kin, and several at once; parts of them are in commands-substring.c, numbers in
-   commands-number.c. */
+/* commands-string.c - strings: SET and its kin, and several at once; parts of them are in
+   commands-substring.c, numbers in commands-number.c. */
 #include "config.h"
 
 #include "commands/string-parts.h"

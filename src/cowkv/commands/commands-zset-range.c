@@ -175,7 +175,8 @@ static void by_name(struct client *c, const struct range *r, struct slice from, 
 
 /* ---- ZRANGE and its kin ---- */
 
-/* What is behind the bounds; what ZRANGE can be told, and not those that are it by their names, is `may_choose`. */
+/* What is behind the bounds; what ZRANGE can be told, and not those that are it by their names, is
+   `may_choose`. */
 static bool parse_options(struct client *c, struct range *r, bool may_choose)
 {
 	bool chosen = !may_choose, reversed = !may_choose;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* string-parts.h - what several files of commands do with strings and numbers: commands-string.c, commands-number.c. */
+/* string-parts.h - what several files of commands do with strings and numbers: commands-string.c,
+   commands-number.c. */
 #ifndef COWKV_STRING_PARTS_H
 #define COWKV_STRING_PARTS_H
 
@@ -14,7 +15,8 @@ void string_store(struct slice key, struct entry *e, struct slice s, bool keep_e
 
 void string_reply(struct client *c, const struct string *s);
 
-/* Add n to *value, and print that, for strings and hashes. No data, and an error reply, where it would overflow. */
+/* Add n to *value, and print that, for strings and hashes. No data, and an error reply, where it
+   would overflow. */
 #define INTEGER_TEXT 24
 struct slice number_sum(struct client *c, int64_t *value, int64_t n, char text[INTEGER_TEXT]);
 

@@ -19,8 +19,8 @@ struct db {
 
 extern struct db *db;
 
-/* An expired key is deleted when it is met. A replica waits for its master to do it, and until then behaves as if the
-   key were gone; but what its master sends is applied to all keys there are. */
+/* An expired key is deleted when it is met. A replica waits for its master to do it, and until then
+   behaves as if the key were gone; but what its master sends is applied to all keys there are. */
 enum db_expiring { DB_DELETES, DB_HIDES, DB_KEEPS };
 extern enum db_expiring db_expiring;
 
@@ -50,11 +50,12 @@ static inline struct value *db_value(const struct entry *e)
 	return e->value;
 }
 
-/* Set a key, free what it held before, which need not be there. It does not expire then. The value is the db's from now on. */
+/* Set a key, free what it held before, which need not be there. It does not expire then. The value
+   is the db's from now on. */
 struct entry *db_set(struct slice key, void *value);
 
-/* Put another value, or the same at another place, where one is, which is not freed. The key expires as before: `expiry`
-   is that of the value that was there. */
+/* Put another value, or the same at another place, where one is, which is not freed. The key
+   expires as before: `expiry` is that of the value that was there. */
 void db_put(struct entry *e, void *value, uint32_t expiry);
 
 /* Delete a key with its value. Returns whether there was one. */

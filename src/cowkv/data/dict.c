@@ -38,7 +38,8 @@ static uint32_t hash_of(struct slice key)
 	return (uint32_t)XXH3_64bits_withSeed(key.data, key.len, seed);
 }
 
-/* xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled", 2016). */
+/* xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled",
+   2016). */
 uint64_t dict_random_number(void)
 {
 	random_state ^= random_state >> 12;
@@ -52,8 +53,8 @@ static bool rehashing(const struct dict *d)
 	return d->next != SIZE_MAX;
 }
 
-/* While it was being rehashed, or was not because of a snapshot, much was added: what it is moved to has long
-   chains already. Then it moves on in any case, so that it can be resized again. */
+/* While it was being rehashed, or was not because of a snapshot, much was added: what it is moved
+   to has long chains already. Then it moves on in any case, so that it can be resized again. */
 static bool crowded(const struct dict *d)
 {
 	return rehashing(d) && d->used / LOAD_GUARDED >= d->size[1];
@@ -251,7 +252,8 @@ struct entry *dict_random(struct dict *d)
 	if (!d->used)
 		return NULL;
 	dict_step(d, 1);
-	/* What has been moved is not looked at. In a table that is nearly empty the first entry behind a random place must do. */
+	/* What has been moved is not looked at. In a table that is nearly empty the first entry
+	   behind a random place must do. */
 	size_t first = rehashing(d) ? d->next : 0, buckets = d->size[0] - first + d->size[1];
 	size_t at = 0;
 	for (int tries = 0; !e; tries++) {
@@ -276,8 +278,8 @@ static uint64_t reverse_bits(uint64_t v)
 	return (v >> 1 & 0x5555555555555555) | (v & 0x5555555555555555) << 1;
 }
 
-/* The cursor counts in the reversed bits of the bucket's number (P. Noordhuis' algorithm, as in Redis): so
-   what has been seen in a table of one size has been seen in one of any other. */
+/* The cursor counts in the reversed bits of the bucket's number (P. Noordhuis' algorithm, as in
+   Redis): so what has been seen in a table of one size has been seen in one of any other. */
 static uint64_t advance(uint64_t cursor, uint64_t mask)
 {
 	return reverse_bits(reverse_bits(cursor | ~mask) + 1);

@@ -2,10 +2,11 @@
 /*
  * dict.h - a chained hash table in the arena that is rehashed step by step, in both directions.
  *
- * While it is being rehashed a dict has two tables: each operation moves one bucket of the old one, so that no
- * operation waits for all of it. Moving an entry writes to it, to its neighbours and to both tables, all over the
- * heap; while a snapshot is being saved each such page would have to be copied. So then a dict
- * is not rehashed, and not resized unless its chains have become long: dict_guarded.
+ * While it is being rehashed a dict has two tables: each operation moves one bucket of the old one,
+ * so that no operation waits for all of it. Moving an entry writes to it, to its neighbours and to
+ * both tables, all over the heap; while a snapshot is being saved each such page would have to be
+ * copied. So then a dict is not rehashed, and not resized unless its chains have become long:
+ * dict_guarded.
  */
 #ifndef COWKV_DICT_H
 #define COWKV_DICT_H
@@ -43,7 +44,8 @@ struct entry *dict_add(struct dict *d, struct slice key, bool *added);
 /* Take an entry out. It is the caller's then: heap_free() it. NULL if there is none. */
 struct entry *dict_take(struct dict *d, struct slice key);
 
-/* Take an entry out, and free it with its value, which is of heap_alloc() or NULL. Returns whether there was one. */
+/* Take an entry out, and free it with its value, which is of heap_alloc() or NULL. Returns whether
+   there was one. */
 bool dict_remove(struct dict *d, struct slice key);
 
 /* Free all entries, their values by `drop` unless that is NULL, and the tables. */
@@ -71,9 +73,9 @@ void dict_reserve(struct dict *d, size_t n);
 void dict_shrink(struct dict *d);
 
 /*
- * One step of a walk that comes to every entry that is there from the first step to the last, whatever is added,
- * taken, or rehashed between steps; to some perhaps twice. From cursor 0; returns the next cursor, 0 at the end. fn
- * must not change the dict.
+ * One step of a walk that comes to every entry that is there from the first step to the last,
+ * whatever is added, taken, or rehashed between steps; to some perhaps twice. From cursor 0;
+ * returns the next cursor, 0 at the end. fn must not change the dict.
  */
 uint64_t dict_scan(struct dict *d, uint64_t cursor, void (*fn)(void *ctx, struct entry *e),
 		   void *ctx);

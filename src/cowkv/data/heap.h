@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * heap.h - cowkv's one arena, in which all its data are; and nothing else is: system calls write into
- * buffers of clients and files, and these must not be armed.
+ * heap.h - cowkv's one arena, in which all its data are; and nothing else is: system calls write
+ * into buffers of clients and files, and these must not be armed.
  */
 #ifndef COWKV_HEAP_H
 #define COWKV_HEAP_H
@@ -18,8 +18,8 @@ extern cowarena *heap;
 bool heap_open(size_t capacity, size_t cow_limit);
 void heap_close(void);
 
-/* Allocate; zeroed; change the size; free. They do not fail: heap_room() is asked before a command runs, and an arena
-   that is full all the same ends the process, with a message. */
+/* Allocate; zeroed; change the size; free. They do not fail: heap_room() is asked before a command
+   runs, and an arena that is full all the same ends the process, with a message. */
 void *heap_alloc(size_t size);
 void *heap_zalloc(size_t size);
 void *heap_resize(void *p, size_t size);
@@ -28,7 +28,8 @@ void heap_free(void *p);
 /* Whether about n more bytes fit into the arena. Looks at the arena every now and then only. */
 bool heap_room(size_t n);
 
-/* The same nearer to the end: what was saved when there was no room any more has to be loaded again. */
+/* The same nearer to the end: what was saved when there was no room any more has to be loaded
+   again. */
 bool heap_room_to_load(size_t n);
 
 /* Bytes in live blocks, as of a moment ago. */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * stream.h - the stream of changes: each command that has changed data, as bytes. It has a name and an offset, which say where
- * the data stand.
+ * stream.h - the stream of changes: each command that has changed data, as bytes. It has a name and
+ * an offset, which say where the data stand.
  *
- * What others followed so far stays valid as long as the stream goes on. The backlog keeps the last bytes, for those who
- * have missed some. replication/ sends the stream to replicas, and has it come from a master.
+ * What others followed so far stays valid as long as the stream goes on. The backlog keeps the last
+ * bytes, for those who have missed some. replication/ sends the stream to replicas, and has it come
+ * from a master.
  */
 #ifndef COWKV_STREAM_H
 #define COWKV_STREAM_H
@@ -15,8 +16,8 @@
 
 struct stream {
 	char id[RANDOM_ID + 1];
-	/* The stream that this one goes on from, valid up to this offset: replicas of the master that this server was a
-	   replica of need no full synchronisation. */
+	/* The stream that this one goes on from, valid up to this offset: replicas of the master
+	   that this server was a replica of need no full synchronisation. */
 	char former_id[RANDOM_ID + 1];
 	int64_t former_end;
 	int64_t offset; /* bytes sent since the stream began */
@@ -25,8 +26,7 @@ struct stream {
 	int64_t backlog_first; /* offset of its first byte */
 	bool select;           /* SELECT 0 goes first: a replica is new */
 	bool differs;          /* the data are not what the stream says: a restart is its end */
-	bool
-	    known; /* the data are what the stream says up to its offset: it can be followed from there */
+	bool known; /* the data are what the stream says: a master may go on from its offset */
 };
 extern struct stream stream;
 
@@ -39,19 +39,22 @@ extern void (*stream_sink)(const char *data, size_t n);
 /* Once, at the start. */
 void stream_init(void);
 
-/* Add a command that has changed data. A replica does not: it adds its master's bytes as they are. */
+/* Add a command that has changed data. A replica does not: it adds its master's bytes as they
+   are. */
 void stream_command(const struct slice *argv, size_t argc);
 
 /* Add bytes. */
 void stream_add(const char *data, size_t n);
 
-/* Begin another stream, at the same offset; what was sent so far stays valid under the former name. */
+/* Begin another stream, at the same offset; what was sent so far stays valid under the former
+   name. */
 void stream_new_id(void);
 
 /* The same under a name that is given. */
 void stream_rename(const char *id);
 
-/* Go on with a master's stream, whose data have just been loaded. What was sent so far is no part of it. */
+/* Go on with a master's stream, whose data have just been loaded. What was sent so far is no part
+   of it. */
 void stream_follow(const char *id, int64_t offset);
 
 /* Begin another stream, which has nothing to do with what was sent so far. */
@@ -68,7 +71,8 @@ bool stream_position(char id[RANDOM_ID + 1], int64_t *offset);
 /* The data have become others, and the stream knows nothing of that. */
 void stream_differs(void);
 
-/* Whether what comes after that offset can be sent from the backlog, to one who knows the stream by this name. */
+/* Whether what comes after that offset can be sent from the backlog, to one who knows the stream by
+   this name. */
 bool stream_has(struct slice id, int64_t offset);
 
 /* Append what comes after that offset. */

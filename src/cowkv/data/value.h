@@ -2,8 +2,8 @@
 /*
  * value.h - what a key can hold: a value, of one of several kinds. All in the arena.
  *
- * A kind is a file value-NAME.c, which alone knows how such values are made, freed, written and read; a type in enum
- * value_type; and a row in kinds.c.
+ * A kind is a file value-NAME.c, which alone knows how such values are made, freed, written and
+ * read; a type in enum value_type; and a row in kinds.c.
  */
 #ifndef COWKV_VALUE_H
 #define COWKV_VALUE_H
@@ -34,14 +34,16 @@ struct value_kind {
 	/* Elements; of a string, bytes. */
 	uint64_t (*length)(const void *value);
 
-	/* Its type in RDB streams (rdb-format.h) when it is written, and those that it is read from: a bit each. */
+	/* Its type in RDB streams (rdb-format.h) when it is written, and those that it is read
+	   from: a bit each. */
 	unsigned rdb_type;
 	uint32_t rdb_types;
 
 	/* Write what follows the key. `value` is where the struct can be read (rdb-walk.h). */
 	void (*write)(struct walk *w, const void *value);
 
-	/* Read what follows the key (rdb-elements.h). NULL if that fails, or it is a collection without elements. */
+	/* Read what follows the key (rdb-elements.h). NULL if that fails, or it is a collection
+	   without elements. */
 	void *(*read)(struct rdb_in *in, unsigned rdb_type);
 };
 

@@ -142,7 +142,8 @@ void client_process(struct client *c)
 {
 	const char *error;
 
-	/* Nothing is run, and answered, that would not be in the file that was saved before leaving. */
+	/* Nothing is run, and answered, that would not be in the file that was saved before
+	   leaving. */
 	while (!c->dead && !c->closing && !loop_leaving && buffer_size(&c->in)) {
 		if (c->kind->bounded && buffer_size(&c->out) > OUT_SOFT) {
 			ev_io_stop(main_loop,

@@ -69,7 +69,8 @@ struct client {
 extern struct client *clients;
 extern size_t client_count;
 
-/* A connection that was accepted, or made. NULL, with fd closed, if there is no memory. It counts as authenticated. */
+/* A connection that was accepted, or made. NULL, with fd closed, if there is no memory. It counts
+   as authenticated. */
 struct client *client_new(int fd, const struct client_kind *kind);
 
 /* Have a client be of another kind from now on. */
@@ -81,7 +82,8 @@ void client_close(struct client *c);
 /* Parse and run what has come in. */
 void client_process(struct client *c);
 
-/* There is something in c->out: it is sent before the loop waits again. The functions of reply.h call this. */
+/* There is something in c->out: it is sent before the loop waits again. The functions of reply.h
+   call this. */
 void client_wants_to_send(struct client *c);
 
 /* Before the loop waits: send what clients have been answered. */

@@ -139,7 +139,8 @@ static void on_connection(struct ev_loop *loop, ev_io *io, int events)
 					  SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd < 0) {
-			/* Without a descriptor or memory the connection stays, and this would be called at once again. */
+			/* Without a descriptor or memory the connection stays, and this would be
+			   called at once again. */
 			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
 			    errno == ENOMEM)
 				rest();

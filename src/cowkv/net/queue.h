@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* queue.h - requests that a client has sent, and that are kept to be run later, all at once: a transaction. */
+/* queue.h - requests that a client has sent, and that are kept to be run later, all at once: a
+   transaction. */
 #ifndef COWKV_QUEUE_H
 #define COWKV_QUEUE_H
 

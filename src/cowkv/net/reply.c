@@ -18,8 +18,8 @@ static bool answers(struct client *c)
 	return true;
 }
 
-/* Whether there is room for an answer of n bytes: one request, or a transaction, can ask for any amount. If not, the client
-   is closed when the command has ended. */
+/* Whether there is room for an answer of n bytes: one request, or a transaction, can ask for any
+   amount. If not, the client is closed when the command has ended. */
 static bool fits(struct client *c, size_t n)
 {
 	if (!c->kind->bounded || buffer_size(&c->out) + n <= CLIENT_OUT_MAX)

@@ -18,7 +18,8 @@ void reply_array(struct client *c, size_t n); /* n more replies follow */
 size_t reply_array_later(struct client *c);
 void reply_array_set(struct client *c, size_t where, size_t n);
 
-/* An error. The format begins with its code: "ERR ...". It has no CR or LF: what it quotes is cleaned of them. */
+/* An error. The format begins with its code: "ERR ...". It has no CR or LF: what it quotes is
+   cleaned of them. */
 __attribute__((format(printf, 2, 3))) void reply_error(struct client *c, const char *format, ...);
 
 /* What came is no request. */

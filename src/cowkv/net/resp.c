@@ -89,8 +89,8 @@ static int hex(char c)
 	return isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
 }
 
-/* One argument of a line that ends at `end`: words, "quoted" with escapes, 'quoted'. It is unquoted in place. Returns where to go
-   on, or NULL when quotes are not balanced. */
+/* One argument of a line that ends at `end`: words, "quoted" with escapes, 'quoted'. It is unquoted
+   in place. Returns where to go on, or NULL when quotes are not balanced. */
 static char *split(struct resp *r, char *data, char *p, char *end)
 {
 	char *start = p, *out = p;

@@ -2,8 +2,8 @@
 /*
  * resp.h - the parser of requests: RESP2 arrays of bulk strings, and inline commands.
  *
- * It keeps its place, so that what comes in small pieces is looked at once. It does not copy: the arguments of
- * a request are places in the buffer.
+ * It keeps its place, so that what comes in small pieces is looked at once. It does not copy: the
+ * arguments of a request are places in the buffer.
  */
 #ifndef COWKV_RESP_H
 #define COWKV_RESP_H
@@ -30,12 +30,14 @@ struct resp {
 enum resp_result { RESP_MORE, RESP_REQUEST, RESP_ERROR };
 
 /*
- * Parse one request from the start of data[0 .. n - 1], going on where the last call with RESP_MORE stopped: the bytes before
- * must be the same then, more may have come after. An inline command may be changed where it is (quotes).
+ * Parse one request from the start of data[0 .. n - 1], going on where the last call with RESP_MORE
+ * stopped: the bytes before must be the same then, more may have come after. An inline command may
+ * be changed where it is (quotes).
  *
- * RESP_REQUEST: args[0 .. argc - 1] say where the arguments are, `at` where the request ends; argc may be 0 (an empty
- * line). RESP_ERROR: *error is what to tell the client, after "-ERR Protocol error: "; nothing can be parsed after it.
- * stranger: with the limits of clients that have not said the password.
+ * RESP_REQUEST: args[0 .. argc - 1] say where the arguments are, `at` where the request ends; argc
+ * may be 0 (an empty line). RESP_ERROR: *error is what to tell the client, after "-ERR Protocol
+ * error: "; nothing can be parsed after it. stranger: with the limits of clients that have not said
+ * the password.
  */
 enum resp_result resp_parse(struct resp *r, char *data, size_t n, bool stranger,
 			    const char **error);

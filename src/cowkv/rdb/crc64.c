@@ -2,10 +2,10 @@
 /*
  * crc64.c - see crc64.h.
  *
- * By tables of 256 for 8 bytes at once; or, where the processor multiplies polynomials, by folding (V. Gopal et al.,
- * "Fast CRC computation for generic polynomials using PCLMULQDQ", Intel, 2009): 64 bytes are replaced by
- * others, 64 bytes further on, that leave the same remainder. The 16 bytes that are left in the end go through the
- * tables.
+ * By tables of 256 for 8 bytes at once; or, where the processor multiplies polynomials, by folding
+ * (V. Gopal et al., "Fast CRC computation for generic polynomials using PCLMULQDQ", Intel, 2009):
+ * 64 bytes are replaced by others, 64 bytes further on, that leave the same remainder. The 16 bytes
+ * that are left in the end go through the tables.
  */
 #include "config.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * crc64.h - the checksum of RDB files: the polynomial of D. T. Jones, ad93d23594c935a9, bits reflected, beginning
- * with 0 and nothing added at the end. Of "123456789" it is e9c6d914c4b8d9ca.
+ * crc64.h - the checksum of RDB files: the polynomial of D. T. Jones, ad93d23594c935a9, bits
+ * reflected, beginning with 0 and nothing added at the end. Of "123456789" it is e9c6d914c4b8d9ca.
  */
 #ifndef COWKV_CRC64_H
 #define COWKV_CRC64_H

@@ -11,7 +11,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Whether the place can be believed. Of another database than 0 the stream may go on with, and would not say so again. */
+/* Whether the place can be believed. Of another database than 0 the stream may go on with, and
+   would not say so again. */
 static bool is_place(const struct rdb_read_result *file)
 {
 	return strspn(file->repl_id, "0123456789abcdefABCDEF") == RANDOM_ID &&
@@ -24,7 +25,8 @@ void place_adopt(const struct rdb_read_result *file)
 	if (stream.backlog || !is_place(file) || file->expired)
 		return;
 	stream_follow(file->repl_id, file->repl_offset);
-	/* A master goes its own way from here: it may have gone another one after the file was made. */
+	/* A master goes its own way from here: it may have gone another one after the file was
+	   made. */
 	if (!config_is_replica())
 		stream_new_id();
 	stream_know();

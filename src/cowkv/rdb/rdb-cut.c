@@ -21,7 +21,8 @@ static uint64_t usec_now(void)
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
-/* The heap is one range of pages with the root in it. The last one up, or down, that belongs to it. */
+/* The heap is one range of pages with the root in it. The last one up, or down, that belongs to
+   it. */
 static uintptr_t furthest(const void *root, int direction)
 {
 	uintptr_t at = (uintptr_t)root & ~(PAGE - 1);
@@ -44,8 +45,9 @@ bool rdb_cut_take(struct rdb_cut *cut, char *error, size_t size)
 	uint64_t begin = usec_now();
 
 	*cut = (struct rdb_cut){0};
-	/* Not COWARENA_QUIESCENT, though no other thread writes to the heap: the pages that it copies at once, of which
-	   the view then has copies of its own, would make the pause longer and take memory twice. */
+	/* Not COWARENA_QUIESCENT, though no other thread writes to the heap: the pages that it
+	   copies at once, of which the view then has copies of its own, would make the pause longer
+	   and take memory twice. */
 	cut->snapshot = cowarena_snapshot_take(heap, 0);
 	if (!cut->snapshot) {
 		snprintf(error, size, "no snapshot: %s", cowarena_errmsg());

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * rdb-elements.h - the elements of a value in an RDB stream, whatever form they have: for the kinds of values, which read
- * themselves by it.
+ * rdb-elements.h - the elements of a value in an RDB stream, whatever form they have: for the kinds
+ * of values, which read themselves by it.
  */
 #ifndef COWKV_RDB_ELEMENTS_H
 #define COWKV_RDB_ELEMENTS_H
@@ -17,13 +17,15 @@ struct elements {
 	struct packed packed;
 };
 
-/* Begin: with a length, and so many times `each` strings; with a block; with a string that is one. */
+/* Begin: with a length, and so many times `each` strings; with a block; with a string that is
+   one. */
 bool elements_plain(struct elements *e, struct rdb_in *in, unsigned each);
 bool elements_block(struct elements *e, struct rdb_in *in, enum packed_kind kind,
 		    struct slice block);
 bool elements_packed(struct elements *e, struct rdb_in *in, enum packed_kind kind);
 
-/* The next one: false at the end, or if it fails. It is there until the next, or the next but one if packed. */
+/* The next one: false at the end, or if it fails. It is there until the next, or the next but one
+   if packed. */
 bool elements_next(struct elements *e, struct slice *s);
 
 /* The next of a pair, of which there must be one. */
@@ -35,7 +37,8 @@ uint64_t elements_announced(const struct elements *e);
 /* What an element takes in the arena besides its bytes: more than that is rare. */
 #define ELEMENT_MEMORY 128
 
-/* A new value of this type that `fill` has filled. NULL if that fails, or if there are no elements. */
+/* A new value of this type that `fill` has filled. NULL if that fails, or if there are no
+   elements. */
 void *elements_collection(struct rdb_in *in, unsigned rdb_type, enum value_type type,
 			  bool (*fill)(void *value, struct elements *e, unsigned rdb_type));
 

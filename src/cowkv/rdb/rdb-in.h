@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * rdb-in.h - what rdb-read.c reads by: a buffer, the checksum, the format's lengths and strings; and the
- * values. Nothing that comes is trusted. What fails says so once, with the place; from then on all fails.
+ * rdb-in.h - what rdb-read.c reads by: a buffer, the checksum, the format's lengths and strings;
+ * and the values. Nothing that comes is trusted. What fails says so once, with the place; from then
+ * on all fails.
  */
 #ifndef COWKV_RDB_IN_H
 #define COWKV_RDB_IN_H
@@ -36,8 +37,8 @@ static inline uint64_t rdb_in_offset(const struct rdb_in *in)
 	return in->offset + in->at;
 }
 
-/* The next n bytes, n being small. They are there until the next call of a function of this file. NULL if there are
-   not so many. */
+/* The next n bytes, n being small. They are there until the next call of a function of this file.
+   NULL if there are not so many. */
 const void *rdb_in_bytes(struct rdb_in *in, size_t n);
 bool rdb_in_byte(struct rdb_in *in, unsigned *byte);
 bool rdb_in_length(struct rdb_in *in, uint64_t *n);
@@ -59,7 +60,8 @@ bool rdb_in_room(struct rdb_in *in, size_t n);
 /* A value of this type (rdb-format.h). NULL and not failed: it is a collection without elements. */
 void *rdb_in_value(struct rdb_in *in, unsigned type);
 
-/* What modules have saved besides keys, and a library of functions: they go unread, with a line in the log. */
+/* What modules have saved besides keys, and a library of functions: they go unread, with a line in
+   the log. */
 bool rdb_in_skip_module(struct rdb_in *in);
 bool rdb_in_skip_function(struct rdb_in *in);
 

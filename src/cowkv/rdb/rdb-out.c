@@ -38,8 +38,8 @@ void rdb_out_close(struct rdb_out *out)
 }
 
 /*
- * Summed here, while it is in the cache. And a place to let others have the processor: the scheduler would have a client wait some
- * milliseconds for a thread that writes, though it is nice.
+ * Summed here, while it is in the cache. And a place to let others have the processor: the
+ * scheduler would have a client wait some milliseconds for a thread that writes, though it is nice.
  */
 static void send(struct rdb_out *out, const void *data, size_t n)
 {
@@ -107,7 +107,8 @@ static bool as_integer(struct rdb_out *out, const char *data, size_t n)
 	return true;
 }
 
-/* Room for n compressed bytes. A string that is too long for the memory there is goes out as it is. */
+/* Room for n compressed bytes. A string that is too long for the memory there is goes out as it
+   is. */
 static bool make_room(struct rdb_out *out, size_t n)
 {
 	if (n <= out->packed_room)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* rdb-out.h - what rdb-write.c writes by: a buffer, the checksum, and the format's lengths and strings. */
+/* rdb-out.h - what rdb-write.c writes by: a buffer, the checksum, and the format's lengths and
+   strings. */
 #ifndef COWKV_RDB_OUT_H
 #define COWKV_RDB_OUT_H
 

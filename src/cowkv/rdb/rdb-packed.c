@@ -52,7 +52,8 @@ static bool give_number(struct packed *p, int64_t n, struct slice *s)
 	return true;
 }
 
-/* An element that begins at p->at: `head` bytes that say what it is, then `n` bytes of text, or of a number. */
+/* An element that begins at p->at: `head` bytes that say what it is, then `n` bytes of text, or of
+   a number. */
 struct shape {
 	size_t head, n;
 	bool is_number, in_head; /* in_head: `number` is it */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* rdb-packed.h - values in one block: listpacks, ziplists, sets of integers. The block is not trusted. */
+/* rdb-packed.h - values in one block: listpacks, ziplists, sets of integers. The block is not
+   trusted. */
 #ifndef COWKV_RDB_PACKED_H
 #define COWKV_RDB_PACKED_H
 
@@ -25,8 +26,8 @@ struct packed {
 /* Begin with a block. If it is damaged: p->error. */
 void packed_open(struct packed *p, enum packed_kind kind, struct slice block);
 
-/* The next element, and at the end, or if it is damaged (p->error), false. It is there until the next but one, at
-   least. */
+/* The next element, and at the end, or if it is damaged (p->error), false. It is there until the
+   next but one, at least. */
 bool packed_next(struct packed *p, struct slice *s);
 
 #endif

@@ -110,7 +110,8 @@ static bool resize_db(struct reading *r)
 		keys = most;
 	if (keys < 4)
 		return true;
-	/* If memory may be scarce, tables grow as the keys come: as they did when these came first. */
+	/* If memory may be scarce, tables grow as the keys come: as they did when these came
+	   first. */
 	if (heap_room(keys * (2 * sizeof(void *) + KEY_MEMORY)))
 		dict_reserve(&db->keys, keys);
 	return true;
@@ -247,7 +248,8 @@ static bool read_end(struct reading *r)
 			r->options->rest(in->source->ctx, in->data + in->at, n);
 		return true;
 	}
-	/* An end that damage has made up, in front of eight bytes of 0, would go for one without a checksum. */
+	/* An end that damage has made up, in front of eight bytes of 0, would go for one without a
+	   checksum. */
 	return !rdb_in_rest(in, &rest) ? !in->failed : rdb_in_fail(in, "it goes on behind its end");
 }
 

@@ -2,8 +2,8 @@
 /*
  * rdb-walk.c - walk_dict() of rdb-walk.h.
  *
- * The entries lie all over the memory. They are visited in groups: their lines are fetched all at once, and nobody
- * waits for one after the other.
+ * The entries lie all over the memory. They are visited in groups: their lines are fetched all at
+ * once, and nobody waits for one after the other.
  */
 #include "config.h"
 

@@ -2,10 +2,11 @@
 /*
  * rdb-walk.h - the way through the data of a cut, for rdb_write().
  *
- * A snapshot can be given up while it is read (--cow-limit). From then on its view shows newer pages between older
- * ones, and a pointer or a length that is read there may be anything. So each pointer is checked to lie in the
- * view before it is followed, and what it leads to to end there; and the view is asked every now and then, so that
- * no walk goes round in circles for long. What went out by then is wrong, and the caller is told so.
+ * A snapshot can be given up while it is read (--cow-limit). From then on its view shows newer
+ * pages between older ones, and a pointer or a length that is read there may be anything. So each
+ * pointer is checked to lie in the view before it is followed, and what it leads to to end there;
+ * and the view is asked every now and then, so that no walk goes round in circles for long. What
+ * went out by then is wrong, and the caller is told so.
  */
 #ifndef COWKV_RDB_WALK_H
 #define COWKV_RDB_WALK_H
@@ -29,7 +30,8 @@ struct walk {
 /* What was read once must not be read again behind the check, where it could be something else. */
 #define WALK_PIN(x) __asm__ volatile("" : "+r"(x))
 
-/* Where n bytes can be read that are at p in the live heap. NULL, and the end of it all, if they are not there. */
+/* Where n bytes can be read that are at p in the live heap. NULL, and the end of it all, if they
+   are not there. */
 static inline const void *walk_reach(struct walk *w, const void *p, size_t n)
 {
 	uintptr_t at = (uintptr_t)p - w->low;

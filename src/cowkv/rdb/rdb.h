@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * rdb.h - the data as a stream of bytes: the format of Redis' RDB files, version 10, that redis-server 7.0 writes.
+ * rdb.h - the data as a stream of bytes: the format of Redis' RDB files, version 10, that
+ * redis-server 7.0 writes.
  *
- * Streams go to files and to sockets, and come from there: what writes and reads them knows neither, but a function.
- * Writing keeps nothing between calls, and several threads may write at once. Reading changes the db, which only the
- * main thread may.
+ * Streams go to files and to sockets, and come from there: what writes and reads them knows
+ * neither, but a function. Writing keeps nothing between calls, and several threads may write at
+ * once. Reading changes the db, which only the main thread may.
  */
 #ifndef COWKV_RDB_H
 #define COWKV_RDB_H
@@ -35,8 +36,8 @@ struct rdb_cut {
 	bool spoiled;  /* by the time it was released */
 };
 
-/* Take a snapshot and open a view of it. While there is a cut, tables are not rehashed (config.rehash_guard). Main
-   thread. Returns false with a message. */
+/* Take a snapshot and open a view of it. While there is a cut, tables are not rehashed
+   (config.rehash_guard). Main thread. Returns false with a message. */
 bool rdb_cut_take(struct rdb_cut *cut, char *error, size_t size);
 
 /* Whether the snapshot was given up since, for more memory than --cow-limit. Any thread. */
@@ -103,12 +104,13 @@ struct rdb_read_result {
 	char error[256];               /* where, and what is wrong */
 };
 
-/* Read all of it into the db, which should be empty. Returns false, with result->error, if it is damaged, or does not
-   fit; the db then holds what came before that. */
+/* Read all of it into the db, which should be empty. Returns false, with result->error, if it is
+   damaged, or does not fit; the db then holds what came before that. */
 bool rdb_read(const struct rdb_source *source, const struct rdb_read_options *options,
 	      struct rdb_read_result *result);
 
-/* The same from a file. A file that is not there: false, with errno ENOENT; else errno means nothing. */
+/* The same from a file. A file that is not there: false, with errno ENOENT; else errno means
+   nothing. */
 bool rdb_read_file(const char *path, const struct rdb_read_options *options,
 		   struct rdb_read_result *result);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* save-file.h - the data into a file, so that there is either the file from before or all of the new one. */
+/* save-file.h - the data into a file, so that there is either the file from before or all of the
+   new one. */
 #ifndef COWKV_SAVE_FILE_H
 #define COWKV_SAVE_FILE_H
 

@@ -232,7 +232,8 @@ bool save_load(void)
 		return false;
 	}
 	place_adopt(&loaded);
-	/* Huge pages: the first snapshot then has few of them to protect, and is taken in no time. */
+	/* Huge pages: the first snapshot then has few of them to protect, and is taken in no
+	   time. */
 	cowarena_compact(heap);
 	clock_gettime(CLOCK_MONOTONIC, &to);
 	if (loaded.skipped)

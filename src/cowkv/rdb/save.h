@@ -26,7 +26,8 @@ extern struct save_state save_state;
 
 void save_init(void);
 
-/* Begin to save in the background. Returns false, with save_state.error, if it cannot. One at a time. */
+/* Begin to save in the background. Returns false, with save_state.error, if it cannot. One at a
+   time. */
 bool save_begin(void);
 
 /* Wait until the save that is running has ended. */
@@ -38,8 +39,8 @@ bool save_now(void);
 /* Ten times a second: whether a rule says that it is time. */
 void save_cron(void);
 
-/* Load config.dbfilename at the start. False if there is a file that is damaged: the server does not start then,
-   so that nothing is saved over it. */
+/* Load config.dbfilename at the start. False if there is a file that is damaged: the server does
+   not start then, so that nothing is saved over it. */
 bool save_load(void);
 
 /* DEBUG RELOAD [MERGE] [NOFLUSH] [NOSAVE]. */

@@ -22,8 +22,9 @@ static void refuse(const char *why)
 	client_close(link_.master);
 }
 
-/* What does not work here, though it did there, would make the data differ from the master's. Such a stream is not
-   followed, or if it is no more than a command that we do not know, the log tells (ran()). */
+/* What does not work here, though it did there, would make the data differ from the master's. Such
+   a stream is not followed, or if it is no more than a command that we do not know, the log tells
+   (ran()). */
 static bool may_say(struct client *c, const struct command *command)
 {
 	if (!command)
@@ -54,8 +55,8 @@ static void run(struct client *c)
 /* These bytes of the stream have been run, or queued. */
 static void count(struct client *c, const char *data, size_t n)
 {
-	/* Inside of a transaction nothing has been run yet. If the link broke now, and we went on from behind what has been
-	   queued, that would be lost. */
+	/* Inside of a transaction nothing has been run yet. If the link broke now, and we went on
+	   from behind what has been queued, that would be lost. */
 	if (c->queue.open) {
 		buffer_add(&link_.held, data, n);
 		return;
@@ -93,7 +94,8 @@ static void gone(struct client *c)
 	log_line(LOG_WARNING, "Connection with master lost.");
 	link_.master = NULL;
 	link_.step = STEP_NONE;
-	/* Of a transaction whose end has not come nothing has been run: all of it is asked for again. */
+	/* Of a transaction whose end has not come nothing has been run: all of it is asked for
+	   again. */
 	buffer_free(&link_.held);
 	link_.down_since = loop_now();
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* link-handshake.c - connecting to a master, and what is said before its snapshot or its stream comes. */
+/* link-handshake.c - connecting to a master, and what is said before its snapshot or its stream
+   comes. */
 #include "config.h"
 
 #include "base/log.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* link-keep.c - the link to our master (link.h): made, given up when nothing comes, and made again. */
+/* link-keep.c - the link to our master (link.h): made, given up when nothing comes, and made
+   again. */
 #include "config.h"
 
 #include "base/log.h"
@@ -20,7 +21,8 @@ void link_to(const char *host, uint64_t port)
 	if (link_.master)
 		client_close(link_.master);
 	link_hang_up();
-	/* Our own history, under its name: a master that has it under that name may go on from it. */
+	/* Our own history, under its name: a master that has it under that name may go on from
+	   it. */
 	stream_know();
 	free(config.master_host);
 	config.master_host = strdup(host ? host : "");

@@ -2,8 +2,8 @@
 /*
  * link-receive.c - a master's snapshot: received into a file, and loaded when it is there whole.
  *
- * Until the loading has succeeded the old data are kept by a snapshot of our own: if what came is damaged, the server
- * goes on with what it had.
+ * Until the loading has succeeded the old data are kept by a snapshot of our own: if what came is
+ * damaged, the server goes on with what it had.
  */
 #include "config.h"
 
@@ -27,7 +27,8 @@
 
 /* ---- loading ---- */
 
-/* Loading takes a while, in which nothing else is done: each second the master is told that we are still there. */
+/* Loading takes a while, in which nothing else is done: each second the master is told that we are
+   still there. */
 static ssize_t from_file(void *ctx, void *data, size_t n)
 {
 	time_t *told = ctx, now = time(NULL);

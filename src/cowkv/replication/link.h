@@ -2,9 +2,9 @@
 /*
  * link.h - the link to our master.
  *
- * link-keep.c has it made, each second if need be. The master is asked to go on where its stream broke off
- * (link-handshake.c). If it cannot, it sends a snapshot (link-receive.c). Then a client has the connection, whose commands
- * are the stream (link-follow.c).
+ * link-keep.c has it made, each second if need be. The master is asked to go on where its stream
+ * broke off (link-handshake.c). If it cannot, it sends a snapshot (link-receive.c). Then a client
+ * has the connection, whose commands are the stream (link-follow.c).
  */
 #ifndef COWKV_LINK_H
 #define COWKV_LINK_H

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* replicas.c - replicas: how they are listed, sent what they need, and given up when they are too slow (replicas.h). */
+/* replicas.c - replicas: how they are listed, sent what they need, and given up when they are too
+   slow (replicas.h). */
 #include "config.h"
 
 #include "base/log.h"
@@ -90,7 +91,8 @@ static void run(struct client *c)
 	command_run_from(c, &replica);
 }
 
-/* Not while the thread of a transfer writes to the socket, nor before the replica has found the end of its snapshot. */
+/* Not while the thread of a transfer writes to the socket, nor before the replica has found the end
+   of its snapshot. */
 static bool may_send(const struct client *c)
 {
 	const struct replica *r = c->kind_data;
@@ -296,7 +298,8 @@ void replicas_cron(void)
 	}
 	if (waits && !transfer.running)
 		begin_transfer();
-	/* Not to nobody: one who has followed us to the end may be our master next, and have us go on from there. */
+	/* Not to nobody: one who has followed us to the end may be our master next, and have us go
+	   on from there. */
 	if (any && ++seconds % PING_PERIOD == 0)
 		stream_command(ping, 1);
 }

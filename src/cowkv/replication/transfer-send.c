@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* transfer-send.c - the thread of a transfer (transfer.h): it writes the snapshot to the sockets of replicas. */
+/* transfer-send.c - the thread of a transfer (transfer.h): it writes the snapshot to the sockets of
+   replicas. */
 #include "config.h"
 
 #include "base/loop.h"
@@ -12,12 +13,14 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A replica that takes nothing for so long is given up; earlier if others, which receive the same, wait for it. */
+/* A replica that takes nothing for so long is given up; earlier if others, which receive the same,
+   wait for it. */
 #define STALL_MS 60000
 #define STALL_OTHERS_MS 20000
 #define TURN_MS 100 /* between two looks at whether it is worth waiting */
 
-/* Whether what would be sent is wrong: the snapshot was given up (--cow-limit), or the view is broken. */
+/* Whether what would be sent is wrong: the snapshot was given up (--cow-limit), or the view is
+   broken. */
 static bool is_spoiled(const struct transfer *t)
 {
 	return cowarena_view_check(t->cut.data.view) != 0;

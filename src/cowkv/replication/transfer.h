@@ -2,9 +2,10 @@
 /*
  * transfer.h - a snapshot on its way to replicas: one for all that wait for it, read by one thread.
  *
- * The thread writes to the sockets of the replicas itself; meanwhile the main thread collects the stream for them, from the
- * offset of the cut on, and sends it afterwards. A replica that can take it (capa eof) gets the snapshot as it is made,
- * between two marks; for one that cannot, its size is found out first, by writing it to nobody.
+ * The thread writes to the sockets of the replicas itself; meanwhile the main thread collects the
+ * stream for them, from the offset of the cut on, and sends it afterwards. A replica that can take
+ * it (capa eof) gets the snapshot as it is made, between two marks; for one that cannot, its size
+ * is found out first, by writing it to nobody.
  */
 #ifndef COWKV_TRANSFER_H
 #define COWKV_TRANSFER_H
@@ -19,7 +20,8 @@
 
 struct replica;
 
-/* One that receives. The thread has a descriptor of its own, so that the client may go at any time. */
+/* One that receives. The thread has a descriptor of its own, so that the client may go at any
+   time. */
 struct target {
 	struct replica *replica; /* the main thread's; NULL when it has gone */
 	int fd;
@@ -31,7 +33,8 @@ struct target {
 
 struct transfer {
 	bool running;
-	/* Told in the main thread when it has ended: all targets are still there, their descriptors are closed. */
+	/* Told in the main thread when it has ended: all targets are still there, their descriptors
+	   are closed. */
 	void (*ended)(struct transfer *t);
 
 	struct target *targets; /* malloc'd by who begins it */

@@ -5,7 +5,8 @@
 
 #include "data/value.h"
 
-/* A list of blocks of elements: both ends are near, and an element costs little more than its text. */
+/* A list of blocks of elements: both ends are near, and an element costs little more than its
+   text. */
 #define LIST_BLOCK 32
 struct list_block {
 	struct list_block *before, *after;

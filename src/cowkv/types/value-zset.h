@@ -6,8 +6,9 @@
 #include "data/value.h"
 
 /*
- * Members by name, and by score and then name in a skip list (W. Pugh, "Skip lists: a probabilistic alternative to
- * balanced trees", 1990) whose links know how many nodes they pass over, so that it has ranks too.
+ * Members by name, and by score and then name in a skip list (W. Pugh, "Skip lists: a probabilistic
+ * alternative to balanced trees", 1990) whose links know how many nodes they pass over, so that it
+ * has ranks too.
  */
 #define ZSET_LEVELS 32
 struct zset_node {
@@ -38,7 +39,8 @@ struct zset_node *zset_find(struct zset *z, struct slice member);
 /* The node of a rank, counted from 0; NULL if there are not so many. */
 struct zset_node *zset_at(struct zset *z, uint64_t rank);
 
-/* The first node with a score above min, or of min itself unless that is excluded; NULL if there is none. */
+/* The first node with a score above min, or of min itself unless that is excluded; NULL if there is
+   none. */
 struct zset_node *zset_from(struct zset *z, double min, bool exclusive);
 
 static inline struct zset_node *zset_after(const struct zset_node *n)
