@@ -7,7 +7,8 @@
 /*
  * What to draw: words to be filled in where they are
  *   K key   L H S Z key that is mostly of this type   V value   N number   I index   F float
- *   M member or field   B bound of scores   T seconds   A Unix time   P pattern   X count to pop, of all
+ *   M member or field   B bound of scores   T seconds   A Unix time   P pattern
+ *   X count to pop, of all
  * and *KV repeats these a few times. A word in brackets is there half of the time, "a|b" is either.
  */
 const struct random_form random_forms[] = {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* settings-arguments.c - the settings (server.h) from the command line, and from a file that it
+/* settings-arguments.c - the settings (settings.h) from the command line, and from a file that it
    names. */
 #include "config.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* settings-live.c - the settings (server.h) while the server runs: CONFIG GET and SET, with Redis'
+/* settings-live.c - the settings (settings.h) while the server runs: CONFIG GET and SET, with Redis'
    words for what is wrong. */
 #include "config.h"
 

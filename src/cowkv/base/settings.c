@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* settings.c - the settings (server.h): from the command line, from a file, and by CONFIG SET. */
+/* settings.c - the settings (settings.h): from the command line, from a file, and by CONFIG SET. */
 #include "config.h"
 
 #include "base/settings-parts.h"

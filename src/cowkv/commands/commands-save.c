@@ -62,7 +62,8 @@ static bool load_again(const struct rdb_read_options *options)
 	return false;
 }
 
-void save_debug_reload(struct client *c)
+/* DEBUG RELOAD [MERGE] [NOFLUSH] [NOSAVE]. */
+static void debug_reload(struct client *c)
 {
 	struct rdb_read_options options = {.keep_expired = config_is_replica()};
 	bool flush = true, saving = true;
@@ -119,7 +120,7 @@ static void debug(struct client *c)
 	struct slice sub = c->argv[1];
 
 	if (slice_is(sub, "reload"))
-		save_debug_reload(c);
+		debug_reload(c);
 	else if (slice_is(sub, "sleep") && c->argc == 3)
 		debug_sleep(c);
 	else

@@ -148,7 +148,7 @@ void stream_command(const struct slice *argv, size_t argc)
 	static const struct slice select_0[] = {{"SELECT", 6}, {"0", 1}};
 	static struct buffer text; /* kept: there is one for each command that changes data */
 
-	/* A replica passes its master's bytes on as they are: link_applied(). */
+	/* A replica passes its master's bytes on as they are (link-follow.c). */
 	if (!stream.backlog || config_is_replica())
 		return;
 	if (stream.select)

@@ -7,8 +7,6 @@
 #include <stdint.h>
 #include <time.h>
 
-struct client;
-
 /* What INFO tells. */
 struct save_state {
 	bool running, last_failed;
@@ -42,8 +40,5 @@ void save_cron(void);
 /* Load config.dbfilename at the start. False if there is a file that is damaged: the server does
    not start then, so that nothing is saved over it. */
 bool save_load(void);
-
-/* DEBUG RELOAD [MERGE] [NOFLUSH] [NOSAVE]. */
-void save_debug_reload(struct client *c);
 
 #endif
