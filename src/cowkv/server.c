@@ -53,7 +53,7 @@ static void cron(struct ev_loop *loop, ev_timer *timer, int events)
 	(void)loop;
 	(void)timer;
 	(void)events;
-	if (loop_leaving) /* what was saved is the end */
+	if (loop_leaving) /* nothing may change after the last save */
 		return;
 	under_load = counters.commands - commands > MANY / HZ;
 	commands = counters.commands;
@@ -76,9 +76,9 @@ static void cron(struct ev_loop *loop, ev_timer *timer, int events)
 }
 
 /*
- * Until the server leaves. To sleep, and to be woken, costs more than a request, and a server that
- * is quicker than its clients would do so for nearly each: so under load it looks some times more
- * before it sleeps.
+ * Run the event loop until the server leaves. To sleep and to be woken costs more than a request. A
+ * server that is quicker than its clients would sleep before nearly each request: so under load it
+ * looks for events some times more before it sleeps.
  */
 static void loop_run(void)
 {
@@ -125,7 +125,7 @@ static void told_of_expiry(struct slice key)
 	db_changes++;
 }
 
-/* As many descriptors as clients may come, or fewer clients. */
+/* Allow as many descriptors as clients may come; if the system refuses, allow fewer clients. */
 static void allow_descriptors(void)
 {
 	struct rlimit limit;

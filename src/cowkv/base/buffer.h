@@ -32,7 +32,7 @@ size_t buffer_head(char *text, char prefix, int64_t n);
 /* Take n bytes off the front. */
 void buffer_take(struct buffer *b, size_t n);
 
-/* Give memory back that a large content has left. */
+/* Give memory back: of a buffer that is empty, what is above `keep` bytes. */
 void buffer_trim(struct buffer *b, size_t keep);
 void buffer_free(struct buffer *b);
 

@@ -7,10 +7,10 @@
 #include <stdint.h>
 
 struct counters {
-	uint64_t commands;              /* that were run */
-	uint64_t connections, rejected; /* that came; of these, turned away */
-	/* What replicas asked for: all data; the rest of the stream, and got it, or did not get
-	   it. */
+	uint64_t commands;              /* run */
+	uint64_t connections, rejected; /* accepted; turned away */
+	/* Replicas that asked for all data; for the rest of the stream, and got it; and did not
+	   get it. */
 	uint64_t sync_full, sync_partial_ok, sync_partial_err;
 };
 extern struct counters counters;

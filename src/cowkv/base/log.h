@@ -5,10 +5,10 @@
 
 enum log_level { LOG_VERBOSE, LOG_NOTICE, LOG_WARNING };
 
-/* Threads: safe. */
+/* Write a line. Any thread. */
 __attribute__((format(printf, 2, 3))) void log_line(enum log_level level, const char *format, ...);
 
-/* Lines go to this file instead of standard output. Returns 0, or -1 with errno. */
+/* Have lines go to this file instead of standard output. Returns 0, or -1 with errno. */
 int log_open(const char *path);
 
 #endif

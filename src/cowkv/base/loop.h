@@ -12,13 +12,13 @@ extern struct ev_loop *main_loop;
 /* The server is leaving: no command is run any more, as what was saved is the end. */
 extern bool loop_leaving;
 
-/* False if there is no loop to be had. */
+/* Make the loop. Returns false if there is none to be had. */
 bool loop_open(void);
 
-/* Have loop_run() return. */
+/* Have the main thread leave the loop. */
 void loop_leave(void);
 
-/* When the loop woke up last, in seconds. */
+/* The time at which the loop woke up last, in seconds. */
 static inline time_t loop_now(void)
 {
 	return (time_t)ev_now(main_loop);

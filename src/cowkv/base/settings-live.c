@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* settings-live.c - the settings (settings.h) while the server runs: CONFIG GET and SET, with Redis'
-   words for what is wrong. */
+/* settings-live.c - the settings (settings.h) while the server runs: CONFIG GET and SET, with
+   Redis' words for what is wrong. */
 #include "config.h"
 
 #include "base/settings-parts.h"

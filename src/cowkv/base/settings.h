@@ -7,7 +7,7 @@
 
 #define SAVE_RULES 16
 
-/* So many changes within so many seconds, and a save begins. */
+/* A save begins after so many changes within so many seconds. */
 struct save_rule {
 	uint64_t seconds, changes;
 };
@@ -30,17 +30,18 @@ static inline bool config_is_replica(void)
 	return *config.master_host;
 }
 
-/* Set all to what they are when nobody says anything. */
+/* Give each setting its initial value. */
 void config_init(void);
 
-/* Take those of the command line, and of the file that it names. Does not return after --help, or
-   after a mistake. */
+/* Take settings from the command line, and from the file that it names. Does not return after
+   --help, or after a mistake. */
 void config_arguments(int argc, char **argv);
 
-/* One setting, as CONFIG SET takes it. Returns NULL, or what is wrong with it; "" if there is none
-   of that name. */
+/* Change one setting, as CONFIG SET does. Returns NULL, or what is wrong with the value; "" if
+   there is no setting of that name. */
 const char *config_set(struct slice name, struct slice value);
-/* n names and values, one behind the other: all, or if one is wrong none, and *bad is its name. */
+/* Change n settings; `pairs` has a name, a value, a name, ... If one is wrong none is changed, and
+   *bad is its name. Returns as config_set(). */
 const char *config_set_all(const struct slice *pairs, size_t n, struct slice *bad);
 /* Call fn once for each setting whose name matches one of the patterns. */
 void config_get(const struct slice *patterns, size_t n,

@@ -14,17 +14,17 @@ struct slice {
 };
 #define SLICE(text) ((struct slice){text, sizeof(text) - 1})
 
-/* The number that a slice is; false if it is none. As strict as Redis: no spaces, no leading zeros
-   or plus for integers, no NaN. */
+/* The number that a slice is; false if it is no number. As strict as Redis: no spaces, no NaN,
+   integers without leading zeros or plus. */
 bool slice_integer(struct slice s, int64_t *n);
 bool slice_double(struct slice s, double *d);
 
-/* For what Redis reads with strtod(3) and its kin: the text up to its first zero byte, ended by
-   one. NULL if it is longer. */
+/* The text up to its first zero byte, with a zero byte at its end: Redis reads some numbers so,
+   with strtod(3) and its kin. NULL if the text is too long. */
 #define NUMBER_TEXT 5120
 const char *slice_text(struct slice s, char text[NUMBER_TEXT]);
 
-/* Whether a slice is this word, in any case. */
+/* Whether a slice is this word, in capitals or not. */
 bool slice_is(struct slice s, const char *word);
 
 static inline bool slice_equal(struct slice a, struct slice b)

@@ -32,7 +32,7 @@ struct command {
 /*
  * A name can stand for several commands, which the second argument tells apart. `subs` is a table
  * of these commands, up to an entry without a name; fn is command_sub(). The arity counts both
- * names. Each such name has HELP besides.
+ * names. HELP is a subcommand of each.
  */
 struct subcommand {
 	const char *name;
@@ -41,69 +41,73 @@ struct subcommand {
 };
 void command_sub(struct client *c);
 
-/* The subcommand of this name; NULL if there is none. A name in capitals. */
+/* The subcommand of this name; NULL if there is none. */
 const struct subcommand *subcommand_find(const struct subcommand *subs, struct slice name);
+/* A name in capitals, as much of it as there is room for. */
 void subcommand_upper(char *to, size_t size, const char *name);
 
 /* Let clients use the commands of a table, up to an entry without a name. */
 void command_add(const struct command *table);
 const struct command *command_find(struct slice name);
 
-/* All of them: for COMMAND. */
+/* How many commands there are, and each of them: COMMAND lists them. */
 size_t command_count(void);
 const struct command *command_at(size_t i);
 
-/* Run what is in c->argv: with all checks, queued if in a transaction. What it has changed goes
-   into the stream. */
+/* Run the request in c->argv: check whether it may run, put it into the queue of a transaction if
+   there is one, else run it, and add what it has changed to the stream of changes. */
 void command_run(struct client *c);
 
-/* The same for one whose commands are not those of a normal client. */
+/* Who sends a command, if not a normal client. */
 struct command_source {
-	/* Whether it may say this command; NULL: there is none of that name. If not, nothing is
-	   run, and nothing answered. */
+	/* Whether the client may say this command (NULL: there is no command of that name). If not,
+	   nothing is run, and nothing is answered. */
 	bool (*may_run)(struct client *c, const struct command *command);
-	/* It is our master: what it says is done though we are a replica, and memory is short;
-	   expired keys are there. */
+	/* The client is our master. Its commands run though replicas take no writes and though
+	   memory is short, and they see keys that have expired. */
 	bool is_master;
 };
 void command_run_from(struct client *c, const struct command_source *source);
 
-/* Run one that has passed the checks: EXEC does. */
+/* Run a command without checks: EXEC runs those that were checked when they were queued. */
 void command_call(struct client *c, const struct command *command);
 
-/* About how much memory it can take for its arguments, or EXEC for those of all that it runs. */
+/* About how much memory a command can take for its arguments; EXEC, for those of all that it
+   runs. */
 size_t command_memory(const struct client *c, const struct command *command);
 
 /*
- * For commands that change data. They count what they changed; what was written is sent to replicas
- * as the client said it, unless that would not do the same there (random members, times from now
- * on): then the command says what to send instead. With argc 0 nothing is.
+ * For commands that change data. A command counts what it has changed. The request goes into the
+ * stream as the client said it. If that would do something else at a replica (random members, times
+ * from now on), the command says what goes into the stream instead: nothing if argc is 0.
  */
 void command_changed(uint64_t n);
 void command_send_instead(const struct slice *argv, size_t argc);
 
 /* ---- what many commands begin with ---- */
 
-/* The value of a key, to read or to write, if it is of this type. NULL if there is none; *wrong
-   (and an error reply) if it is of another type. */
+/* The value of a key, to read or to write. NULL if there is no such key, or if the value is of
+   another type: then *wrong is set, and the client is told. */
 void *command_read(struct client *c, struct slice key, enum value_type type, bool *wrong);
 void *command_write(struct client *c, struct slice key, enum value_type type, bool *wrong);
 
-/* The same, made if there is none (not for strings). NULL only after an error reply. */
+/* The value of a key, which is made if there is none (not strings). NULL only after an error
+   reply. */
 void *command_make(struct client *c, struct slice key, enum value_type type);
 
 /* Delete the key if the value has no elements any more. */
 void command_drop_empty(struct slice key, const void *value);
 
-/* Numbers from arguments: false after an error reply (`error`, or the usual one if NULL). */
+/* The number that an argument is. Returns false after an error reply: `error`, or the usual one if
+   that is NULL. */
 bool command_integer(struct client *c, struct slice arg, int64_t *n, const char *error);
 bool command_double(struct client *c, struct slice arg, double *d, const char *error);
 
-/* An integer within these bounds. */
+/* An integer from min to max. Returns false after an error reply. */
 bool command_integer_within(struct client *c, struct slice arg, int64_t min, int64_t max,
 			    int64_t *n);
 
-/* How many LPOP and its like shall take: argv[2], or 1 if that is not there. */
+/* How many elements LPOP and its like shall take: argv[2], or 1 if that is not there. */
 bool command_pop_count(struct client *c, int64_t *n);
 
 #endif

@@ -7,8 +7,8 @@
 
 enum leave { LEAVE_AS_CONFIGURED, LEAVE_SAVING, LEAVE_WITHOUT };
 
-/* Have the event loop end; with a save before if there are rules for one, or `how` says so. Returns
-   false, and the server goes on, if that save fails. */
+/* Have the event loop end. Save before, if there are rules for saves, or `how` says so; if that
+   save fails, return false: the server goes on. */
 bool server_leave(enum leave how);
 
 #endif

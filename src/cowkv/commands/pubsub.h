@@ -6,7 +6,8 @@
 
 struct client;
 
-/* A client is going, or has become a replica, which is sent the stream and nothing between. */
+/* Drop all subscriptions of a client: it goes, or becomes a replica, which is sent nothing but the
+   stream. */
 void pubsub_forget(struct client *c);
 
 #endif

@@ -11,16 +11,16 @@ struct scan {
 	struct slice pattern, type; /* without data: any */
 };
 
-/* Parse the cursor, argument `from`, and from another argument on [MATCH pattern] [COUNT n], for
-   keys (from = 2) TYPE too. False after an error reply. */
+/* Parse the cursor, which is argument `from`; parse [MATCH pattern] [COUNT n] from argument `from`
+   on, and for keys (from = 2) [TYPE type]. Both return false after an error reply. */
 bool scan_cursor(struct client *c, size_t from, struct scan *s);
 bool scan_options(struct client *c, size_t from, struct scan *s);
 
-/* The same for a scan of the value of a key, which is returned; NULL after a reply. */
+/* Parse a scan of the elements of a key, and return its value; NULL after a reply. */
 void *scan_value(struct client *c, enum value_type type, struct scan *s);
 
-/* Walk on in a dict, and reply: the next cursor, and what was found: its key, and what `second`
-   replies if that is not NULL. */
+/* Walk on in a dict, and reply with the next cursor and the entries that were found: of each its
+   key, and what `second` replies, unless that is NULL. */
 void scan_run(struct client *c, struct dict *d, const struct scan *s,
 	      void (*second)(struct client *c, const struct entry *e));
 

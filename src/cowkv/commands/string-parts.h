@@ -7,7 +7,8 @@
 #include "commands/command.h"
 #include "types/value-string.h"
 
-/* The entry of a key that holds a string; NULL if there is none, or *wrong, and an error reply. */
+/* The entry of a key that holds a string. NULL if there is no such key, or if it holds something
+   else: then *wrong is set, and the client is told. */
 struct entry *string_entry(struct client *c, struct slice key, bool *wrong);
 
 /* Set a key, whose entry is e (NULL for none), to this text. */
@@ -15,16 +16,17 @@ void string_store(struct slice key, struct entry *e, struct slice s, bool keep_e
 
 void string_reply(struct client *c, const struct string *s);
 
-/* Add n to *value, and print that, for strings and hashes. No data, and an error reply, where it
-   would overflow. */
+/* Add n to *value, and print the sum into `text`. Returns a slice without data, after an error
+   reply, if the sum overflows. */
 #define INTEGER_TEXT 24
 struct slice number_sum(struct client *c, int64_t *value, int64_t n, char text[INTEGER_TEXT]);
 
-/* The same with fractions: 17 digits, no exponent, no zeros at the end. */
+/* Add two numbers with fractions, and print the sum: 17 digits, no exponent, no zeros at the end.
+   Returns a slice without data, after an error reply, if the sum is no number. */
 #define LONG_DOUBLE_TEXT NUMBER_TEXT
 struct slice number_float_sum(struct client *c, long double value, long double more,
 			      char text[LONG_DOUBLE_TEXT]);
-/* A text that is one, or NaN. */
+/* The number that a text is, or NaN. */
 long double number_parse(struct slice s);
 
 #endif

@@ -24,7 +24,7 @@ extern struct db *db;
 enum db_expiring { DB_DELETES, DB_HIDES, DB_KEEPS };
 extern enum db_expiring db_expiring;
 
-/* Told of each key that expires, before it is deleted. */
+/* Called with each key that has expired, before it is deleted. */
 extern void (*db_on_expired)(struct slice key);
 
 extern uint64_t db_hits, db_misses, db_expired;
@@ -41,7 +41,8 @@ void db_tick(void); /* look at the clock */
 /* The entry of a key; NULL if there is none, or it has expired. */
 struct entry *db_find(struct slice key);
 
-/* The same for commands that read a value: counted as a hit or a miss. */
+/* The value of a key, for a command that reads it: counts a hit or a miss. NULL if there is
+   none. */
 struct value *db_read(struct slice key);
 
 /* The value of a key's entry. */
@@ -50,12 +51,12 @@ static inline struct value *db_value(const struct entry *e)
 	return e->value;
 }
 
-/* Set a key, free what it held before, which need not be there. It does not expire then. The value
-   is the db's from now on. */
+/* Set a key, which need not be there yet: the value that it had is freed. The key does not expire
+   any more. The value belongs to the db from now on. */
 struct entry *db_set(struct slice key, void *value);
 
-/* Put another value, or the same at another place, where one is, which is not freed. The key
-   expires as before: `expiry` is that of the value that was there. */
+/* Give an entry another value, or its value at another place; the one before is not freed. The key
+   expires as before: `expiry` is the member of the value that was there. */
 void db_put(struct entry *e, void *value, uint32_t expiry);
 
 /* Delete a key with its value. Returns whether there was one. */

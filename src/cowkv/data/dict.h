@@ -28,7 +28,7 @@ struct dict {
 	size_t next; /* bucket of table[0] that is moved next; SIZE_MAX when not rehashing */
 };
 
-/* No steps now, and no new size up to 5 entries a bucket. */
+/* While this is set no bucket is moved, and no table grows until it has 5 entries a bucket. */
 extern bool dict_guarded;
 
 /* Keys are hashed with a secret of this process, so that nobody can choose keys of one bucket. */
@@ -54,7 +54,7 @@ void dict_clear(struct dict *d, void (*drop)(void *value));
 /* Any entry, each about as likely as the others. NULL if there is none. */
 struct entry *dict_random(struct dict *d);
 
-/* Any number, from the same source. */
+/* A random number, from the source that dict_random() uses. */
 uint64_t dict_random_number(void);
 
 /* Whether most buckets are empty, so that dict_random() has to search. */

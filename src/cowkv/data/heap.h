@@ -18,8 +18,8 @@ extern cowarena *heap;
 bool heap_open(size_t capacity, size_t cow_limit);
 void heap_close(void);
 
-/* Allocate; zeroed; change the size; free. They do not fail: heap_room() is asked before a command
-   runs, and an arena that is full all the same ends the process, with a message. */
+/* Allocate; allocate zeroes; change the size; free. None of them fails: heap_room() is asked before
+   a command runs, and if the arena is full all the same, the process ends with a message. */
 void *heap_alloc(size_t size);
 void *heap_zalloc(size_t size);
 void *heap_resize(void *p, size_t size);
@@ -28,11 +28,11 @@ void heap_free(void *p);
 /* Whether about n more bytes fit into the arena. Looks at the arena every now and then only. */
 bool heap_room(size_t n);
 
-/* The same nearer to the end: what was saved when there was no room any more has to be loaded
-   again. */
+/* Whether n more bytes fit, when data are loaded: the arena may become fuller than heap_room()
+   allows, as a file that was saved from a full arena has to be loaded again. */
 bool heap_room_to_load(size_t n);
 
-/* Bytes in live blocks, as of a moment ago. */
+/* Bytes in live blocks, a moment ago. */
 size_t heap_used(void);
 
 /* Give memory that is in no block, and in no snapshot, back to the system. */

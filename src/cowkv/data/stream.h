@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * stream.h - the stream of changes: each command that has changed data, as bytes. It has a name and
- * an offset, which say where the data stand.
+ * stream.h - the stream of changes: each command that has changed data, as bytes. The name and the
+ * offset of the stream say where the data stand.
  *
- * What others followed so far stays valid as long as the stream goes on. The backlog keeps the last
- * bytes, for those who have missed some. replication/ sends the stream to replicas, and has it come
- * from a master.
+ * The backlog keeps the last bytes, for replicas that have missed some. The files of replication/
+ * send the stream to replicas, and receive it from a master.
  */
 #ifndef COWKV_STREAM_H
 #define COWKV_STREAM_H
@@ -33,24 +32,25 @@ extern struct stream stream;
 #define BACKLOG_SIZE ((int64_t)1 << 20)
 #define OFFSET_MAX (INT64_MAX / 2) /* of what others say */
 
-/* All that is added to the stream is handed to this too. */
+/* Called with all that is added to the stream; NULL: nobody wants it. */
 extern void (*stream_sink)(const char *data, size_t n);
 
 /* Once, at the start. */
 void stream_init(void);
 
-/* Add a command that has changed data. A replica does not: it adds its master's bytes as they
-   are. */
+/* Add a command that has changed data. Does nothing in a replica, which adds the bytes of its
+   master as they are. */
 void stream_command(const struct slice *argv, size_t argc);
 
 /* Add bytes. */
 void stream_add(const char *data, size_t n);
 
-/* Begin another stream, at the same offset; what was sent so far stays valid under the former
-   name. */
+/* Begin another stream at this offset, with a random name; what was sent so far stays valid under
+   the former name. */
 void stream_new_id(void);
 
-/* The same under a name that is given. */
+/* Begin another stream at this offset, with this name; what was sent so far stays valid
+   likewise. */
 void stream_rename(const char *id);
 
 /* Go on with a master's stream, whose data have just been loaded. What was sent so far is no part
@@ -75,7 +75,7 @@ void stream_differs(void);
    this name. */
 bool stream_has(struct slice id, int64_t offset);
 
-/* Append what comes after that offset. */
+/* Append what the backlog has after that offset. */
 void stream_copy(struct buffer *to, int64_t offset);
 
 #endif

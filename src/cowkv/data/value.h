@@ -2,8 +2,8 @@
 /*
  * value.h - what a key can hold: a value, of one of several kinds. All in the arena.
  *
- * A kind is a file value-NAME.c, which alone knows how such values are made, freed, written and
- * read; a type in enum value_type; and a row in kinds.c.
+ * A kind has a file types/value-NAME.c, which alone knows how such values are made, freed, written
+ * and read; a name in enum value_type; and a row in types/kinds.c.
  */
 #ifndef COWKV_VALUE_H
 #define COWKV_VALUE_H
@@ -25,32 +25,32 @@ struct value_kind {
 	const char *name; /* as TYPE tells it */
 	size_t size;      /* of the struct */
 
-	/* Make an empty one of zeroes; NULL: zeroes are one. */
+	/* Make zeroes an empty value; NULL: zeroes are one already. */
 	void (*init)(void *value);
 
-	/* Free all that it holds; NULL: it holds nothing outside of itself. */
+	/* Free all blocks that the value holds; NULL: it holds none. */
 	void (*clear)(void *value);
 
-	/* Elements; of a string, bytes. */
+	/* How many elements; of a string, how many bytes. */
 	uint64_t (*length)(const void *value);
 
-	/* Its type in RDB streams (rdb-format.h) when it is written, and those that it is read
-	   from: a bit each. */
+	/* The type in RDB streams (rdb-format.h) as which values are written, and all types that
+	   can be read as such values: a bit each. */
 	unsigned rdb_type;
 	uint32_t rdb_types;
 
 	/* Write what follows the key. `value` is where the struct can be read (rdb-walk.h). */
 	void (*write)(struct walk *w, const void *value);
 
-	/* Read what follows the key (rdb-elements.h). NULL if that fails, or it is a collection
-	   without elements. */
+	/* Read what follows the key (rdb-elements.h). Returns NULL if that fails, or if a
+	   collection has no elements. */
 	void *(*read)(struct rdb_in *in, unsigned rdb_type);
 };
 
-/* By type, VALUE_TYPES of them: set once, at the start (kinds.h). */
+/* The kind of each enum value_type. Set once, at the start (kinds.h). */
 extern const struct value_kind *const *value_kinds;
 
-/* An empty value; not a string, which has no fixed size. */
+/* An empty value. Not for strings: they have no fixed size. */
 struct value *value_new(enum value_type type);
 void value_free(void *value);
 const char *value_type_name(const struct value *v);

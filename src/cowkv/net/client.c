@@ -12,10 +12,9 @@
 #include <unistd.h>
 
 #define READ_SIZE ((size_t)16 << 10)
-#define IN_MAX ((size_t)1 << 30) /* of one request, as client-query-buffer-limit of Redis */
-#define OUT_SOFT                                                                                   \
-	((size_t)1 << 20)       /* answers not taken yet: beyond that no more requests are read */
-#define KEEP ((size_t)64 << 10) /* of a buffer that is empty */
+#define IN_MAX ((size_t)1 << 30)   /* bytes of a request, as client-query-buffer-limit of Redis */
+#define OUT_SOFT ((size_t)1 << 20) /* unread answers: beyond that no more requests are read */
+#define KEEP ((size_t)64 << 10)    /* bytes of a buffer that is empty */
 #define KEEP_ARGS 64
 #define SEND_MAX ((size_t)1 << 20) /* at a time, before others have their turn */
 #define CLOSING_MAX 60             /* seconds for a client to take its last answer */

@@ -13,29 +13,30 @@
 struct client;
 struct command;
 
-/* Of answers that a client does not take: it is closed beyond. */
+/* A client is closed when its unread answers exceed this. */
 #define CLIENT_OUT_MAX ((size_t)1 << 30)
 
-/* What a client is to the server: this is chosen when the client is made. */
+/* What a client is to the server: normal, a replica, our master. Whoever makes a client chooses its
+   kind. */
 struct client_kind {
 	const char *name; /* for CLIENT KILL TYPE */
 	char flag;        /* in CLIENT LIST */
-	bool answered;    /* replies are sent */
-	bool bounded;     /* while many answers are not taken, no more requests are read */
+	bool answered;    /* the client is sent replies */
+	bool bounded; /* no more requests are read while the client leaves many answers unread */
 
 	/* Run the request in c->argv. */
 	void (*run)(struct client *c);
 
-	/* What came is no request, and the client is closed for that: say why. */
+	/* The client has sent what is no request, and is closed for that: tell it why. */
 	void (*garbled)(struct client *c, const char *why);
 
-	/* NULL, or told after that: the request was the first n bytes of c->in. */
+	/* NULL, or called after run(): the request was the first n bytes of c->in. */
 	void (*ran)(struct client *c, size_t n);
 
 	/* NULL, or whether what is in c->out may go out now. */
 	bool (*may_send)(const struct client *c);
 
-	/* NULL, or told that the client becomes another kind, or is about to be freed. */
+	/* NULL, or called when the client becomes another kind, or is about to be freed. */
 	void (*gone)(struct client *c);
 };
 
@@ -57,9 +58,9 @@ struct client {
 	size_t argc, argv_room;
 
 	bool authenticated, local; /* local: from this machine */
-	bool closing;              /* when `out` has gone */
-	bool dead;                 /* after the command that is running */
-	bool failed;               /* reply_failed() */
+	bool closing;              /* it is closed when `out` has been sent */
+	bool dead;                 /* it is closed after the command that is running */
+	bool failed;               /* it was sent an error: reply_failed() */
 	bool waiting;              /* in the list of those with something to send */
 	struct client *next_waiting;
 
@@ -69,27 +70,28 @@ struct client {
 extern struct client *clients;
 extern size_t client_count;
 
-/* A connection that was accepted, or made. NULL, with fd closed, if there is no memory. It counts
-   as authenticated. */
+/* Make a client of a connection. It need not say a password. Returns NULL, with fd closed, if there
+   is no memory. */
 struct client *client_new(int fd, const struct client_kind *kind);
 
 /* Have a client be of another kind from now on. */
 void client_become(struct client *c, const struct client_kind *kind);
 
-/* Close it; at once, or if it is the one whose command is running, after that. */
+/* Close a client: at once, or if its command is running, after that command. */
 void client_close(struct client *c);
 
 /* Parse and run what has come in. */
 void client_process(struct client *c);
 
-/* There is something in c->out: it is sent before the loop waits again. The functions of reply.h
+/* There is something in c->out: send it before the event loop waits again. The functions of reply.h
    call this. */
 void client_wants_to_send(struct client *c);
 
-/* Before the loop waits: send what clients have been answered. */
+/* Send answers to all clients that wait for some. Called before the event loop waits. */
 void client_send_all(void);
 
-/* Every second: close those that hold too much, or said nothing. */
+/* Every second: close clients that do not take their last answer, and give memory of buffers
+   back. */
 void client_cron(void);
 
 /* Bytes in all buffers of all clients. */

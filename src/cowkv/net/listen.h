@@ -7,13 +7,13 @@
 
 struct client_kind;
 
-/* Bind config.bind and config.port. False, and a line in the log, if that fails. */
+/* Bind config.bind and config.port. Returns false, and logs why, if that fails. */
 bool listen_open(void);
 
-/* Accept clients, which are of this kind. */
+/* Accept clients, and make them of this kind. */
 void listen_start(const struct client_kind *kind);
 
-/* Every second: accept again, after descriptors ran out. */
+/* Every second: accept clients again, if descriptors had run out. */
 void listen_cron(void);
 void listen_close(void);
 

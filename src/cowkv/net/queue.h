@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* queue.h - requests that a client has sent, and that are kept to be run later, all at once: a
-   transaction. */
+/* queue.h - a transaction: requests that are kept until their client says EXEC. */
 #ifndef COWKV_QUEUE_H
 #define COWKV_QUEUE_H
 
@@ -18,7 +17,7 @@ struct queued {
 struct queue {
 	struct queued *at;
 	size_t n, room;
-	size_t bytes; /* that all of it takes */
+	size_t bytes; /* memory of all requests */
 	bool open;    /* requests are put here instead of being run */
 	bool spoiled; /* one of them was refused: none may be run */
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* reply.h - answers in RESP2. To a client that is not answered (our master) they do nothing. */
+/* reply.h - answers in RESP2. All these functions do nothing for our master, which is not
+   answered. */
 #ifndef COWKV_REPLY_H
 #define COWKV_REPLY_H
 
@@ -14,15 +15,15 @@ void reply_null(struct client *c);
 void reply_null_array(struct client *c);
 void reply_array(struct client *c, size_t n); /* n more replies follow */
 
-/* The same when n is known later: set it by reply_array_set() with what this returned. */
+/* Begin an array whose length is not known yet. Returns what reply_array_set() wants as `where`
+   when the length n is known. */
 size_t reply_array_later(struct client *c);
 void reply_array_set(struct client *c, size_t where, size_t n);
 
-/* An error. The format begins with its code: "ERR ...". It has no CR or LF: what it quotes is
-   cleaned of them. */
+/* An error. The format begins with the code: "ERR ...". CR and LF in the text become spaces. */
 __attribute__((format(printf, 2, 3))) void reply_error(struct client *c, const char *format, ...);
 
-/* What came is no request. */
+/* Tell a client why what it has sent is no request. */
 void reply_garbled(struct client *c, const char *why);
 
 #define ERROR_WRONGTYPE "WRONGTYPE Operation against a key holding the wrong kind of value"
@@ -32,7 +33,8 @@ void reply_garbled(struct client *c, const char *why);
 #define ERROR_NO_KEY "ERR no such key"
 #define ERROR_RANGE "ERR index out of range"
 
-/* Whether a reply to this client has been an error since this was last asked. */
+/* Whether this client has been sent an error since the last call. For our master: would have
+   been. */
 bool reply_failed(struct client *c);
 
 #endif

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * resp.h - the parser of requests: RESP2 arrays of bulk strings, and inline commands.
- *
- * It keeps its place, so that what comes in small pieces is looked at once. It does not copy: the
- * arguments of a request are places in the buffer.
+ * The parser keeps its place, so that each byte is looked at once, even if a request comes in small
+ * pieces. The parser does not copy: the arguments of a request are places in the buffer.
  */
 #ifndef COWKV_RESP_H
 #define COWKV_RESP_H
@@ -13,14 +12,14 @@
 #define RESP_INLINE_MAX ((size_t)64 << 10)
 #define RESP_ARGS_MAX ((int64_t)1 << 20)
 #define RESP_BULK_MAX ((int64_t)512 << 20)
-/* Of clients that have to say a password first. */
+/* Limits for clients that have not said the password yet. */
 #define RESP_ARGS_STRANGER 10
 #define RESP_BULK_STRANGER 16384
 
 struct resp {
-	size_t at;    /* of the request's bytes, so many have been parsed */
+	size_t at;    /* bytes of the request that have been parsed */
 	int64_t left; /* arguments that are still to come; 0 between requests */
-	int64_t bulk; /* length of the one that is coming; -1 if that is not known yet */
+	int64_t bulk; /* length of the argument that is coming; -1 if that is not known yet */
 	struct resp_arg {
 		size_t at, len;
 	} * args;

@@ -11,8 +11,8 @@
 
 #include "rdb/rdb.h"
 
-/* The file that is loaded at the start, as far as it has been read: its data stand where it says.
-   Once is enough. */
+/* The data of the file that is loaded at the start stand where the file says, as far as it has been
+   read. Calls after the first do nothing. */
 void place_adopt(const struct rdb_read_result *file);
 
 #endif

@@ -74,7 +74,7 @@ bool rdb_cut_take(struct rdb_cut *cut, char *error, size_t size)
 
 bool rdb_cut_spoiled(const struct rdb_cut *cut)
 {
-	/* To read nothing is to ask whether it is there. */
+	/* Reading no bytes fails when the snapshot was given up. */
 	return cut->snapshot ? cowarena_snapshot_read(cut->snapshot, NULL, NULL, 0) != 0
 			     : cut->spoiled;
 }

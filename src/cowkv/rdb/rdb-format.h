@@ -40,7 +40,7 @@ enum rdb_type {
 	RDB_STREAM_3 = 21
 };
 
-/* Such a type in a set of types. */
+/* The bit of a type, in a set of types. */
 #define RDB_BIT(type) ((uint32_t)1 << (type))
 
 enum rdb_opcode {

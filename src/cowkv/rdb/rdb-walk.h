@@ -45,7 +45,7 @@ static inline const void *walk_reach(struct walk *w, const void *p, size_t n)
 	return AT((const char *)p, w->shift);
 }
 
-/* The same for the fixed part of *p. */
+/* Where the struct *p can be read; NULL, and the end of it all, if it is not there. */
 #define WALK_REACH(w, p) ((const __typeof__(*(p)) *)walk_reach((w), (p), sizeof *(p)))
 
 static inline bool walk_goes_on(struct walk *w)

@@ -12,7 +12,7 @@
 
 #define REDIS_VERSION "7.0.15" /* whose format it is */
 
-/* Where all of a value can be read, and its kind; NULL if it is not there. */
+/* Where a value can be read, and its kind; NULL if the value is not in the view. */
 static const struct value *reach(struct walk *w, const struct value *live,
 				 const struct value_kind **kind)
 {
@@ -30,7 +30,7 @@ static const struct value *reach(struct walk *w, const struct value *live,
 	return walk_reach(w, live, (*kind)->size);
 }
 
-/* Also one that has expired, as Redis does: who reads it knows the time too. */
+/* Keys that have expired are written too, as Redis does: whoever reads the file knows the time. */
 static void write_key(struct walk *w, const struct entry *e)
 {
 	const struct value_kind *kind;

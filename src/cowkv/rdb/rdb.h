@@ -109,8 +109,8 @@ struct rdb_read_result {
 bool rdb_read(const struct rdb_source *source, const struct rdb_read_options *options,
 	      struct rdb_read_result *result);
 
-/* The same from a file. A file that is not there: false, with errno ENOENT; else errno means
-   nothing. */
+/* Read a file into the db, as rdb_read() does. If there is no such file: false, with errno ENOENT;
+   else errno means nothing. */
 bool rdb_read_file(const char *path, const struct rdb_read_options *options,
 		   struct rdb_read_result *result);
 

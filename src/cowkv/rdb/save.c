@@ -98,7 +98,7 @@ static void on_end(struct ev_loop *loop, ev_async *watcher, int events)
 	(void)loop;
 	(void)watcher;
 	(void)events;
-	/* It may be of a save that was waited for. */
+	/* save_wait() may have completed this save already. */
 	if (save_state.running && atomic_load(&saver.ended))
 		complete();
 }
@@ -143,7 +143,7 @@ void save_wait(void)
 
 /* ---- in the foreground ---- */
 
-/* From the live heap: while this runs nobody writes to it. */
+/* Written from the live heap: nobody changes it while the main thread is here. */
 bool save_now(void)
 {
 	struct save_file file;

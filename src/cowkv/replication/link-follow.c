@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Our master sends what cannot be run here: it is not followed until it is something else. */
+/* Our master sends what cannot be run here: hang up, and ask for all data again later. */
 static void refuse(const char *why)
 {
 	link_fail_late();
@@ -22,9 +22,8 @@ static void refuse(const char *why)
 	client_close(link_.master);
 }
 
-/* What does not work here, though it did there, would make the data differ from the master's. Such
-   a stream is not followed, or if it is no more than a command that we do not know, the log tells
-   (ran()). */
+/* A command that works at the master but not here makes the data differ. If that can be seen
+   before, the stream is not followed. If it fails here, ran() logs it. */
 static bool may_say(struct client *c, const struct command *command)
 {
 	if (!command)
@@ -52,7 +51,7 @@ static void run(struct client *c)
 	command_run_from(c, &master);
 }
 
-/* These bytes of the stream have been run, or queued. */
+/* Count bytes of the stream, which have been run, or queued. */
 static void count(struct client *c, const char *data, size_t n)
 {
 	/* Inside of a transaction nothing has been run yet. If the link broke now, and we went on

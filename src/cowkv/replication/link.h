@@ -49,24 +49,24 @@ extern struct link link_;
 /* Whether our master's stream comes in. */
 bool link_up(void);
 
-/* Hang up, whatever the step; the same with a reason for the log. */
+/* Hang up, whatever the step. Hang up, and log why. */
 void link_hang_up(void);
 __attribute__((format(printf, 1, 2))) void link_give_up(const char *format, ...);
 
-/* What was done in vain took long: let some time pass before the next try, more each time. */
+/* A try has failed after much work: wait before the next one, longer each time. */
 void link_fail_late(void);
 
 /* ---- link-follow.c ---- */
 
-/* The client that runs the stream takes the connection over. */
+/* Make a client of the connection: it runs the stream. */
 void link_begin_stream(void);
 
-/* Tell our master how far we are. */
+/* Tell our master the offset up to which its stream has been run. */
 void link_acknowledge(void);
 
 /* ---- link-receive.c ---- */
 
-/* The line before the snapshot; then what comes of it is in link_.in. */
+/* Take the line before the snapshot; take what has come of the snapshot since, in link_.in. */
 void receive_begin(const char *line);
 void receive_some(void);
 

@@ -14,10 +14,11 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Of Redis' defaults: repl-timeout, repl-ping-replica-period, client-output-buffer-limit. */
+/* As Redis' defaults of repl-timeout, repl-ping-replica-period and client-output-buffer-limit. */
 #define TIMEOUT 60
 #define PING_PERIOD 10
-/* A replica that has not taken so much is too far behind; or so much, if that lasts. */
+/* A replica is disconnected when its unread bytes exceed OUT_HARD, or exceed OUT_SOFT for some
+   time. */
 #define OUT_HARD ((size_t)256 << 20)
 #define OUT_SOFT ((size_t)64 << 20)
 #define SOFT_SECONDS 60
@@ -72,7 +73,8 @@ struct slice replica_address(const struct replica *r)
 
 /* ---- their clients ---- */
 
-/* Its replies would get between the bytes of the stream: it acknowledges, and says nothing else. */
+/* A replica acknowledges, and says nothing else: replies would get between the bytes of the
+   stream. */
 static bool may_say(struct client *c, const struct command *command)
 {
 	if (command && strcmp(command->name, "replconf") == 0)

@@ -28,29 +28,29 @@ struct replica {
 	struct target *target; /* of the transfer that it receives */
 };
 
-/* All that are in a state of REPLICA_WAITS or later. */
+/* All replicas, whose state is REPLICA_WAITS or later. */
 extern struct replica *replicas;
 size_t replicas_count(void);
 
-/* What is kept of a client that may become a replica; made if there is nothing yet. */
+/* What is known of a client that may become a replica; made at the first call. */
 struct replica *replica_of(struct client *c);
 
-/* Whether it is one. */
+/* Whether a client is a replica. */
 bool replica_is(const struct client *c);
 
-/* Its address: the one that it told, or the one that it comes from. */
+/* The address that a replica has told; if it has told none, the one that it comes from. */
 struct slice replica_address(const struct replica *r);
 
-/* From now on a client is sent the stream, or will be. */
+/* Make a client a replica. */
 struct replica *replicas_add(struct client *c, enum replica_state state, bool psync);
 
-/* It acknowledges, and does so when its snapshot is loaded. */
+/* A replica has acknowledged an offset: it has loaded its snapshot. */
 void replica_has_loaded(struct replica *r);
 
-/* All of them have to ask anew. */
+/* Close all replicas: they have to ask anew. */
 void replicas_close(void);
 
-/* Why the last snapshot that they have not got was given up; "" if there was none. */
+/* Why the last snapshot that was given up on its way to replicas was given up; "" if none was. */
 const char *replicas_error(void);
 
 void replicas_init(void);
@@ -58,7 +58,7 @@ void replicas_init(void);
 /* Every second. */
 void replicas_cron(void);
 
-/* No thread sends to them any more. */
+/* Give up the snapshot that is being sent, and wait for its thread. */
 void replicas_stop(void);
 
 #endif

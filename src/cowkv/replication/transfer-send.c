@@ -13,8 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A replica that takes nothing for so long is given up; earlier if others, which receive the same,
-   wait for it. */
+/* A replica that takes nothing for so long is given up; earlier if others wait for it, as they
+   receive the same bytes. */
 #define STALL_MS 60000
 #define STALL_OTHERS_MS 20000
 #define TURN_MS 100 /* between two looks at whether it is worth waiting */
@@ -53,7 +53,7 @@ static void send_to(struct transfer *t, struct target *to, const void *data, siz
 		to->failed = true;
 }
 
-/* To all; as long as there is one that takes it. */
+/* Send to all targets, as long as there is one that takes it. */
 static bool to_targets(void *ctx, const void *data, size_t n)
 {
 	struct transfer *t = ctx;

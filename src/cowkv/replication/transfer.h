@@ -33,11 +33,11 @@ struct target {
 
 struct transfer {
 	bool running;
-	/* Told in the main thread when it has ended: all targets are still there, their descriptors
-	   are closed. */
+	/* Called in the main thread when the transfer has ended. The targets are still there; their
+	   descriptors are closed. */
 	void (*ended)(struct transfer *t);
 
-	struct target *targets; /* malloc'd by who begins it */
+	struct target *targets; /* malloc'd by whoever begins the transfer */
 	size_t n;
 	struct rdb_cut cut;
 	char mark[RANDOM_ID + 1], id[RANDOM_ID + 1];
@@ -50,18 +50,18 @@ struct transfer {
 	uint64_t keys, bytes;
 	time_t told; /* the thread's */
 
-	char error[200]; /* why the last that failed has; "" if none has */
+	char error[200]; /* why the last transfer that failed has failed; "" if none has */
 };
 
 void transfer_init(struct transfer *t, void (*ended)(struct transfer *t));
 
-/* Take the snapshot. False if there is none to be had: then that is all. */
+/* Take the snapshot. If that fails: false, and the transfer has not begun. */
 bool transfer_take(struct transfer *t);
 
-/* Send it to the targets. It ends at once if that cannot be begun. */
+/* Send the snapshot to the targets. If there is no thread for that, the transfer ends at once. */
 void transfer_start(struct transfer *t);
 
-/* Give it up, if it is running. */
+/* Give the transfer up if one is running, and wait for its thread. */
 void transfer_stop(struct transfer *t);
 
 /* The thread. */

@@ -3,7 +3,7 @@
 #ifndef COWKV_KINDS_H
 #define COWKV_KINDS_H
 
-/* Let there be values: once, before the first. */
+/* Have value.h know all kinds: once, before the first value is made. */
 void kinds_init(void);
 
 #endif

@@ -31,7 +31,7 @@ struct zset {
 
 /* Add a member, or change its score. Returns whether it is new. */
 bool zset_set(struct zset *z, struct slice member, double score);
-/* In the order of members with the same score. */
+/* Compare two names: members of one score are in this order. */
 int zset_compare_names(struct slice a, struct slice b);
 bool zset_remove(struct zset *z, struct slice member);
 struct zset_node *zset_find(struct zset *z, struct slice member);
