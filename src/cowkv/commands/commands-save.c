@@ -22,7 +22,7 @@ static void save(struct client *c)
 		reply_error(c, "ERR");
 }
 
-/* Whether this runs within EXEC. */
+/* Whether this command is run by EXEC. */
 static bool in_exec(const struct client *c)
 {
 	return c->queue.n && !c->queue.open;
@@ -83,7 +83,7 @@ static void debug_reload(struct client *c)
 	}
 	if (!saving || !flush)
 		stream_differs();
-	save_wait(); /* they would use the same temporary file */
+	save_wait(); /* two saves would use one temporary file */
 	if (saving && !save_now()) {
 		reply_error(c, "ERR");
 		return;

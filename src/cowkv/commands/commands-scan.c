@@ -103,7 +103,8 @@ void scan_run(struct client *c, struct dict *d, const struct scan *s,
 	char text[24];
 	struct found f = {.scan = s, .keys = d == &db->keys};
 	uint64_t cursor = s->cursor;
-	/* Of a dict that is nearly empty many buckets hold nothing: not for ever. */
+	/* In a dict that is nearly empty most buckets hold nothing: look at so many, and no
+	   more. */
 	int64_t rounds = s->count <= INT64_MAX / 10 ? 10 * s->count : INT64_MAX;
 
 	do

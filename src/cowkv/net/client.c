@@ -146,7 +146,7 @@ void client_process(struct client *c)
 	while (!c->dead && !c->closing && !loop_leaving && buffer_size(&c->in)) {
 		if (c->kind->bounded && buffer_size(&c->out) > OUT_SOFT) {
 			ev_io_stop(main_loop,
-				   &c->reading); /* until it has taken what it has been answered */
+				   &c->reading); /* until the client has read its answers */
 			break;
 		}
 		enum resp_result result =
@@ -193,7 +193,7 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 		client_close(c);
 		return;
 	}
-	if (c->closing) /* nothing of it is run any more */
+	if (c->closing) /* nothing is run any more */
 		return;
 	c->in.len += (size_t)n;
 	c->last = (time_t)ev_now(loop);

@@ -207,7 +207,7 @@ void save_init(void)
 
 static struct rdb_read_result loaded;
 
-/* Who has the data that the file was made of has this key, and goes on from there perhaps. */
+/* A replica that has the data of this file has the key too: it has to be told. */
 static void on_expired(struct slice key)
 {
 	const struct slice argv[] = {SLICE("DEL"), key};

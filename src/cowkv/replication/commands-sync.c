@@ -84,10 +84,10 @@ static void wait_for_transfer(struct client *c, bool psync)
 	counters.sync_full++;
 	stream_open_backlog();
 	replicas_add(c, REPLICA_WAITS, psync);
-	/* Begun by the cron: those who come at the same time share one snapshot. */
+	/* The cron begins the transfer: replicas that come at about one time share a snapshot. */
 }
 
-/* Whether it may ask now; if not, it has been told why. */
+/* Whether a replica may ask now. If not, it has been told why. */
 static bool may_sync(struct client *c)
 {
 	if (config_is_replica() && !link_up()) {
@@ -107,7 +107,7 @@ static void psync(struct client *c)
 
 	if (!may_sync(c) || !command_integer(c, c->argv[2], &offset, NULL))
 		return;
-	/* What it wants first is byte number `offset`, the first of all being 1. */
+	/* A replica names the first byte that it wants; the first byte of a stream is number 1. */
 	if (offset > 0 && stream_has(c->argv[1], offset - 1)) {
 		counters.sync_partial_ok++;
 		log_line(LOG_NOTICE,
@@ -120,7 +120,7 @@ static void psync(struct client *c)
 		client_wants_to_send(c);
 		return;
 	}
-	/* With '?' it knows that it needs all. */
+	/* A replica that says '?' has not asked for a part of the stream. */
 	counters.sync_partial_err += !c->argv[1].len || *c->argv[1].data != '?';
 	wait_for_transfer(c, true);
 }

@@ -54,8 +54,8 @@ static void run(struct client *c)
 /* Count bytes of the stream, which have been run, or queued. */
 static void count(struct client *c, const char *data, size_t n)
 {
-	/* Inside of a transaction nothing has been run yet. If the link broke now, and we went on
-	   from behind what has been queued, that would be lost. */
+	/* A transaction that is queued was not run yet. If it counted already, and the link broke,
+	   we would go on from behind it, and lose it. */
 	if (c->queue.open) {
 		buffer_add(&link_.held, data, n);
 		return;
@@ -93,8 +93,7 @@ static void gone(struct client *c)
 	log_line(LOG_WARNING, "Connection with master lost.");
 	link_.master = NULL;
 	link_.step = STEP_NONE;
-	/* Of a transaction whose end has not come nothing has been run: all of it is asked for
-	   again. */
+	/* A transaction whose end has not come was not run: all of it is asked for again. */
 	buffer_free(&link_.held);
 	link_.down_since = loop_now();
 }
@@ -112,7 +111,7 @@ void link_begin_stream(void)
 	snprintf(link_.master->peer, sizeof link_.master->peer, "master");
 	link_.step = STEP_STREAM;
 	stream_know();
-	/* What came with the last line already. */
+	/* Bytes of the stream that came together with the last line. */
 	buffer_add(&link_.master->in, link_.in.data + link_.in.at, buffer_size(&link_.in));
 	buffer_free(&link_.in);
 	if (buffer_size(&link_.master->in))

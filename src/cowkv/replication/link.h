@@ -32,7 +32,7 @@ struct link {
 	struct buffer in;
 	time_t heard;
 	struct client *master;
-	struct buffer held; /* of a transaction that has no end yet: it does not count so far */
+	struct buffer held; /* a transaction whose end has not come: it does not count yet */
 	time_t down_since, next_try, pause;
 	unsigned tries;
 
@@ -41,8 +41,8 @@ struct link {
 	int64_t offset;
 	int file; /* without a name, so that it is gone however we end */
 	uint64_t size, received;
-	char mark[RANDOM_ID], tail[RANDOM_ID]; /* the mark that ends it; the last bytes that came */
-	bool marked;                           /* it has one, and no size */
+	char mark[RANDOM_ID], tail[RANDOM_ID]; /* what ends it; the last bytes that came */
+	bool marked;                           /* a mark ends it, and its size is not known */
 };
 extern struct link link_;
 

@@ -185,7 +185,8 @@ void replica_has_loaded(struct replica *r)
 
 static void has_received(struct replica *r, bool eof)
 {
-	/* With a mark, the stream must not follow before the replica has found it. */
+	/* If a mark ends the snapshot, the stream must not follow before the replica has found the
+	   mark. */
 	r->state = eof ? REPLICA_LOADS : REPLICA_ONLINE;
 	r->heard = loop_now();
 	if (r->acked)
@@ -267,7 +268,7 @@ static const char *is_lost(struct client *c)
 		r->over_soft = loop_now();
 	else if (loop_now() - r->over_soft > SOFT_SECONDS)
 		return "it has been far behind for too long";
-	/* While it loads it sends empty lines, which are no commands. */
+	/* A replica that loads sends empty lines, which are no commands. */
 	time_t heard = c->last > r->heard ? c->last : r->heard;
 	if ((r->state == REPLICA_LOADS || (r->state == REPLICA_ONLINE && r->psync)) &&
 	    loop_now() - heard > TIMEOUT)
