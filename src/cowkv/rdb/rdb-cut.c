@@ -8,9 +8,6 @@
 #include <stdio.h>
 #include <time.h>
 
-#define PAGE ((uintptr_t)4096)
-#define ADDRESSES 46 /* bits of an address, more or less */
-
 static unsigned cuts; /* main thread only */
 
 static uint64_t usec_now(void)
@@ -19,20 +16,6 @@ static uint64_t usec_now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
-/* The heap is one range of pages with the root in it. The last one up, or down, that belongs to
-   it. */
-static uintptr_t furthest(const void *root, int direction)
-{
-	uintptr_t at = (uintptr_t)root & ~(PAGE - 1);
-
-	for (uintptr_t step = (uintptr_t)1 << ADDRESSES; step >= PAGE; step /= 2) {
-		uintptr_t there = direction < 0 ? at - step : at + step;
-		if (cowarena_contains(heap, (const void *)there))
-			at = there;
-	}
-	return at;
 }
 
 struct rdb_data rdb_live(void)
@@ -61,10 +44,12 @@ bool rdb_cut_take(struct rdb_cut *cut, char *error, size_t size)
 		return false;
 	}
 	cut->data.root = db;
+	const void *start, *end;
+	cowarena_view_range(cut->data.view, &start, &end);
+	cut->data.low = (uintptr_t)start;
+	cut->data.size = (uintptr_t)end - cut->data.low;
 	cut->data.shift =
-	    (ptrdiff_t)((uintptr_t)cowarena_view_at(cut->data.view, db) - (uintptr_t)db);
-	cut->data.low = furthest(db, -1);
-	cut->data.size = furthest(db, 1) + PAGE - cut->data.low;
+	    (ptrdiff_t)((uintptr_t)cowarena_view_at(cut->data.view, start) - cut->data.low);
 	cut->data.used = heap_used();
 	if (cuts++ == 0)
 		dict_guarded = config.rehash_guard;
