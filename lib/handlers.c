@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <stdatomic.h>
-#include <string.h>
 
 static const struct {
 	int signo;
@@ -160,7 +159,7 @@ static void (*caller_of(int signo, bool by_kernel))(int)
 static void pass_on(struct chain *chain, int k, siginfo_t *info, void *context, bool by_kernel)
 {
 	int signo = signals[chain - chains].signo;
-	bool sent = info->si_code <= 0; /* by kill, raise, sigqueue: no instruction to run again */
+	bool sent = os_signal_was_sent(info);
 	uint32_t passed = passed_by(chain, context);
 	int next = next_level(chain, k, passed, caller_of(signo, by_kernel));
 	struct level *l = next == NONE ? NULL : &chain->level[next];
@@ -211,9 +210,9 @@ static struct sigaction our_action(int k)
 	struct sigaction a = {.sa_sigaction = handlers[k], .sa_flags = SA_SIGINFO | SA_ONSTACK};
 
 	/* Nothing may interrupt the handler: a signal handler of the application that writes to the
-	   arena would wait for the page that is locked below it. (Not sigfillset: pthread_cancel's
-	   signal too.) */
-	memset(&a.sa_mask, 0xff, sizeof a.sa_mask);
+	   arena would wait for the page that is locked below it; so would a thread that is
+	   cancelled there. */
+	os_every_signal(&a.sa_mask);
 	return a;
 }
 
@@ -234,11 +233,8 @@ static bool same_handler(const struct level *l, const struct sigaction *now)
 
 static bool same_action(const struct level *l, const struct sigaction *now)
 {
-	bool same = same_handler(l, now) && l->action.sa_flags == now->sa_flags;
-
-	for (int s = 1; same && s < NSIG; s++)
-		same = sigismember(&l->action.sa_mask, s) == sigismember(&now->sa_mask, s);
-	return same;
+	return same_handler(l, now) && l->action.sa_flags == now->sa_flags &&
+	       os_same_signals(&l->action.sa_mask, &now->sa_mask);
 }
 
 /*

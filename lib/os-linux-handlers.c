@@ -13,6 +13,27 @@
 /* The kernel's set of signals is shorter than the C library's. */
 #define KERNEL_SET (_NSIG / 8)
 
+/* ---- sets of signals ---- */
+
+void os_every_signal(sigset_t *set)
+{
+	memset(set, 0xff, sizeof *set); /* sigfillset(3) leaves those of the C library out */
+}
+
+bool os_same_signals(const sigset_t *a, const sigset_t *b)
+{
+	return memcmp(a, b, KERNEL_SET) == 0;
+}
+
+void os_block_every_signal(sigset_t *old)
+{
+	sigset_t all;
+
+	os_every_signal(&all);
+	sigemptyset(old); /* the kernel's is shorter */
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, old, KERNEL_SET);
+}
+
 /* ---- actions ---- */
 
 /*
@@ -142,7 +163,74 @@ int os_action_set(int signo, const struct sigaction *action)
 	return ask_the_c_library() ? sigaction(signo, action, NULL) : kernel_set(signo, action);
 }
 
-/* ---- contexts ---- */
+/* ---- what a handler is handed ---- */
+
+static bool was_write(const void *ucontext)
+{
+#if defined __x86_64__
+	/* Bit 1 of the page-fault error code: the access was a write (Intel SDM volume 3, 4.7). */
+	return ((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_ERR] & 2;
+#elif defined __aarch64__
+	/* The kernel appends a record with the syndrome register to the context; bit 6 of a data
+	   abort's syndrome is WnR (Arm ARM, ESR_EL1; Linux, asm/sigcontext.h). */
+	const mcontext_t *m = &((const ucontext_t *)ucontext)->uc_mcontext;
+	const char *p = (const char *)m->__reserved, *end = p + sizeof m->__reserved;
+	while (p + sizeof(struct _aarch64_ctx) <= end) {
+		const struct _aarch64_ctx *head = (const void *)p;
+		if (head->magic == ESR_MAGIC) {
+			uint64_t esr = ((const struct esr_context *)head)->esr;
+			bool data_abort = (esr >> 26 & 0x3e) == 0x24;
+			return data_abort && (esr & 0x40);
+		}
+		if (head->magic == 0 || head->size == 0)
+			break;
+		p += head->size;
+	}
+	return true;
+#else
+	(void)ucontext;
+	return true;
+#endif
+}
+
+enum os_trap os_trap_of(int signo, const siginfo_t *info, const void *ucontext)
+{
+	/* mprotect(2) leaves a mapping that forbids the access; userfaultfd, a page for which the
+	   kernel has no other signal. */
+	int forbidden = signo == SIGBUS ? BUS_ADRERR : SEGV_ACCERR;
+
+	if (info->si_code == forbidden && was_write(ucontext))
+		return OS_TRAP_WRITE;
+	return signo == SIGSEGV && info->si_code == SEGV_MAPERR ? OS_TRAP_UNMAPPED : OS_TRAP_OTHER;
+}
+
+/* Codes of the kernel's own are positive, those of kill(2), tgkill(2), sigqueue(3) are not. */
+bool os_signal_was_sent(const siginfo_t *info)
+{
+	return info->si_code <= 0;
+}
+
+bool os_called_by_kernel(const void *cfa, const siginfo_t *info, const void *ucontext)
+{
+#if defined __x86_64__
+	/* The kernel pushes siginfo, ucontext and, as if called from there, the return address. (Linux,
+	   arch/x86/include/asm/sigframe.h: struct rt_sigframe.) */
+	(void)info;
+	return cfa == ucontext;
+#elif defined __aarch64__
+	/* The frame begins with the siginfo. (arch/arm64/kernel/signal.c: struct rt_sigframe.) */
+	(void)ucontext;
+	return cfa == (const void *)info;
+#else
+	(void)cfa, (void)info, (void)ucontext;
+	return false;
+#endif
+}
+
+void os_resend_signal(int signo, siginfo_t *info)
+{
+	syscall(SYS_rt_tgsigqueueinfo, getpid(), (pid_t)syscall(SYS_gettid), signo, info);
+}
 
 void os_context_signals(const void *ucontext, sigset_t *interrupted)
 {

@@ -18,7 +18,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 /* Newer than some C libraries' headers. */
@@ -623,65 +622,6 @@ void os_block_signals(sigset_t *old)
 void os_restore_signals(const sigset_t *old)
 {
 	pthread_sigmask(SIG_SETMASK, old, NULL);
-}
-
-void os_block_every_signal(sigset_t *old)
-{
-	sigset_t all;
-
-	memset(&all, 0xff, sizeof all);
-	sigemptyset(old); /* the kernel's is shorter */
-	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, old, _NSIG / 8);
-}
-
-bool os_fault_was_write(const void *ucontext)
-{
-#if defined __x86_64__
-	/* Bit 1 of the page-fault error code: the access was a write (Intel SDM volume 3, 4.7). */
-	return ((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_ERR] & 2;
-#elif defined __aarch64__
-	/* The kernel appends a record with the syndrome register to the context; bit 6 of a data
-	   abort's syndrome is WnR (Arm ARM, ESR_EL1; Linux, asm/sigcontext.h). */
-	const mcontext_t *m = &((const ucontext_t *)ucontext)->uc_mcontext;
-	const char *p = (const char *)m->__reserved, *end = p + sizeof m->__reserved;
-	while (p + sizeof(struct _aarch64_ctx) <= end) {
-		const struct _aarch64_ctx *head = (const void *)p;
-		if (head->magic == ESR_MAGIC) {
-			uint64_t esr = ((const struct esr_context *)head)->esr;
-			bool data_abort = (esr >> 26 & 0x3e) == 0x24;
-			return data_abort && (esr & 0x40);
-		}
-		if (head->magic == 0 || head->size == 0)
-			break;
-		p += head->size;
-	}
-	return true;
-#else
-	(void)ucontext;
-	return true;
-#endif
-}
-
-bool os_called_by_kernel(const void *cfa, const siginfo_t *info, const void *ucontext)
-{
-#if defined __x86_64__
-	/* The kernel pushes siginfo, ucontext and, as if called from there, the return address. (Linux,
-	   arch/x86/include/asm/sigframe.h: struct rt_sigframe.) */
-	(void)info;
-	return cfa == ucontext;
-#elif defined __aarch64__
-	/* The frame begins with the siginfo. (arch/arm64/kernel/signal.c: struct rt_sigframe.) */
-	(void)ucontext;
-	return cfa == (const void *)info;
-#else
-	(void)cfa, (void)info, (void)ucontext;
-	return false;
-#endif
-}
-
-void os_resend_signal(int signo, siginfo_t *info)
-{
-	syscall(SYS_rt_tgsigqueueinfo, getpid(), (pid_t)syscall(SYS_gettid), signo, info);
 }
 
 void os_write_stderr(const char *text, size_t n)

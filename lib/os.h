@@ -3,8 +3,9 @@
  * os.h - every system call of the library, behind one contract.
  *
  * To port the library is to write another os-NAME.c. Nothing else in lib/ includes a system header
- * for memory, signals or threads of the kernel, and no file but os-*.c has an #ifdef for a system. (But
- * handlers.c calls sigaction(3) itself: what others are told goes through it.)
+ * for memory, signals or threads of the kernel, knows what a field of siginfo or of a context means
+ * to the kernel, or has an #ifdef for a system or a processor. (But handlers.c calls sigaction(3)
+ * itself: what others are told goes through it.)
  *
  * Conventions: 0 or a pointer on success; -1 or NULL with errno set on failure; a function that
  * returns nothing leaves errno as it was. Lengths and
@@ -242,12 +243,29 @@ int os_uffd_protect(const struct os_file *file, void *p, size_t n, bool protect)
 void os_block_signals(sigset_t *old);
 void os_restore_signals(const sigset_t *old);
 
-/* Block those too, and the C library's own: what a handler of ours has while it runs. [fault path] */
+/* Every signal there is, the C library's own too. [fault path] */
+void os_every_signal(sigset_t *set);
+
+/* Whether the kernel takes the two sets for the same. */
+bool os_same_signals(const sigset_t *a, const sigset_t *b);
+
+/* Block every signal there is: what a handler of ours has while it runs. [fault path] */
 void os_block_every_signal(sigset_t *old);
 
-/* Whether the context of a fault says that the access was a write; true if it cannot tell.
-   [fault path] */
-bool os_fault_was_write(const void *ucontext);
+/*
+ * What a SIGSEGV or a SIGBUS tells. signo is the signal by which the fault arrives: os_protect()
+ * makes faults that are SIGSEGV, os_uffd_protect() such as are SIGBUS. [fault path]
+ */
+enum os_trap {
+	OS_TRAP_WRITE,    /* to a page that is protected (or, if that cannot be told, a read) */
+	OS_TRAP_UNMAPPED, /* nothing is mapped there */
+	OS_TRAP_OTHER     /* no fault that protection makes, or none at all: the signal was sent */
+};
+enum os_trap os_trap_of(int signo, const siginfo_t *info, const void *ucontext);
+
+/* Whether a signal was sent, by kill(2), raise(3) or sigqueue(3): then no instruction runs again
+   when its handler returns. [fault path] */
+bool os_signal_was_sent(const siginfo_t *info);
 
 /*
  * Whether the kernel has called a signal handler, or another handler has. cfa: the handler's

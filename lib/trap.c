@@ -16,15 +16,6 @@
 #include <stdatomic.h>
 
 /*
- * mprotect faults arrive as SIGSEGV, userfaultfd's as SIGBUS. A span that wants the second gets
- * both. These are the codes that faults of ours have.
- */
-static const int codes[HANDLERS_SIGNALS] = {
-    [HANDLERS_SEGV] = SEGV_ACCERR,
-    [HANDLERS_BUS] = BUS_ADRERR,
-};
-
-/*
  * The registry of spans: the library's one piece of global mutable state, because a signal
  * handler has nothing else to start from. Slots come in blocks that are never freed, so a
  * handler may read any of them at any time. A slot that is reused while a handler reads it
@@ -35,7 +26,8 @@ struct trap_span {
 	_Atomic uint32_t sequence;
 	_Atomic uintptr_t begin, end; /* both 0: free */
 	void *_Atomic backend;
-	_Atomic int which;      /* the last of the signals that its faults arrive by */
+	_Atomic int which;      /* the last of the signals that its faults arrive by: SIGBUS comes
+				   with SIGSEGV */
 	_Atomic bool inherited; /* we are a child of fork(): it has the span, but not the memory */
 };
 
@@ -99,7 +91,10 @@ static bool deliver(int which, void *address, bool by_kernel)
 /* For handlers.h. */
 static bool mend(int which, siginfo_t *info, void *context, bool by_kernel)
 {
-	if (info->si_code == codes[which] && os_fault_was_write(context)) {
+	int signo = which == HANDLERS_BUS ? SIGBUS : SIGSEGV;
+	enum os_trap trap = os_trap_of(signo, info, context);
+
+	if (trap == OS_TRAP_WRITE) {
 		if (deliver(which, info->si_addr, by_kernel))
 			return true;
 		if (sightings_hold(info->si_addr))
@@ -107,7 +102,7 @@ static bool mend(int which, siginfo_t *info, void *context, bool by_kernel)
 				  "COWARENA_VIEW_PRIVATE to write there");
 		return false;
 	}
-	if (which != HANDLERS_SEGV || info->si_code != SEGV_MAPERR)
+	if (trap != OS_TRAP_UNMAPPED)
 		return false;
 	if (lookup((uintptr_t)info->si_addr, which, true))
 		error_log(

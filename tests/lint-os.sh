@@ -1,0 +1,40 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# What lib/os.h promises: no file of lib/ but os-linux*.c knows the kernel. No other makes a system call by its number,
+# includes a header of the kernel's, reads a field of siginfo or of a context whose meaning is the kernel's, or asks which
+# processor it is built for.
+
+srcdir=${srcdir:-.}
+
+cd "$srcdir/lib" || exit 1
+
+# What only os-linux*.c may have: a pattern, and what it is.
+awk '
+	BEGIN {
+		name["(^|[^A-Za-z0-9_])(SYS|__NR)_"] = "the number of a system call"
+		name["#[ \t]*include[ \t]*<(linux|asm|sys)/"] = "a header of the kernel"
+		name["#[ \t]*include[ \t]*<(ucontext|sched|fcntl|unistd)\\.h>"] = "a header of the kernel"
+		name["(^|[^A-Za-z0-9])_?NSIG([^A-Za-z0-9]|$)"] = "how many signals there are"
+		name["si_code|SEGV_[AM]|BUS_AD|SI_(USER|KERNEL|QUEUE|TKILL)"] = "what a code of siginfo means"
+		name["uc_[a-z]|mcontext"] = "a field of the context"
+		name["__(x86_64|aarch64|arm|riscv|powerpc|s390|linux)"] = "a processor or a system"
+	}
+	FNR == 1 { in_comment = 0 }
+	{
+		# Without comments, which may speak of anything.
+		code = ""
+		for (rest = $0; rest != "";) {
+			at = index(rest, in_comment ? "*/" : "/*")
+			if (!in_comment)
+				code = code (at ? substr(rest, 1, at - 1) : rest)
+			rest = at ? substr(rest, at + 2) : ""
+			if (at)
+				in_comment = !in_comment
+		}
+		for (pattern in name)
+			if (code ~ pattern) {
+				print "lib/" FILENAME ":" FNR ": has " name[pattern] ", which belongs into os-linux*.c"
+				bad = 1
+			}
+	}
+	END { exit bad }' $(ls ./*.c ./*.h | sed 's|^\./||' | grep -v '^os-linux')
