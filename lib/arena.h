@@ -27,8 +27,6 @@
 #include "streams.h"
 #include "timeline.h"
 
-#define ARENA_CHUNK ((size_t)2 << 20) /* the unit of huge mappings, and of growing */
-
 struct trap_span;
 
 struct cowarena {

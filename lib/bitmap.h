@@ -51,7 +51,7 @@ static inline bool bitmap_set(struct bitmap *b, size_t i)
 	uint64_t old = atomic_fetch_or_explicit(&b->words[i / 64], bit, memory_order_relaxed);
 
 	if (!old) {
-		size_t s = i / 4096;
+		size_t s = i / (64 * 64);
 		if (!atomic_fetch_or_explicit(&b->summary[s], (uint64_t)1 << (i / 64 % 64),
 					      memory_order_relaxed))
 			atomic_fetch_or_explicit(&b->top[s / 64], (uint64_t)1 << (s % 64),

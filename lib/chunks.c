@@ -4,10 +4,26 @@
 
 #include "arena.h"
 
+/*
+ * Writers wait while their chunk is collapsed, which copies it: 32 MiB take some 3 ms. With pages of
+ * 64 KiB a huge page has 512 MiB, which is too much. There a chunk is 32 pages, which arm64 can keep
+ * in one entry of its TLB. (Linux, arch/arm64/Kconfig: ARM64_CONT_PTE_SHIFT.)
+ */
+#define HUGE_MOST ((size_t)32 << 20)
+#define PAGES_ELSE 32
+
+size_t chunks_size(void)
+{
+	size_t huge = os_huge_page_size();
+
+	return huge <= HUGE_MOST ? huge : PAGES_ELSE * os_page_size();
+}
+
 int chunks_init(struct chunks *c, size_t bytes, size_t page_size)
 {
-	c->count = bytes / ARENA_CHUNK;
-	c->pages_shift = (unsigned)__builtin_ctzll(ARENA_CHUNK / page_size);
+	c->bytes = chunks_size();
+	c->count = bytes / c->bytes;
+	c->pages_shift = (unsigned)__builtin_ctzll(c->bytes / page_size);
 	c->at = os_map_anonymous(os_round_up(c->count * sizeof *c->at, page_size));
 	if (!c->at)
 		return -1;

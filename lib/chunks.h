@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * chunks.h - what is known of each chunk of an arena, 2 MiB of it.
+ * chunks.h - what is known of each chunk of an arena.
  *
+ * A chunk is as large as a huge page: 2 MiB where pages have 4 KiB, 32 MiB where they have 16 KiB.
  * A chunk that is quiet can be mapped by one huge entry, which makes arming it, and reading from it,
  * cheaper (helper.c does that). The hybrid engine arms such a chunk by its mapping, and one that is being
  * written to page by page (engine-hybrid.c).
@@ -32,6 +33,7 @@ struct chunk {
 struct chunks {
 	struct chunk *at;
 	size_t count;
+	size_t bytes;         /* of a chunk: chunks_size() */
 	unsigned pages_shift; /* log2 of the pages in a chunk */
 	/* Protects the change of a chunk from and to CHUNK_COLD, `accessible` and, in cold chunks,
 	   disarming. Innermost of all locks. Those who hold it have all signals blocked. */
@@ -40,7 +42,10 @@ struct chunks {
 	size_t accessible;       /* pages below have been committed */
 };
 
-/* For a range of so many bytes. -1 with errno. */
+/* The size of a chunk in bytes: a power of two, at least a page, the same in the whole process. */
+size_t chunks_size(void);
+
+/* For a range of so many bytes, a multiple of chunks_size(). -1 with errno. */
 int chunks_init(struct chunks *chunks, size_t bytes, size_t page_size);
 void chunks_destroy(struct chunks *chunks);
 

@@ -160,7 +160,7 @@ enum cowarena_engine {
 	COWARENA_ENGINE_SIGSEGV = 1, /* mprotect(2) and SIGSEGV; works everywhere */
 	COWARENA_ENGINE_UFFD = 2,    /* userfaultfd(2) write-protection; Linux 5.19 or later */
 	COWARENA_ENGINE_EAGER = 3,   /* copies the whole heap at each snapshot; the tests' oracle */
-	COWARENA_ENGINE_HYBRID = 4   /* both: mprotect(2) for chunks of 2 MiB that are at rest,
+	COWARENA_ENGINE_HYBRID = 4   /* both: mprotect(2) for chunks that are at rest,
 					userfaultfd(2) for those that are being written to */
 };
 
@@ -210,8 +210,9 @@ typedef void cowarena_page_fn(void *ctx, const void *page, enum cowarena_page_ev
 
 /*
  * Options of an arena. Start from COWARENA_OPTIONS_INIT and set what you need; 0 is always the
- * default. The capacity is rounded up to chunks of 2 MiB, and the bookkeeping's comes on top:
- * what is asked for is what blocks can have, at least.
+ * default. The capacity is rounded up to chunks, and the bookkeeping's comes on top: what is asked
+ * for is what blocks can have, at least. A chunk is as large as a huge page: 2 MiB where pages have
+ * 4 KiB, 32 MiB where they have 16 KiB. (Where a huge page has more, a chunk is 32 pages.)
  *
  * In faithful mode one fault handles one page, always; a page is armed before its first use; and
  * nothing is copied or disarmed ahead of need. `faults`, `copied`, `reused` and `zero` then mean
@@ -228,7 +229,7 @@ typedef void cowarena_page_fn(void *ctx, const void *page, enum cowarena_page_ev
  * Unless COWARENA_NO_HELPER is set, the first snapshot starts a small thread (with ordinary
  * scheduling, on the processors of the process's first thread, whatever the caller has): it
  * gives memory to frames before a fault needs it and takes back what is not needed any more, and
- * it collapses chunks of 2 MiB that have been quiet for some snapshots into huge pages
+ * it collapses chunks that have been quiet for some snapshots into huge pages
  * (cowarena_compact). Its signals are blocked.
  *
  * COWARENA_FORK_COPY: a child of fork() gets a private copy of the arena, at the same address, as
@@ -257,7 +258,7 @@ struct cowarena_options {
 	size_t copy_ahead; /* the most pages that one fault may copy, 0 = 64, 1 = one */
 	size_t held_limit; /* bytes of preserved pages, over all snapshots, 0 = no limit */
 	unsigned limit_policy; /* enum cowarena_limit_policy */
-	void *base;            /* wanted address, a multiple of 2 MiB; NULL = anywhere */
+	void *base;            /* wanted address, a multiple of a chunk; NULL = anywhere */
 };
 
 /* clang-format off */
@@ -436,7 +437,7 @@ bool cowarena_contains(const cowarena *arena, const void *p);
 int cowarena_prepare_write(cowarena *arena, void *p, size_t n);
 
 /*
- * Make the arena cheap to keep and to snapshot, now: collapse every chunk of 2 MiB whose pages are all
+ * Make the arena cheap to keep and to snapshot, now: collapse every chunk whose pages are all
  * clean, or all dirty, into a huge page, and give back the memory of frames that are not in use. While there
  * is no snapshot the other chunks are made all dirty before, and so collapsed too (not in faithful mode): a server that
  * saves every now and then calls this when a save has ended, and neither do its writes take faults until the

@@ -5,8 +5,8 @@
  *
  * mprotect arms a chunk that is mapped by one huge entry at the cost of one entry, and many neighbours
  * at the cost of one call; but each page disarmed alone splits a mapping. userfaultfd disarms and arms
- * scattered pages cheaply, but visits every page once to arm a whole chunk. So each chunk, of 2 MiB,
- * is armed by what suits it:
+ * scattered pages cheaply, but visits every page once to arm a whole chunk. So each chunk is armed
+ * by what suits it:
  *
  *	            a scattered page is written (warm_up)
  *	  [cold] ------------------------------------------> [warm]
@@ -415,7 +415,7 @@ static bool cool(struct cowarena *arena, size_t index)
 		cold =
 		    protect(arena, first, n, pages == PAGES_CLEAN ? OS_READ : OS_READ_WRITE) == 0 &&
 		    os_uffd_unregister(engine_uffd_file(arena), arena_address(arena, first),
-				       ARENA_CHUNK) == 0;
+				       arena->chunks.bytes) == 0;
 		if (cold)
 			set_state(arena, chunk, CHUNK_COLD);
 		if (cold && pages == PAGES_DIRTY) /* an island among armed ones */

@@ -24,9 +24,10 @@ static size_t header_size(size_t range)
 size_t heap_range(size_t capacity)
 {
 	/* Descriptors take 1.2 %; the rest of the 64th and a chunk are for rounding at the ends. */
-	size_t range = os_round_up(capacity + capacity / 64 + ARENA_CHUNK, ARENA_CHUNK);
+	size_t chunk = chunks_size();
+	size_t range = os_round_up(capacity + capacity / 64 + chunk, chunk);
 
-	return os_round_up(range + header_size(range), ARENA_CHUNK);
+	return os_round_up(range + header_size(range), chunk);
 }
 
 int heap_init(struct cowarena *arena)

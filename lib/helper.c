@@ -129,7 +129,7 @@ static bool worth_collapsing(struct cowarena *arena, size_t chunk, uint32_t quie
 	       !atomic_load_explicit(&arena->chunks.at[chunk].huge, memory_order_relaxed) &&
 	       chunks_quiet(&arena->chunks, chunk, epoch) >= quiet &&
 	       (quiet == 0 || pagetable_uniform(&arena->table, first, per) != PAGES_MIXED) &&
-	       os_is_resident(arena_address(arena, first), ARENA_CHUNK);
+	       os_is_resident(arena_address(arena, first), arena->chunks.bytes);
 }
 
 /*
@@ -186,9 +186,9 @@ static bool collapse(struct cowarena *arena, size_t index, uint32_t quiet)
 	if (!cool(arena, index, quiet))
 		return false;
 	TEST_POINT();
-	if (os_collapse(arena_address(arena, first), ARENA_CHUNK) == 0) {
+	if (os_collapse(arena_address(arena, first), arena->chunks.bytes) == 0) {
 		/* Again: a fault meanwhile may have mapped the huge page in small ones. If not, this does nothing. */
-		os_collapse(arena_address(arena, first), ARENA_CHUNK);
+		os_collapse(arena_address(arena, first), arena->chunks.bytes);
 		atomic_store(&arena->helper.has_collapsed, true);
 	} else {
 		/* So it says too if a handler has split the mapping meanwhile. */

@@ -49,8 +49,8 @@ int options_read(struct cowarena_options *out, const struct cowarena_options *in
 	if (out->held_limit && out->held_limit < os_page_size())
 		return error_set(EINVAL, "options.held_limit is %zu: less than a page (%zu)",
 				 out->held_limit, os_page_size());
-	if ((uintptr_t)out->base % ARENA_CHUNK)
-		return error_set(EINVAL, "options.base is %p: it must be a multiple of 2 MiB",
-				 out->base);
+	if ((uintptr_t)out->base % chunks_size())
+		return error_set(EINVAL, "options.base is %p: it must be a multiple of %zu MiB",
+				 out->base, chunks_size() >> 20);
 	return 0;
 }

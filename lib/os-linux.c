@@ -142,26 +142,53 @@ void os_file_close(struct os_file *file)
 	__atomic_store_n(&file->fd, -1, __ATOMIC_RELAXED);
 }
 
-static int open_limit(int unused)
+/* ---- limits ---- */
+
+enum fact { MAPPING_LIMIT, HUGE_PAGE_SIZE };
+
+static int open_fact(int fact)
 {
-	(void)unused;
-	return (int)syscall(SYS_openat, AT_FDCWD, "/proc/sys/vm/max_map_count",
-			    O_RDONLY | O_CLOEXEC);
+	static const char *const paths[] = {
+	    [MAPPING_LIMIT] = "/proc/sys/vm/max_map_count",
+	    [HUGE_PAGE_SIZE] = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size"};
+
+	return (int)syscall(SYS_openat, AT_FDCWD, paths[fact], O_RDONLY | O_CLOEXEC);
 }
 
-/* ---- limits ---- */
+/* The number that the kernel shows in a file; 0 where there is none, or a sandbox hides it. */
+static size_t read_fact(enum fact fact)
+{
+	char text[32] = "";
+	int e = errno;
+	int fd = above_standard(open_fact, (int)fact);
+	ssize_t n = fd < 0 ? 0 : syscall(SYS_read, fd, text, sizeof text - 1);
+
+	os_close(fd);
+	errno = e;
+	return n > 0 ? strtoul(text, NULL, 10) : 0;
+}
 
 size_t os_mapping_limit(void)
 {
-	char text[32] = "";
-	int fd = above_standard(open_limit, 0);
+	size_t limit = read_fact(MAPPING_LIMIT);
 
-	if (fd < 0)
-		return DEFAULT_MAPPING_LIMIT;
-	ssize_t n = syscall(SYS_read, fd, text, sizeof text - 1);
-	os_close(fd);
-	unsigned long limit = n > 0 ? strtoul(text, NULL, 10) : 0;
 	return limit ? limit : DEFAULT_MAPPING_LIMIT;
+}
+
+size_t os_huge_page_size(void)
+{
+	static _Atomic size_t known; /* written with one value, whoever comes first */
+	size_t page = os_page_size(), size = known;
+
+	if (!size) {
+		size = read_fact(HUGE_PAGE_SIZE);
+		/* A table of entries of 8 bytes fills a page, and the pages of a whole table are
+		   what one entry above can map. */
+		if (size <= page || size & (size - 1))
+			size = page / 8 * page;
+		known = size;
+	}
+	return size;
 }
 
 size_t os_file_limit(void)
@@ -413,19 +440,21 @@ void os_discard(void *p, size_t n)
 bool os_is_resident(void *p, size_t n)
 {
 	unsigned char vector[512];
-	size_t pages = n / os_page_size(), resident = 0;
+	size_t page = os_page_size(), pages = n / page, resident = 0;
 
-	if (pages > sizeof vector || mincore(p, n, vector))
-		return false;
-	for (size_t i = 0; i < pages; i++)
-		resident += vector[i] & 1;
+	for (size_t at = 0, piece; at < pages; at += piece) {
+		piece = pages - at < sizeof vector ? pages - at : sizeof vector;
+		if (mincore((char *)p + at * page, piece * page, vector))
+			return false;
+		for (size_t i = 0; i < piece; i++)
+			resident += vector[i] & 1;
+	}
 	return resident >= pages - pages / 8;
 }
 
 int os_collapse(void *p, size_t n)
 {
-	/* A table of entries of 8 bytes fills a page, and its pages are what one entry above can map. */
-	if (n != os_page_size() / 8 * os_page_size()) {
+	if (n != os_huge_page_size()) {
 		errno = EINVAL;
 		return -1;
 	}

@@ -32,6 +32,10 @@ static inline size_t os_round_up(size_t n, size_t to)
 	return (n + to - 1) / to * to;
 }
 
+/* The size of a huge page in bytes, of the kind that os_collapse() makes: a power of two, some pages
+   at least, asked once. */
+size_t os_huge_page_size(void);
+
 /* How many mappings the kernel allows this process. */
 size_t os_mapping_limit(void);
 
@@ -155,9 +159,9 @@ void os_discard(void *p, size_t n);
 bool os_is_resident(void *p, size_t n);
 
 /*
- * Map an aligned huge page's worth by one entry, if the system knows how. -1 with errno: EINVAL means
- * that it cannot, now or ever; EAGAIN, ENOMEM and others that it could not now. Other threads may be
- * reading and writing the range.
+ * Map a huge page's worth, aligned, by one entry, if the system knows how. -1 with errno: EINVAL
+ * means that the system cannot, now or ever (or n is another size); EAGAIN, ENOMEM and others that
+ * it could not now. Other threads may be reading and writing the range.
  */
 int os_collapse(void *p, size_t n);
 

@@ -2,6 +2,7 @@
 /* pagetable.c - see pagetable.h. */
 #include "config.h"
 
+#include "chunks.h"
 #include "os.h"
 #include "pagetable.h"
 #include "point.h"
@@ -9,16 +10,17 @@
 #include <errno.h>
 
 #define SPINS 200
-#define HUGE_PIECE ((size_t)2 << 20) /* of the table, which serves 512 MiB of heap */
 
 int pagetable_init(struct pagetable *table, size_t n)
 {
-	size_t bitmap = os_round_up(4 * bitmap_bytes(n), HUGE_PIECE);
+	size_t piece = chunks_size(); /* by which the table grows once it is large: huge pages */
+	size_t bitmap = os_round_up(4 * bitmap_bytes(n), piece);
 
 	/* The bitmaps first: they are small, and usable at once. */
-	table->bytes = bitmap + os_round_up(n * sizeof(struct page), HUGE_PIECE);
+	table->piece = piece;
+	table->bytes = bitmap + os_round_up(n * sizeof(struct page), piece);
 	table->committed = table->accessible = 0;
-	table->memory = os_reserve(table->bytes, HUGE_PIECE, NULL);
+	table->memory = os_reserve(table->bytes, piece, NULL);
 	if (!table->memory)
 		return -1;
 	if (os_keep_from_children(table->memory, table->bytes) ||
@@ -50,10 +52,10 @@ static void collapse(struct pagetable *table, size_t from)
 {
 	int e = errno;
 
-	for (; from + HUGE_PIECE <= table->accessible; from += HUGE_PIECE) {
+	for (; from + table->piece <= table->accessible; from += table->piece) {
 		void *piece = (char *)table->pages + from;
 		os_touch(piece); /* what is empty cannot be collapsed */
-		os_collapse(piece, HUGE_PIECE);
+		os_collapse(piece, table->piece);
 	}
 	errno = e;
 }
@@ -61,13 +63,13 @@ static void collapse(struct pagetable *table, size_t from)
 int pagetable_commit(struct pagetable *table, size_t n)
 {
 	size_t have = table->accessible, bytes = n * sizeof(struct page);
-	size_t want = os_round_up(bytes, bytes > HUGE_PIECE ? HUGE_PIECE : os_page_size());
+	size_t want = os_round_up(bytes, bytes > table->piece ? table->piece : os_page_size());
 
 	if (want > have) {
 		if (os_protect((char *)table->pages + have, want - have, OS_READ_WRITE))
 			return -1;
 		table->accessible = want;
-		collapse(table, have - have % HUGE_PIECE);
+		collapse(table, have - have % table->piece);
 	}
 	if (n > table->committed)
 		table->committed = n;

@@ -62,6 +62,7 @@ struct pagetable {
 	struct bitmap backed;
 	void *memory;
 	size_t bytes;      /* reserved */
+	size_t piece;      /* chunks_size() */
 	size_t accessible; /* bytes of `pages` */
 	size_t committed;  /* entries of `pages` that may be touched */
 };

@@ -15,7 +15,7 @@
 int range_map(struct cowarena *arena, size_t bytes, void *base)
 {
 	arena->reserved = bytes;
-	arena->base = arena->holds_place ? base : os_reserve(bytes, ARENA_CHUNK, base);
+	arena->base = arena->holds_place ? base : os_reserve(bytes, chunks_size(), base);
 	arena->holds_place = false;
 	if (!arena->base)
 		return -1;
@@ -31,7 +31,7 @@ int range_map(struct cowarena *arena, size_t bytes, void *base)
 
 void range_hold_place(struct cowarena *arena)
 {
-	arena->holds_place = os_reserve(arena->reserved, ARENA_CHUNK, arena->base) != NULL;
+	arena->holds_place = os_reserve(arena->reserved, chunks_size(), arena->base) != NULL;
 }
 
 void range_leave_place(struct cowarena *arena)
@@ -98,7 +98,7 @@ int range_grow(struct cowarena *arena, size_t bytes)
 		/* By whole chunks, so that one call serves many small growths. But in faithful mode
 		   nothing armed must follow the heap: then to disarm it whole, the last resort when
 		   mappings are short, splits none. */
-		size_t unit = faithful ? page : ARENA_CHUNK;
+		size_t unit = faithful ? page : arena->chunks.bytes;
 		size_t want = os_round_up(pages << arena->page_shift, unit) >> arena->page_shift;
 		char *from = arena_address(arena, arena->committed);
 		size_t n = want - arena->committed;

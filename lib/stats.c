@@ -75,8 +75,8 @@ int cowarena_stats_get(cowarena *arena, struct cowarena_stats *stats)
 		s.mappings += 2 + 2 * v->holes;
 	s.huge_bytes =
 	    chunks_huge(&arena->chunks, atomic_load(&arena->pages) >> arena->chunks.pages_shift) *
-	    ARENA_CHUNK;
-	s.warm_bytes = atomic_load(&arena->chunks.not_cold) * ARENA_CHUNK;
+	    arena->chunks.bytes;
+	s.warm_bytes = atomic_load(&arena->chunks.not_cold) * arena->chunks.bytes;
 	arena_unlock_snapshots(arena, &signals);
 	s.held_bytes = (uint64_t)atomic_load(&arena->frames.held) << arena->page_shift;
 	s.held_bytes_peak = (uint64_t)atomic_load(&arena->frames.held_peak) << arena->page_shift;

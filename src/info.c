@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define CHUNK_MAX ((size_t)32 << 20) /* doc/design.md, "The size of a chunk" */
 #define THP "/sys/kernel/mm/transparent_hugepage/"
 
 static struct probe {
@@ -108,7 +109,9 @@ static void try_default(void)
 {
 	struct cowarena_stats stats = {.sz = sizeof stats};
 	struct fact *collapse = &facts[COLLAPSE];
-	size_t n = (size_t)8 << 20; /* some whole chunks in it */
+	/* Some whole chunks: one has at most as many pages as entries of 8 bytes fill a page. */
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), chunk = page / 8 * page;
+	size_t n = 4 * (chunk < CHUNK_MAX ? chunk : CHUNK_MAX);
 	cowarena *arena = cowarena_create(NULL);
 	char *p = arena ? cowarena_alloc(arena, n) : NULL;
 

@@ -3,6 +3,7 @@
 #ifndef COWARENA_TESTS_COMMON_H
 #define COWARENA_TESTS_COMMON_H
 
+#include "chunks.h"
 #include "cowarena.h"
 
 #include <check.h>
@@ -43,8 +44,8 @@ size_t page_size(void);
 /* A block of n pages that begins at a page. */
 char *page_block(cowarena *arena, size_t pages);
 
-/* Chunks: 2 MiB, whatever the page size. */
-#define CHUNK ((size_t)2 << 20)
+/* The size of a chunk, in bytes and in pages. */
+#define CHUNK chunks_size()
 size_t chunk_pages(void);
 
 /* A block of n whole chunks, without any memory yet. */

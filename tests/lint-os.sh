@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # What lib/os.h promises: no file of lib/ but os-linux*.c knows the kernel. No other makes a system call by its number,
 # includes a header of the kernel's, reads a field of siginfo or of a context whose meaning is the kernel's, or asks which
-# processor it is built for.
+# processor it is built for; and nowhere in the code is a page taken for 4096 bytes.
 
 srcdir=${srcdir:-.}
 
@@ -17,6 +17,7 @@ awk '
 		name["(^|[^A-Za-z0-9])_?NSIG([^A-Za-z0-9]|$)"] = "how many signals there are"
 		name["si_code|SEGV_[AM]|BUS_AD|SI_(USER|KERNEL|QUEUE|TKILL)"] = "what a code of siginfo means"
 		name["uc_[a-z]|mcontext"] = "a field of the context"
+		name["(^|[^A-Za-z0-9_.])(4096|0x1000|2097152|0x200000)[uUlL]*([^A-Za-z0-9_.]|$)"] = "the size of a page or a huge page"
 		name["__(x86_64|aarch64|arm|riscv|powerpc|s390|linux)"] = "a processor or a system"
 	}
 	FNR == 1 { in_comment = 0 }

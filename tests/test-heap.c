@@ -390,8 +390,7 @@ END_TEST
 
 START_TEST(capacity)
 {
-	static const size_t sizes[] = {1,           4096,      ((size_t)1 << 20) + 1,
-				       ARENA_CHUNK, 100000000, (size_t)1 << 30};
+	const size_t sizes[] = {1, 4096, ((size_t)1 << 20) + 1, CHUNK, 100000000, (size_t)1 << 30};
 
 	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
 		struct cowarena_options o = case_options(_i);
@@ -427,7 +426,7 @@ START_TEST(the_last_slots)
 	char *p, *block[3] = {NULL};
 	size_t n = 0;
 
-	o.capacity = ARENA_CHUNK;
+	o.capacity = CHUNK;
 	cowarena *arena = cowarena_create(&o);
 	ck_assert_ptr_nonnull(arena);
 	for (; (p = cowarena_alloc(arena, 1000)); n++)
