@@ -171,8 +171,9 @@ static bool was_write(const void *ucontext)
 	/* Bit 1 of the page-fault error code: the access was a write (Intel SDM volume 3, 4.7). */
 	return ((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_ERR] & 2;
 #elif defined __aarch64__
-	/* The kernel appends a record with the syndrome register to the context; bit 6 of a data
-	   abort's syndrome is WnR (Arm ARM, ESR_EL1; Linux, asm/sigcontext.h). */
+	/* The kernel appends a record with the syndrome register to the context. In a data abort's
+	   syndrome bit 6 is WnR, which says nothing of cache maintenance, bit 8. (Arm ARM, ESR_EL1;
+	   Linux, asm/sigcontext.h, and is_write_abort() in arch/arm64/mm/fault.c.) */
 	const mcontext_t *m = &((const ucontext_t *)ucontext)->uc_mcontext;
 	const char *p = (const char *)m->__reserved, *end = p + sizeof m->__reserved;
 	while (p + sizeof(struct _aarch64_ctx) <= end) {
@@ -180,7 +181,7 @@ static bool was_write(const void *ucontext)
 		if (head->magic == ESR_MAGIC) {
 			uint64_t esr = ((const struct esr_context *)head)->esr;
 			bool data_abort = (esr >> 26 & 0x3e) == 0x24;
-			return data_abort && (esr & 0x40);
+			return data_abort && (esr & 0x140) == 0x40;
 		}
 		if (head->magic == 0 || head->size == 0)
 			break;

@@ -439,14 +439,43 @@ static struct {
 	_Atomic bool reached, done;
 } step;
 
+#ifdef __x86_64__
+
+/* The trap flag. Below the stack pointer may be something of the function's (the red zone). */
+#define STEP_ON()                                                                                  \
+	__asm__ volatile("leaq -128(%%rsp), %%rsp\n\tpushfq\n\torq $0x100, (%%rsp)\n\tpopfq\n\t"   \
+			 "leaq 128(%%rsp), %%rsp" ::                                               \
+			     : "cc", "memory")
+#define STEP_OFF()                                                                                 \
+	__asm__ volatile("leaq -128(%%rsp), %%rsp\n\tpushfq\n\tandq $~0x100, (%%rsp)\n\tpopfq\n\t" \
+			 "leaq 128(%%rsp), %%rsp" ::                                               \
+			     : "cc", "memory")
+
+static void stop_stepping(ucontext_t *u)
+{
+	u->uc_mcontext.gregs[REG_EFL] &= ~0x100;
+}
+
+#else
+
+/* Other processors let a debugger step, and nobody else. */
+#define NO_STEPS
+#define STEP_ON()
+#define STEP_OFF()
+
+static void stop_stepping(ucontext_t *u)
+{
+	(void)u;
+}
+
+#endif
+
 static void on_step(int sig, siginfo_t *info, void *context)
 {
-	ucontext_t *u = context;
-
 	(void)sig, (void)info;
 	if (atomic_fetch_sub(&step.left, 1) != 1)
 		return;
-	u->uc_mcontext.gregs[REG_EFL] &= ~0x100;
+	stop_stepping(context);
 	atomic_store(&step.reached, true);
 	/* Where it holds a lock, the others need it first. */
 	for (int i = 0; i < 50 && !atomic_load(&step.done); i++)
@@ -457,7 +486,13 @@ static bool can_step(void)
 {
 	struct sigaction action = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO};
 
-	if (sanitized() || getenv("COWARENA_VALGRIND")) {
+#ifdef NO_STEPS
+	bool can = false;
+#else
+	bool can = !sanitized() && !getenv("COWARENA_VALGRIND");
+#endif
+
+	if (!can) {
 		printf("SKIP: no single steps here\n");
 		return false;
 	}
@@ -482,16 +517,6 @@ static void *owner_main(void *arg)
 	sem_wait(&step.leave);
 	return NULL;
 }
-
-/* The trap flag. Below the stack pointer may be something of the function's (the red zone). */
-#define STEP_ON()                                                                                  \
-	__asm__ volatile("leaq -128(%%rsp), %%rsp\n\tpushfq\n\torq $0x100, (%%rsp)\n\tpopfq\n\t"   \
-			 "leaq 128(%%rsp), %%rsp" ::                                               \
-			     : "cc", "memory")
-#define STEP_OFF()                                                                                 \
-	__asm__ volatile("leaq -128(%%rsp), %%rsp\n\tpushfq\n\tandq $~0x100, (%%rsp)\n\tpopfq\n\t" \
-			 "leaq 128(%%rsp), %%rsp" ::                                               \
-			     : "cc", "memory")
 
 static void *stepped_main(void *arg)
 {
