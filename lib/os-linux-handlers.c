@@ -165,8 +165,9 @@ int os_action_set(int signo, const struct sigaction *action)
 
 /* ---- what a handler is handed ---- */
 
-static bool was_write(const void *ucontext)
+static bool was_write(const siginfo_t *info, const void *ucontext)
 {
+	(void)info, (void)ucontext;
 #if defined __x86_64__
 	/* Bit 1 of the page-fault error code: the access was a write (Intel SDM volume 3, 4.7). */
 	return ((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_ERR] & 2;
@@ -187,9 +188,9 @@ static bool was_write(const void *ucontext)
 			break;
 		p += head->size;
 	}
-	return true;
+	/* An emulator without that record. A jump into memory would fault for ever. */
+	return m->pc != (uintptr_t)info->si_addr;
 #else
-	(void)ucontext;
 	return true;
 #endif
 }
@@ -200,7 +201,7 @@ enum os_trap os_trap_of(int signo, const siginfo_t *info, const void *ucontext)
 	   kernel has no other signal. */
 	int forbidden = signo == SIGBUS ? BUS_ADRERR : SEGV_ACCERR;
 
-	if (info->si_code == forbidden && was_write(ucontext))
+	if (info->si_code == forbidden && was_write(info, ucontext))
 		return OS_TRAP_WRITE;
 	return signo == SIGSEGV && info->si_code == SEGV_MAPERR ? OS_TRAP_UNMAPPED : OS_TRAP_OTHER;
 }

@@ -167,8 +167,11 @@ static void syndromes(void)
 		DEMAND(decoded(data | write | cache, behind) == OS_TRAP_OTHER);
 		DEMAND(decoded(code, behind) == OS_TRAP_OTHER);
 	}
-	/* None: it cannot be told. */
+	/* None: it cannot be told, unless the address is that of the instruction. */
+	info.si_addr = &info;
 	DEMAND(os_trap_of(SIGSEGV, &info, &nothing) == OS_TRAP_WRITE);
+	nothing.uc_mcontext.pc = (uintptr_t)&info;
+	DEMAND(os_trap_of(SIGSEGV, &info, &nothing) == OS_TRAP_OTHER);
 }
 
 #else
@@ -304,8 +307,23 @@ static void cuts(cowarena *arena)
 
 /* ---- faults that are not ours ---- */
 
-/* A child that writes to a page of its own must die of it, with an arena or without. */
-static void wild_stores(void)
+static void store(char *page, char *block)
+{
+	(void)block;
+	*(volatile char *)page = 1;
+}
+
+static void jump(char *page, char *block)
+{
+	void (*code)(void);
+
+	(void)page;
+	memcpy(&code, &block, sizeof code);
+	code();
+}
+
+/* A child dies of it, although it has an arena. */
+static void dies(void (*wild)(char *page, char *block))
 {
 	char *page = mmap(NULL, os_page_size(), PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int status;
@@ -317,7 +335,10 @@ static void wild_stores(void)
 	if (pid == 0) {
 		setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 		cowarena *arena = cowarena_create(NULL);
-		*(volatile char *)(arena ? page : NULL) = 1;
+		char *block = arena ? cowarena_calloc(arena, 1, os_page_size()) : NULL;
+		if (!block)
+			_exit(1);
+		wild(page, block);
 		_exit(0);
 	}
 	DEMAND(waitpid(pid, &status, 0) == pid);
@@ -362,6 +383,7 @@ int main(void)
 		cowarena_destroy(arena);
 		printf("engine %s: as it should be\n", engines[i].name);
 	}
-	wild_stores();
+	dies(store);
+	dies(jump);
 	return 0;
 }
