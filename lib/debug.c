@@ -43,8 +43,9 @@ static void require(bool holds, const char *what, size_t page)
 	abort();
 }
 
-/* Whether a write to the page traps. It asks the kernel to prepare one: which changes nothing if it does
-   trap, as it must. (With faults that wait for a thread of ours, we would wait for it.) */
+/* Whether a write to the page traps. It asks the kernel to prepare one, which changes nothing if it
+   does trap, as it must (K18). (With faults that wait for a thread of ours, we would wait for
+   it.) */
 static bool is_armed(struct cowarena *arena, size_t page)
 {
 	return arena->engine->syscall_safe || (arena->engine->lost && arena->engine->lost(arena)) ||

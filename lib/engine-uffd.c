@@ -5,7 +5,7 @@
  * The protection lies in the page tables, not in the mappings: there is no limit to how
  * scattered it may be, and no mapping is split or merged. Faults arrive as SIGBUS in the thread that
  * writes. It is asked for user-mode faults only, which needs no privilege; system calls that
- * write into armed memory fail with EFAULT, as with mprotect.
+ * write into armed memory fail with EFAULT, as with mprotect (K12).
  *
  * (engine-uffd-thread.c is the same protection with faults that arrive in a thread.)
  *
@@ -63,8 +63,8 @@ bool engine_uffd_lost(struct cowarena *arena)
 	return !os_file_is_ours(engine_uffd_file(arena));
 }
 
-/* The kernel lifts the protection when the last descriptor is closed: in a moment, or when a
-   process that has inherited one ends. */
+/* The kernel lifts the protection when the last descriptor is closed (K23): in a moment, or when a
+   process that has inherited one ends (K24). */
 static bool is_lifted(struct cowarena *arena, size_t page)
 {
 	for (int naps = 0; naps < LIFT_NAPS; naps++) {

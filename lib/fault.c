@@ -250,7 +250,7 @@ static enum outcome preserve_range(struct fault *f)
  * Disarm the range even if all of it was found done, if it may be armed all the same: a store has met it,
  * or arming or disarming has failed half-way somewhere. (So a fault on a page that should be writable
  * heals, and cannot loop.) Otherwise it would be a system call for nothing, and worse with userfaultfd,
- * where each page pays another fault of the kernel.
+ * where each page pays another fault of the kernel (K10).
  */
 static bool needs_disarm(const struct fault *f)
 {

@@ -51,8 +51,8 @@ static bool calls_nobody(const struct sigaction *action)
  * One call of another's handler by a level, on the stack of the level's handler. A handler that was
  * installed twice, around a level, would come back to that level for ever. So the calls that one
  * delivery has led to are linked, from a field of its context that the kernel clears and nobody
- * uses. A handler that leaves by siglongjmp() leaves nothing behind: the next delivery has another
- * context. (A variable of the thread would have to be put right.)
+ * uses (K5). A handler that leaves by siglongjmp() leaves nothing behind: the next delivery has
+ * another context. (A variable of the thread would have to be put right.)
  */
 struct passage {
 	const struct chain *owner; /* there may be several copies of the library */

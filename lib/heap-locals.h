@@ -8,7 +8,7 @@
  * Its owner enters it and leaves it by storing to `busy`. Who else wants to look into it holds the heap lock, asks
  * for it by `stop`, and waits until the owner is not in it. Each side stores and then looks at what the other has
  * stored (Dekker), which takes a barrier between the two. The owner, who enters all the time, has none: the
- * other side makes the kernel execute one in every thread of the process that runs (membarrier(2)). Either
+ * other side makes the kernel execute one in every thread of the process that runs (K27). Either
  * that comes after the owner's store to `busy`, which is seen then, or before its look at `stop`, which sees it
  * then. Where there is no such system call, the owner has a barrier of its own.
  *

@@ -170,9 +170,9 @@ static bool cool(struct cowarena *arena, size_t chunk, uint32_t quiet)
 }
 
 /*
- * Collapse a chunk that has been quiet for so many epochs; 0: any. The kernel copies it to a huge page, unless
- * it is on one already; writers that come too early wait for it there, or undo it. Returns whether it was
- * tried.
+ * Collapse a chunk that has been quiet for so many epochs; 0: any. The kernel copies it to a huge
+ * page, unless it is on one already (K19); writers that come too early wait for it there, or undo
+ * it. Returns whether it was tried.
  */
 static bool collapse(struct cowarena *arena, size_t index, uint32_t quiet)
 {

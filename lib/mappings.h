@@ -3,11 +3,11 @@
  * mappings.h - a budget of kernel mappings.
  *
  * Each border between an armed and a writable run is a mapping when mprotect arms, and Linux allows
- * 65,530 in a process by default (vm.max_map_count), which a checkerboard of 32,751 pages uses up. So
- * borders are counted against a budget of half the limit, divided by the number of arenas, and as it
- * fills, each new island is made wider: 1, 16, 512, ... units. Each stage may use half of what the
- * earlier ones have left, and the last one is the whole heap, so the budget is never exceeded however
- * large the heap is.
+ * 65,530 in a process by default (vm.max_map_count, K20), which a checkerboard of 32,751 pages uses
+ * up. So borders are counted against a budget of half the limit, divided by the number of arenas,
+ * and as it fills, each new island is made wider: 1, 16, 512, ... units. Each stage may use half of
+ * what the earlier ones have left, and the last one is the whole heap, so the budget is never
+ * exceeded however large the heap is.
  *
  * The count may drift: by 2 whenever two threads mark neighbouring pages at once and each sees the
  * other's page armed still, until the next snapshot arms everything and the count starts again. The

@@ -10,7 +10,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-/* The kernel's set of signals is shorter than the C library's. */
+/* The kernel's set of signals is shorter than the C library's (K7). */
 #define KERNEL_SET (_NSIG / 8)
 
 /* ---- sets of signals ---- */
@@ -43,7 +43,7 @@ void os_block_every_signal(sigset_t *old)
 void __tsan_init(void) __attribute__((weak));
 void __msan_init(void) __attribute__((weak));
 
-/* As rt_sigaction(2) has it. (Linux, include/linux/signal_types.h: struct sigaction.) */
+/* As rt_sigaction(2) has it (K7). */
 #if defined __x86_64__ || defined __aarch64__ || defined __powerpc64__ || defined __s390x__
 #define HAS_RESTORER 1
 #elif defined __riscv || defined __loongarch__
@@ -169,12 +169,12 @@ static bool was_write(const siginfo_t *info, const void *ucontext)
 {
 	(void)info, (void)ucontext;
 #if defined __x86_64__
-	/* Bit 1 of the page-fault error code: the access was a write (Intel SDM volume 3, 4.7). */
+	/* Bit 1 of the page-fault error code: the access was a write (K8). */
 	return ((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_ERR] & 2;
 #elif defined __aarch64__
 	/* The kernel appends a record with the syndrome register to the context. In a data abort's
-	   syndrome bit 6 is WnR, which says nothing of cache maintenance, bit 8. (Arm ARM, ESR_EL1;
-	   Linux, asm/sigcontext.h, and is_write_abort() in arch/arm64/mm/fault.c.) */
+	   syndrome bit 6 is WnR, which says nothing of cache maintenance, bit 8 (K8; Arm ARM,
+	   ESR_EL1; Linux, asm/sigcontext.h). */
 	const mcontext_t *m = &((const ucontext_t *)ucontext)->uc_mcontext;
 	const char *p = (const char *)m->__reserved, *end = p + sizeof m->__reserved;
 	while (p + sizeof(struct _aarch64_ctx) <= end) {
@@ -197,8 +197,7 @@ static bool was_write(const siginfo_t *info, const void *ucontext)
 
 enum os_trap os_trap_of(int signo, const siginfo_t *info, const void *ucontext)
 {
-	/* mprotect(2) leaves a mapping that forbids the access; userfaultfd, a page for which the
-	   kernel has no other signal. */
+	/* What mprotect(2) and userfaultfd make of a store (K3). */
 	int forbidden = signo == SIGBUS ? BUS_ADRERR : SEGV_ACCERR;
 
 	if (info->si_code == forbidden && was_write(info, ucontext))
@@ -206,7 +205,7 @@ enum os_trap os_trap_of(int signo, const siginfo_t *info, const void *ucontext)
 	return signo == SIGSEGV && info->si_code == SEGV_MAPERR ? OS_TRAP_UNMAPPED : OS_TRAP_OTHER;
 }
 
-/* Codes of the kernel's own are positive, those of kill(2), tgkill(2), sigqueue(3) are not. */
+/* Codes of the kernel's own are positive, those of kill(2), tgkill(2), sigqueue(3) are not (K9). */
 bool os_signal_was_sent(const siginfo_t *info)
 {
 	return info->si_code <= 0;
@@ -215,12 +214,12 @@ bool os_signal_was_sent(const siginfo_t *info)
 bool os_called_by_kernel(const void *cfa, const siginfo_t *info, const void *ucontext)
 {
 #if defined __x86_64__
-	/* The kernel pushes siginfo, ucontext and, as if called from there, the return address. (Linux,
-	   arch/x86/include/asm/sigframe.h: struct rt_sigframe.) */
+	/* The kernel pushes siginfo, ucontext and, as if called from there, the return address
+	   (K6). */
 	(void)info;
 	return cfa == ucontext;
 #elif defined __aarch64__
-	/* The frame begins with the siginfo. (arch/arm64/kernel/signal.c: struct rt_sigframe.) */
+	/* The frame begins with the siginfo (K6). */
 	(void)ucontext;
 	return cfa == (const void *)info;
 #else
@@ -240,7 +239,7 @@ void os_context_signals(const void *ucontext, sigset_t *interrupted)
 	memcpy(interrupted, &((const ucontext_t *)ucontext)->uc_sigmask, KERNEL_SET);
 }
 
-/* Linux clears uc_link at each delivery, and does not read it when the handler returns. */
+/* Linux clears uc_link at each delivery, and does not read it when the handler returns (K5). */
 void **os_context_note(void *ucontext)
 {
 	return (void **)&((ucontext_t *)ucontext)->uc_link;

@@ -58,7 +58,7 @@ int os_uffd_protect(const struct os_file *file, void *p, size_t n, bool protect)
 }
 
 /* Whether the kernel itself can write to p, which it does by an atomic or with 0. It cannot take
-   the signal, so this needs no handler. */
+   the signal, so this needs no handler (K18). */
 static bool kernel_can_write(void *p)
 {
 	uint32_t nobody = 0;
@@ -77,7 +77,7 @@ bool os_can_write(void *p, size_t n)
 	return true;
 }
 
-/* What a version number would only promise. */
+/* What a version number would only promise (K11). */
 static bool protects_shared_memory(const struct os_file *uffd)
 {
 	size_t n = os_page_size();

@@ -3,9 +3,9 @@
  * os-linux-unmap.c - unmapping, which the kernel may refuse.
  *
  * It merges neighbouring mappings that are alike, and to unmap a part of what it has merged
- * leaves two: at the limit of mappings (vm.max_map_count) that fails with ENOMEM. Then the memory
- * of the range goes at least, and the range itself is noted here, and unmapped as soon as the
- * kernel does it.
+ * leaves two: at the limit of mappings (vm.max_map_count) that fails with ENOMEM (K20). Then the
+ * memory of the range goes at least, and the range itself is noted here, and unmapped as soon as
+ * the kernel does it.
  */
 #include "config.h"
 

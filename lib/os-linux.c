@@ -368,7 +368,7 @@ static int mremap_over(char *p, char *fresh, size_t n, size_t first)
 int os_map_anew(void *p, size_t n, size_t accessible)
 {
 	/* Of a length of 0 the kernel moves nothing: it makes a second mapping of the same file,
-	   with the flags that madvise() has set. */
+	   with the flags that madvise() has set (K21). */
 	char *fresh = mremap(p, 0, n, MREMAP_MAYMOVE);
 
 	if (fresh == MAP_FAILED)
@@ -404,10 +404,10 @@ int os_protect(void *p, size_t n, enum os_protection protection)
 }
 
 /*
- * An atomic or with 0: a plain load and store would undo what another thread writes in between. The
- * compiler must not know that it is 0, or it makes a load of it (clang does). And nothing is read
- * before: that would be a fault of its own. ThreadSanitizer would take it for a race with the
- * application's own reads and writes of that byte.
+ * An atomic or with 0 (K15): a plain load and store would undo what another thread writes in
+ * between. The compiler must not know that it is 0, or it makes a load of it (clang does). And
+ * nothing is read before: that would be a fault of its own. ThreadSanitizer would take it for a
+ * race with the application's own reads and writes of that byte.
  */
 TRACK_UNSEEN void os_touch(void *p)
 {
@@ -485,7 +485,7 @@ static int open_memory(int unused)
 int os_poke_open(struct os_file *file)
 {
 	/* Linux may be configured or booted to refuse this (proc_mem.force_override), and a sandbox
-	   may hide /proc: only the attempt tells. */
+	   may hide /proc: only the attempt tells (K13). */
 	os_file_set(file, above_standard(open_memory, 0));
 	if (file->fd < 0)
 		return -1;
@@ -638,8 +638,8 @@ void os_block_signals(sigset_t *old)
 	sigset_t all;
 
 	sigfillset(&all);
-	/* Blocking these would not delay them but kill the process. Nor may they be let in where the
-	   thread has them blocked: the helper would take what was sent to the process. */
+	/* Blocking these would not delay them but kill the process (K4). Nor may they be let in
+	   where the thread has them blocked: the helper would take what was sent to the process. */
 	sigdelset(&all, SIGSEGV);
 	sigdelset(&all, SIGBUS);
 	sigdelset(&all, SIGILL);
@@ -674,7 +674,7 @@ void os_write_stderr(const char *text, size_t n)
 /*
  * What the thread inherits of the one that starts it, which may be a real-time thread bound to
  * its processor, is undone: it is an ordinary thread, on the processors of the process's first
- * thread (whose number is the process's). From outside, since it may never get to run before.
+ * thread (whose number is the process's: K31). From outside, since it may never get to run before.
  * Where that is refused it stays as it is.
  */
 static void make_ordinary(pthread_t thread)
@@ -752,7 +752,7 @@ bool os_barrier(void)
 {
 	int e = errno;
 
-	/* Once in the life of a process it has to be announced. */
+	/* Once in the life of a process it has to be announced (K27). */
 	bool done =
 	    syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0 ||
 	    (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0 &&

@@ -7,6 +7,8 @@
  * to the kernel, or has an #ifdef for a system or a processor. (But handlers.c calls sigaction(3)
  * itself: what others are told goes through it.)
  *
+ * (K1) and the like are what we take for granted of the kernel: doc/design.md, 8.
+ *
  * Conventions: 0 or a pointer on success; -1 or NULL with errno set on failure; a function that
  * returns nothing leaves errno as it was. Lengths and
  * addresses are multiples of os_page_size() unless said otherwise.
@@ -32,8 +34,8 @@ static inline size_t os_round_up(size_t n, size_t to)
 	return (n + to - 1) / to * to;
 }
 
-/* The size of a huge page in bytes, of the kind that os_collapse() makes: a power of two, some pages
-   at least, asked once. */
+/* The size of a huge page in bytes, of the kind that os_collapse() makes (K30): a power of two,
+   some pages at least, asked once. */
 size_t os_huge_page_size(void);
 
 /* How many mappings the kernel allows this process. */
@@ -57,9 +59,9 @@ struct os_file {
 #define OS_NO_FILE ((struct os_file){.fd = -1})
 
 /*
- * (Another thread may be opening or closing the file anew: then the answer is about the old or the
- * new one, or no.) Whether the number still is that file, in the calling thread's table of descriptors. Where a
- * sandbox refuses to tell, it is believed. [fault path]
+ * Whether the number still is that file, in the calling thread's table of descriptors. While
+ * another thread opens the file anew the answer is about the old one or the new one, or no. Where
+ * a sandbox refuses to tell, the number is believed. (K28) [fault path]
  */
 bool os_file_is_ours(const struct os_file *file);
 
@@ -90,7 +92,7 @@ void *os_map_anonymous_shared(size_t n);
 int os_memory_file(struct os_file *file, size_t n);
 
 /* Give the memory of a shared mapping's file back: the range is a hole then, zeros. Best effort.
-   (By the mapping, since the descriptor may be somebody else's by now.) */
+   (By the mapping, since the descriptor may be somebody else's by now. K17) */
 void os_punch(void *p, size_t n);
 
 /*
@@ -102,7 +104,7 @@ void os_memory_free(const struct os_file *file, void *p, size_t n);
 /*
  * Where the file next has memory, at `from` or after it: [*start, *end), as far as the kernel
  * knows; all before *start is a hole. Beyond the last memory both are the file's length. False if
- * that cannot be told. Reading a hole through a mapping would give it memory; this does not.
+ * that cannot be told. Reading a hole through a mapping would give it memory; this does not (K16).
  */
 bool os_next_memory(const struct os_file *file, size_t from, size_t *start, size_t *end);
 
@@ -112,8 +114,9 @@ size_t os_memory_used(const struct os_file *file);
 /* Map the file's first n bytes, shared and inaccessible, over a reservation. */
 int os_map_shared(void *over, size_t n, const struct os_file *file);
 
-/* A second mapping of the file's first n bytes whose writes stay in it, readable and writable. NULL
-   with errno: EBADF when the descriptor is ours no more. */
+/* A second mapping of the file's first n bytes whose writes stay in it, readable and writable:
+   until a page is written to there it is the file's (K14). NULL with errno: EBADF when the
+   descriptor is ours no more. */
 void *os_map_private(size_t n, const struct os_file *file);
 
 /*
@@ -128,8 +131,8 @@ int os_map_anew(void *p, size_t n, size_t accessible);
 int os_map_zeros(void *p, size_t n);
 
 /*
- * Unmap a range. Where the kernel refuses, as it may at its limit of mappings, the memory goes,
- * and the range as soon as that works: it is tried again whenever something is unmapped or
+ * Unmap a range. Where the kernel refuses, as it may at its limit of mappings (K20), the memory
+ * goes, and the range as soon as that works: it is tried again whenever something is unmapped or
  * mapped, or by os_unmap_again(). How many are left; and, in a child of fork(), in which other
  * things may lie there: none.
  */
@@ -139,12 +142,13 @@ size_t os_unmap_left(void);
 void os_unmap_forget(void);
 
 /* Change the protection of a range. [fault path]
-   Post: on failure each page of the range has either the old or the new protection. */
+   Post: no thread can write to what was made read-only (K1). On failure each page of the range has
+   either the old or the new protection. */
 int os_protect(void *p, size_t n, enum os_protection protection);
 
 /*
- * Write to the byte at p without changing it, so that a private page becomes the process's own, while
- * other threads may be writing to the same page. [fault path]
+ * Write to the byte at p without changing it, so that a private page becomes the process's own
+ * (K15), while other threads may be writing to the same page. [fault path]
  */
 void os_touch(void *p);
 
@@ -155,17 +159,17 @@ void os_populate(void *p, size_t n);
 /* Give the memory of private pages back: they are zeros when touched next. Best effort. */
 void os_discard(void *p, size_t n);
 
-/* Whether nearly all pages of a range of the memory file have memory. */
+/* Whether nearly all pages of a range of the memory file have memory (K29). */
 bool os_is_resident(void *p, size_t n);
 
 /*
  * Map a huge page's worth, aligned, by one entry, if the system knows how. -1 with errno: EINVAL
  * means that the system cannot, now or ever (or n is another size); EAGAIN, ENOMEM and others that
- * it could not now. Other threads may be reading and writing the range.
+ * it could not now. Other threads may be reading and writing the range, which stays as it is (K19).
  */
 int os_collapse(void *p, size_t n);
 
-/* The range is not inherited by a child of fork(). */
+/* The range is not inherited by a child of fork() (K22). */
 int os_keep_from_children(void *p, size_t n);
 
 /* Whether a core dump has the range. Best effort. */
@@ -176,8 +180,8 @@ void os_dump(void *p, size_t n, bool wanted);
 /* A descriptor by which os_poke works in this process; -1 when the kernel refuses (tried out). */
 int os_poke_open(struct os_file *file);
 
-/* Write n bytes at p through that descriptor, whatever p's protection. -1 too when it is ours no
-   more. [fault path] */
+/* Write n bytes at p through that descriptor, whatever p's protection (K13). -1 too when it is ours
+   no more. [fault path] */
 int os_poke(const struct os_file *file, void *p, const void *bytes, size_t n);
 
 /*
@@ -222,14 +226,14 @@ int os_uffd_open(struct os_file *file, enum uffd_mode mode);
  */
 struct os_fault {
 	void *address;
-	uint32_t thread; /* who writes: the kernel's thread id, 0 in another pid namespace */
+	uint32_t thread; /* who writes: the kernel's thread id (K25), 0 in another pid namespace */
 };
 int os_uffd_next(const struct os_file *file, struct os_fault *faults, int max);
 
 /* Let those go on who wait for this page. */
 void os_uffd_wake(const struct os_file *file, void *page);
 
-/* Whether the kernel can give the memory for a write to a page. [fault path] */
+/* Whether the kernel can give the memory for a write to a page (K18). [fault path] */
 bool os_can_write(void *p, size_t n);
 
 /* Watch a range, or no longer: which lifts all protection from it. -1 with errno: EBADF when the
@@ -238,7 +242,7 @@ int os_uffd_register(const struct os_file *file, void *p, size_t n);
 int os_uffd_unregister(const struct os_file *file, void *p, size_t n);
 
 /* Protect a range of a registered one, or lift its protection. [fault path]
-   Post: as os_protect(). */
+   Post: as os_protect() (K2). */
 int os_uffd_protect(const struct os_file *file, void *p, size_t n, bool protect);
 
 /* ---- signals ---- */
@@ -258,7 +262,7 @@ void os_block_every_signal(sigset_t *old);
 
 /*
  * What a SIGSEGV or a SIGBUS tells. signo is the signal by which the fault arrives: os_protect()
- * makes faults that are SIGSEGV, os_uffd_protect() such as are SIGBUS. [fault path]
+ * makes faults that are SIGSEGV, os_uffd_protect() such as are SIGBUS (K3). [fault path]
  */
 enum os_trap {
 	OS_TRAP_WRITE,    /* to a page that is protected (or, if that cannot be told, a read) */
@@ -328,7 +332,7 @@ bool os_barrier(void);
 
 /* ---- waiting and time ---- */
 
-/* Sleep while *word == value; may return early. [fault path] */
+/* Sleep while *word == value; may return early, and misses no wakeup (K26). [fault path] */
 void os_wait(_Atomic uint32_t *word, uint32_t value);
 
 /* The same, for so many nanoseconds at most. */

@@ -2,11 +2,22 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # What lib/os.h promises: no file of lib/ but os-linux*.c knows the kernel. No other makes a system call by its number,
 # includes a header of the kernel's, reads a field of siginfo or of a context whose meaning is the kernel's, or asks which
-# processor it is built for; and nowhere in the code is a page taken for 4096 bytes.
+# processor it is built for; and nowhere in the code is a page taken for 4096 bytes. What is taken for granted of the kernel,
+# (K1) and the like, is in the table of doc/design.md, and each line there is cited.
 
 srcdir=${srcdir:-.}
 
 cd "$srcdir/lib" || exit 1
+status=0
+
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+sed -n 's/^| \(K[0-9][0-9]*\) |.*/\1/p' ../doc/design.md | sort -u >"$tmp/table"
+grep -ho '\<K[0-9][0-9]*\>' ./*.c ./*.h | sort -u >"$tmp/cited"
+if ! diff "$tmp/table" "$tmp/cited"; then
+	echo 'lib/: < is in the table of doc/design.md and cited nowhere, > is cited and not in the table'
+	status=1
+fi
 
 # What only os-linux*.c may have: a pattern, and what it is.
 awk '
@@ -38,4 +49,5 @@ awk '
 				bad = 1
 			}
 	}
-	END { exit bad }' $(ls ./*.c ./*.h | sed 's|^\./||' | grep -v '^os-linux')
+	END { exit bad }' $(ls ./*.c ./*.h | sed 's|^\./||' | grep -v '^os-linux') || status=1
+exit $status

@@ -1,0 +1,541 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * test-assumptions.c - what the library takes for granted of the kernel, K by K.
+ *
+ * The list is in doc/design.md. Each test here asks the kernel alone, by the functions of os.h, with no
+ * arena around: so when a kernel keeps other promises, it is seen here, and not by a torn
+ * snapshot once in a million.
+ */
+#include "config.h"
+
+#include "common.h"
+#include "os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+/* ---- memory like an arena's ---- */
+
+#define PAGES 8
+
+struct memory {
+	struct os_file file;
+	size_t page, n;
+	char *p;
+};
+
+static struct memory memory_of(size_t pages)
+{
+	struct memory m = {.page = page_size(), .n = pages * page_size()};
+
+	ck_assert_int_eq(os_memory_file(&m.file, m.n), 0);
+	m.p = os_reserve(m.n, m.page, NULL);
+	ck_assert_ptr_nonnull(m.p);
+	ck_assert_int_eq(os_map_shared(m.p, m.n, &m.file), 0);
+	ck_assert_int_eq(os_protect(m.p, m.n, OS_READ_WRITE), 0);
+	return m;
+}
+
+static bool uffd_of(struct os_file *uffd, struct memory *m)
+{
+	if (os_uffd_open(uffd, UFFD_SIGNALS)) {
+		printf("SKIP: no userfaultfd here: errno %d\n", errno);
+		return false;
+	}
+	ck_assert_int_eq(os_uffd_register(uffd, m->p, m->n), 0);
+	return true;
+}
+
+/* ---- K1, K2: when protecting returns, nobody can write any more ---- */
+
+#define WRITERS 3
+
+static struct {
+	struct memory m;
+	struct os_file uffd;
+	bool by_uffd;
+	_Atomic bool stop, closed;
+	_Atomic uint32_t faults;
+} race;
+
+/* Sleeps until the protection is lifted: the store is done again then. */
+static void on_race(int signo, siginfo_t *info, void *context)
+{
+	(void)context;
+	if (os_trap_of(signo, info, context) != OS_TRAP_WRITE)
+		_exit(9);
+	atomic_fetch_add(&race.faults, 1);
+	while (atomic_load(&race.closed) && !atomic_load(&race.stop))
+		os_nap();
+}
+
+static void *write_on(void *arg)
+{
+	volatile uint64_t *at = arg;
+
+	while (!atomic_load(&race.stop))
+		for (size_t i = 0; i < 64; i++)
+			at[i]++;
+	return NULL;
+}
+
+static void protect_race(bool protect)
+{
+	if (race.by_uffd)
+		ck_assert_int_eq(os_uffd_protect(&race.uffd, race.m.p, race.m.n, protect), 0);
+	else
+		ck_assert_int_eq(os_protect(race.m.p, race.m.n, protect ? OS_READ : OS_READ_WRITE),
+				 0);
+}
+
+START_TEST(no_store_after_protecting)
+{
+	struct sigaction sa = {.sa_sigaction = on_race, .sa_flags = SA_SIGINFO};
+	pthread_t thread[WRITERS];
+	size_t rounds = scaled(2000, 100000, 100);
+
+	if (thread_sanitized()) {
+		printf("SKIP: ThreadSanitizer takes these stores for the race that they are\n");
+		return;
+	}
+	race.m = memory_of(PAGES);
+	race.by_uffd = _i;
+	if (race.by_uffd && !uffd_of(&race.uffd, &race.m))
+		return;
+	sigaction(race.by_uffd ? SIGBUS : SIGSEGV, &sa, NULL);
+	char *then = malloc(race.m.n);
+	for (size_t i = 0; i < WRITERS; i++)
+		pthread_create(&thread[i], NULL, write_on, race.m.p + 2 * i * race.m.page);
+	for (size_t i = 0; i < rounds; i++) {
+		atomic_store(&race.closed, true);
+		protect_race(true);
+		memcpy(then, race.m.p, race.m.n);
+		if (i % 16 == 0)
+			os_sleep(200000);
+		ck_assert(memcmp(then, race.m.p, race.m.n) == 0);
+		protect_race(false);
+		atomic_store(&race.closed, false);
+		if (i % 16 == 1)
+			os_sleep(100000); /* they get to write */
+	}
+	atomic_store(&race.stop, true);
+	for (size_t i = 0; i < WRITERS; i++)
+		pthread_join(thread[i], NULL);
+	ck_assert_uint_gt(atomic_load(&race.faults), 0);
+	free(then);
+}
+END_TEST
+
+/* ---- K3, K5: the fault comes in the thread that writes, and the store is done again ---- */
+
+static struct {
+	struct memory m;
+	struct os_file uffd;
+	int signo, code;
+	char *address, before;
+	uintptr_t thread;
+	bool link_was_null;
+} fault;
+
+static void on_store(int signo, siginfo_t *info, void *context)
+{
+	fault.signo = signo;
+	fault.code = info->si_code;
+	fault.address = info->si_addr;
+	fault.thread = os_this_thread();
+	fault.before = *(volatile char *)fault.address;
+	fault.link_was_null = *os_context_note(context) == NULL;
+	*os_context_note(context) = fault.m.p + 1; /* wild: the kernel must not look */
+	if (signo == SIGBUS)
+		os_uffd_protect(&fault.uffd, fault.m.p, fault.m.n, false);
+	else
+		os_protect(fault.m.p, fault.m.n, OS_READ_WRITE);
+}
+
+START_TEST(a_store_faults_before_it_is_done)
+{
+	struct sigaction sa = {.sa_sigaction = on_store, .sa_flags = SA_SIGINFO};
+
+	fault.m = memory_of(PAGES);
+	fault.m.p[5] = 'a';
+	sigaction(SIGSEGV, &sa, NULL), sigaction(SIGBUS, &sa, NULL);
+	if (_i) {
+		if (!uffd_of(&fault.uffd, &fault.m))
+			return;
+		ck_assert_int_eq(os_uffd_protect(&fault.uffd, fault.m.p, fault.m.n, true), 0);
+	} else {
+		ck_assert_int_eq(os_protect(fault.m.p, fault.m.n, OS_READ), 0);
+	}
+	((volatile char *)fault.m.p)[5] = 'b';
+	ck_assert_int_eq(fault.signo, _i ? SIGBUS : SIGSEGV);
+	ck_assert_int_eq(fault.code, _i ? BUS_ADRERR : SEGV_ACCERR);
+	ck_assert_int_eq(fault.before, 'a');
+	ck_assert_int_eq(fault.m.p[5], 'b');
+	ck_assert(fault.thread == os_this_thread());
+	/* userfaultfd's may be told by its page (UFFD_FEATURE_EXACT_ADDRESS is for messages). */
+	ck_assert_ptr_eq(fault.address, fault.m.p + 5);
+	ck_assert(fault.link_was_null);
+}
+END_TEST
+
+/* ---- K4: a fault whose signal is blocked kills, handler or not ---- */
+
+static void fault_while_blocked(void *arg)
+{
+	struct sigaction sa = {.sa_sigaction = on_store, .sa_flags = SA_SIGINFO};
+	sigset_t set;
+
+	(void)arg;
+	fault.m = memory_of(1);
+	sigaction(SIGSEGV, &sa, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGSEGV);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	os_protect(fault.m.p, fault.m.n, OS_READ);
+	*(volatile char *)fault.m.p = 1;
+}
+
+START_TEST(a_blocked_fault_kills)
+{
+	ck_assert(died_of_segv(in_child(fault_while_blocked, NULL, NULL)));
+}
+END_TEST
+
+/* ---- K9: a thread may send itself any siginfo, as whole ---- */
+
+static siginfo_t resent;
+
+static void on_resent(int signo, siginfo_t *info, void *context)
+{
+	(void)signo, (void)context;
+	resent = *info;
+}
+
+START_TEST(a_signal_is_sent_again_as_it_was)
+{
+	static const int codes[] = {SI_USER, SI_QUEUE, SEGV_ACCERR};
+	struct sigaction sa = {.sa_sigaction = on_resent, .sa_flags = SA_SIGINFO};
+
+	sigaction(SIGSEGV, &sa, NULL);
+	for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+		siginfo_t info = {.si_signo = SIGSEGV, .si_code = codes[i]};
+		info.si_pid = 4711;
+		info.si_uid = 12;
+		os_resend_signal(SIGSEGV, &info);
+		ck_assert_int_eq(resent.si_code, codes[i]);
+		if (codes[i] <= 0)
+			ck_assert(resent.si_pid == 4711 && resent.si_uid == 12);
+	}
+}
+END_TEST
+
+/* ---- K10, K11: userfaultfd protects what has memory, and what has none ---- */
+
+static long minor_faults(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_THREAD, &usage);
+	return usage.ru_minflt;
+}
+
+/* Whether the kernel can write to it. It cannot take the signal. */
+static bool kernel_writes(char *at)
+{
+	uint32_t nobody = 0;
+
+	errno = 0;
+	return syscall(SYS_futex, &nobody, FUTEX_WAKE_OP_PRIVATE, 0, NULL, at,
+		       FUTEX_OP(FUTEX_OP_OR, 0, FUTEX_OP_CMP_EQ, 0)) >= 0;
+}
+
+START_TEST(protection_of_holes)
+{
+	struct memory m = memory_of(PAGES);
+	struct os_file uffd;
+	if (!uffd_of(&uffd, &m))
+		return;
+	memset(m.p + m.n / 2, 1, m.n / 2);
+	ck_assert_int_eq(os_uffd_protect(&uffd, m.p, m.n, true), 0);
+	for (size_t i = 0; i < PAGES; i++) {
+		char *at = m.p + i * m.page;
+		ck_assert(!kernel_writes(at));
+		ck_assert_int_eq(errno, EFAULT);
+		ck_assert_int_eq(*at, i < PAGES / 2 ? 0 : 1);
+	}
+	ck_assert_int_eq(os_uffd_protect(&uffd, m.p, m.n, false), 0);
+	char *last = m.p + m.n - m.page;
+	long before = minor_faults();
+	*(volatile char *)last = 2;
+	printf("minor faults of a store to a page that userfaultfd has let go: %ld\n",
+	       minor_faults() - before);
+	ck_assert(kernel_writes(m.p) && *m.p == 0);
+}
+END_TEST
+
+/* ---- K12: the kernel does not write to what is protected ---- */
+
+START_TEST(system_calls_fail)
+{
+	struct memory m = memory_of(2);
+	struct os_file uffd;
+	int fd[2];
+	char text[8] = "";
+
+	if (_i && !uffd_of(&uffd, &m))
+		return;
+	memset(m.p, 'x', m.n);
+	if (_i)
+		ck_assert_int_eq(os_uffd_protect(&uffd, m.p, m.n, true), 0);
+	else
+		ck_assert_int_eq(os_protect(m.p, m.n, OS_READ), 0);
+	ck_assert_int_eq(pipe(fd), 0);
+	ck_assert_int_eq(write(fd[1], "abcd", 4), 4);
+	errno = 0;
+	ck_assert_int_eq(read(fd[0], m.p + 10, 4), -1);
+	ck_assert_int_eq(errno, EFAULT);
+	ck_assert_int_eq(m.p[10], 'x');
+	/* From a pipe nothing is lost. */
+	ck_assert_int_eq(read(fd[0], text, sizeof text), 4);
+	ck_assert_str_eq(text, "abcd");
+	/* Reading it is allowed. */
+	ck_assert_int_eq(write(fd[1], m.p, 4), 4);
+}
+END_TEST
+
+/* ---- K13 to K15: private mappings of the file ---- */
+
+START_TEST(private_mappings)
+{
+	struct memory m = memory_of(PAGES);
+	char *view = os_map_private(m.n, &m.file);
+	struct os_file poke;
+
+	ck_assert_ptr_nonnull(view);
+	memset(m.p, 'a', m.n);
+	ck_assert_int_eq(view[0], 'a');
+	/* K14: shared until it is written to, whatever was read before. */
+	m.p[0] = 'b';
+	ck_assert_int_eq(((volatile char *)view)[0], 'b');
+	/* K15: an or with 0 makes all of the page its own. */
+	os_touch(view);
+	memset(m.p, 'c', m.page);
+	ck_assert_int_eq(((volatile char *)view)[0], 'b');
+	for (size_t i = 1; i < m.page; i++)
+		ck_assert_int_eq(((volatile char *)view)[i], 'a');
+	ck_assert_int_eq(((volatile char *)view)[m.page], 'a');
+	/* K13: through /proc/self/mem too, while it is read-only, and not the file's. */
+	if (os_poke_open(&poke)) {
+		printf("SKIP: /proc/self/mem does not write to read-only memory here\n");
+		return;
+	}
+	ck_assert_int_eq(os_protect(view, m.n, OS_READ), 0);
+	ck_assert_int_eq(os_poke(&poke, view + 2 * m.page, "p", 1), 0);
+	ck_assert_int_eq(((volatile char *)view)[2 * m.page], 'p');
+	ck_assert_int_eq(m.p[2 * m.page], 'a');
+	memset(m.p + 2 * m.page, 'd', m.page);
+	ck_assert_int_eq(((volatile char *)view)[3 * m.page - 1], 'a');
+	os_file_close(&poke);
+}
+END_TEST
+
+/* ---- K16, K17: holes of the file ---- */
+
+static bool is_hole(struct memory *m, size_t page)
+{
+	size_t start, end;
+
+	ck_assert(os_next_memory(&m->file, page * m->page, &start, &end));
+	return start > page * m->page;
+}
+
+START_TEST(holes)
+{
+	struct memory m = memory_of(PAGES);
+
+	for (size_t i = 0; i < PAGES; i++)
+		ck_assert(is_hole(&m, i));
+	m.p[2 * m.page] = 1;
+	ck_assert(is_hole(&m, 1) && !is_hole(&m, 2) && is_hole(&m, 3));
+	/* K16: who reads a hole through a mapping gives it memory. */
+	ck_assert_int_eq(((volatile char *)m.p)[4 * m.page], 0);
+	ck_assert(!is_hole(&m, 4));
+	/* K17: a punched page is a hole, and zeros; its neighbours stay. */
+	memset(m.p, 'a', m.n);
+	os_punch(m.p + 3 * m.page, 2 * m.page);
+	ck_assert(!is_hole(&m, 2) && is_hole(&m, 3) && is_hole(&m, 4) && !is_hole(&m, 5));
+	ck_assert_int_eq(m.p[3 * m.page - 1], 'a');
+	ck_assert_int_eq(m.p[5 * m.page], 'a');
+	ck_assert_int_eq(m.p[3 * m.page], 0);
+	ck_assert_int_eq(m.p[5 * m.page - 1], 0);
+}
+END_TEST
+
+/* ---- K19: collapsing ---- */
+
+START_TEST(collapsing_changes_no_byte)
+{
+	size_t huge = os_huge_page_size();
+	struct memory m = {.page = page_size(), .n = huge};
+	struct os_file uffd;
+
+	ck_assert_int_eq(os_memory_file(&m.file, m.n), 0);
+	m.p = os_reserve(m.n, huge, NULL);
+	ck_assert_int_eq(os_map_shared(m.p, m.n, &m.file), 0);
+	ck_assert_int_eq(os_protect(m.p, m.n, OS_READ_WRITE), 0);
+	for (size_t i = 0; i < m.n; i++)
+		m.p[i] = (char)(i * 7 + i / m.page);
+	if (uffd_of(&uffd, &m)) {
+		/* Refused while it is registered. */
+		ck_assert_int_eq(os_uffd_protect(&uffd, m.p, m.n, true), 0);
+		ck_assert_int_eq(os_collapse(m.p, m.n), -1);
+		ck_assert_int_eq(os_uffd_unregister(&uffd, m.p, m.n), 0);
+	}
+	if (os_collapse(m.p, m.n))
+		printf("SKIP: the kernel does not collapse: errno %d\n", errno);
+	for (size_t i = 0; i < m.n; i++)
+		if (m.p[i] != (char)(i * 7 + i / m.page))
+			ck_abort_msg("byte %zu has changed", i);
+}
+END_TEST
+
+/* ---- K21: a second mapping takes the place of the first ---- */
+
+START_TEST(mapped_anew)
+{
+	struct memory m = memory_of(PAGES);
+	struct os_file uffd;
+
+	memset(m.p, 'a', m.n);
+	if (!uffd_of(&uffd, &m))
+		return;
+	ck_assert_int_eq(os_uffd_protect(&uffd, m.p, m.n, true), 0);
+	ck_assert_int_eq(os_map_anew(m.p, m.n, m.n / 2), 0);
+	/* No protection is left, the bytes are, and it still is that file. */
+	((volatile char *)m.p)[1] = 'b';
+	ck_assert_int_eq(m.p[m.n / 2 - 1], 'a');
+	char *other = mmap(NULL, m.page, PROT_READ, MAP_SHARED, m.file.fd, 0);
+	ck_assert_int_eq(other[1], 'b');
+}
+END_TEST
+
+/* ---- K22, K24: children ---- */
+
+static struct memory kept;
+
+static void touch_kept(void *arg)
+{
+	(void)arg;
+	(void)*(volatile char *)kept.p;
+}
+
+START_TEST(children_do_not_have_it)
+{
+	kept = memory_of(1);
+	ck_assert_int_eq(os_keep_from_children(kept.p, kept.n), 0);
+	ck_assert(died_of_segv(in_child(touch_kept, NULL, NULL)));
+	kept.p[0] = 1;
+}
+END_TEST
+
+/* ---- K23: the protection goes with the last descriptor ---- */
+
+START_TEST(closing_lifts_the_protection)
+{
+	struct memory m = memory_of(1);
+	struct os_file uffd;
+
+	if (!uffd_of(&uffd, &m))
+		return;
+	ck_assert_int_eq(os_uffd_protect(&uffd, m.p, m.n, true), 0);
+	ck_assert(!os_can_write(m.p, m.n));
+	int other = dup(uffd.fd);
+	close(uffd.fd);
+	ck_assert(!os_can_write(m.p, m.n));
+	close(other);
+	ck_assert(os_can_write(m.p, m.n));
+}
+END_TEST
+
+/* ---- K26: futexes ---- */
+
+static _Atomic uint32_t word;
+
+static void *sleeper(void *arg)
+{
+	while (atomic_load(&word) == 0)
+		os_wait(&word, 0);
+	return arg;
+}
+
+START_TEST(no_wakeup_is_lost)
+{
+	size_t rounds = scaled(2000, 50000, 100);
+
+	os_wait(&word, 1); /* another value: it returns at once */
+	for (size_t i = 0; i < rounds; i++) {
+		pthread_t thread;
+		atomic_store(&word, 0);
+		ck_assert_int_eq(pthread_create(&thread, NULL, sleeper, NULL), 0);
+		if (i % 2)
+			sched_yield();
+		atomic_store(&word, 1);
+		os_wake_all(&word);
+		pthread_join(thread, NULL);
+	}
+}
+END_TEST
+
+/* ---- K28: which file a descriptor is ---- */
+
+START_TEST(files_are_told_apart)
+{
+	struct os_file a, b;
+
+	ck_assert_int_eq(os_memory_file(&a, page_size()), 0);
+	ck_assert_int_eq(os_memory_file(&b, page_size()), 0);
+	ck_assert(os_file_is_ours(&a) && os_file_is_ours(&b));
+	ck_assert(a.device != b.device || a.inode != b.inode);
+	ck_assert_int_eq(dup2(b.fd, a.fd), a.fd);
+	ck_assert(!os_file_is_ours(&a));
+	if (os_uffd_open(&a, UFFD_SIGNALS) || os_uffd_open(&b, UFFD_SIGNALS)) {
+		printf("SKIP: no userfaultfd here: errno %d\n", errno);
+		return;
+	}
+	ck_assert_int_eq(dup2(b.fd, a.fd), a.fd);
+	ck_assert_msg(!os_file_is_ours(&a), "two userfaultfds are one file: Linux before 5.12?");
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("assumptions");
+	TCase *tc = tcase_create("assumptions");
+
+	tcase_add_loop_test(tc, no_store_after_protecting, 0, 2);
+	tcase_add_loop_test(tc, a_store_faults_before_it_is_done, 0, 2);
+	tcase_add_test(tc, a_blocked_fault_kills);
+	tcase_add_test(tc, a_signal_is_sent_again_as_it_was);
+	tcase_add_test(tc, protection_of_holes);
+	tcase_add_loop_test(tc, system_calls_fail, 0, 2);
+	tcase_add_test(tc, private_mappings);
+	tcase_add_test(tc, holes);
+	tcase_add_test(tc, collapsing_changes_no_byte);
+	tcase_add_test(tc, mapped_anew);
+	tcase_add_test(tc, children_do_not_have_it);
+	tcase_add_test(tc, closing_lifts_the_protection);
+	tcase_add_test(tc, no_wakeup_is_lost);
+	tcase_add_test(tc, files_are_told_apart);
+	suite_add_tcase(suite, tc);
+	return run_suite(suite);
+}
