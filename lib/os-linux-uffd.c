@@ -50,6 +50,7 @@ int os_uffd_protect(const struct os_file *file, void *p, size_t n, bool protect)
 	struct uffdio_writeprotect w = {.range = {(uintptr_t)p, n},
 					.mode = protect ? UFFDIO_WRITEPROTECT_MODE_WP : 0};
 
+	before_protection();
 	/* EAGAIN: the address space is being changed by another thread at this moment. */
 	while (syscall(SYS_ioctl, file->fd, UFFDIO_WRITEPROTECT, &w))
 		if (errno != EAGAIN && errno != EINTR)

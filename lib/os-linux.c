@@ -400,6 +400,7 @@ int os_protect(void *p, size_t n, enum os_protection protection)
 	static const int prot[] = {
 	    [OS_NONE] = PROT_NONE, [OS_READ] = PROT_READ, [OS_READ_WRITE] = PROT_READ | PROT_WRITE};
 
+	before_protection();
 	return mprotect(p, n, prot[protection]) ? failed_in("mprotect(2)") : 0;
 }
 

@@ -141,7 +141,8 @@ void os_unmap_again(void);
 size_t os_unmap_left(void);
 void os_unmap_forget(void);
 
-/* Change the protection of a range. [fault path]
+/* Change the protection of a range. What the caller has read and stored before, others see before
+   the change. [fault path]
    Post: no thread can write to what was made read-only (K1). On failure each page of the range has
    either the old or the new protection. */
 int os_protect(void *p, size_t n, enum os_protection protection);
