@@ -5,9 +5,9 @@
 #include "arena.h"
 
 /*
- * Writers wait while their chunk is collapsed, which copies it: 32 MiB take some 3 ms. With pages of
- * 64 KiB a huge page has 512 MiB, which is too much. There a chunk is 32 pages, which arm64 can keep
- * in one entry of its TLB. (Linux, arch/arm64/Kconfig: ARM64_CONT_PTE_SHIFT.)
+ * Writers wait while their chunk is collapsed, which copies it: 32 MiB take some 3 ms. With pages
+ * of 64 KiB a huge page has 512 MiB, which is too much. There a chunk is 32 pages, which arm64 can
+ * keep in one entry of its TLB. (Linux, arch/arm64/Kconfig: ARM64_CONT_PTE_SHIFT.)
  */
 #define HUGE_MOST ((size_t)32 << 20)
 #define PAGES_ELSE 32

@@ -133,7 +133,7 @@ struct heap {
 	struct local *locals[LOCALS]; /* as in the header; NULL for none yet */
 };
 
-/* Bytes of address space for a heap with blocks of `capacity` bytes; a multiple of chunks_size(). */
+/* Bytes of address space for a heap with blocks of `capacity` bytes: whole chunks. */
 size_t heap_range(size_t capacity);
 
 /* Make an empty heap. -1 with errno and message. */

@@ -19,10 +19,10 @@ int above_standard(int (*open_one)(int arg), int arg);
 int failed_in(const char *call);
 
 /*
- * Before a change of protection: what the calling thread has read and stored so far, all threads see
- * before the change. Page tables are memory like any other, and a processor with weak order might
- * let a neighbour write to a page before the page's lock, and the last bytes of the copy, are where
- * they belong. Costs nothing on x86-64, which keeps that order.
+ * Before a change of protection: what the calling thread has read and stored so far, all threads
+ * see before the change. Page tables are memory like any other, and a processor with weak order
+ * might let a neighbour write to a page before the page's lock, and the last bytes of the copy, are
+ * where they belong. Costs nothing on x86-64, which keeps that order.
  */
 static inline void before_protection(void)
 {

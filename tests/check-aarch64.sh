@@ -12,7 +12,7 @@ srcdir=$(cd "${srcdir:-.}" && pwd) || exit 1
 
 for tool in "$AARCH64_CC" "$AARCH64_RUN"; do
 	if ! command -v "${tool%% *}" >/dev/null; then
-		echo "SKIP: $tool is not installed (packages gcc-aarch64-linux-gnu and qemu-user, or gcc-aarch64-linux-gnu and qemu-user-static)"
+		echo "SKIP: $tool is not installed (packages gcc-aarch64-linux-gnu and qemu-user)"
 		exit 77
 	fi
 done

@@ -2,8 +2,8 @@
 /*
  * test-assumptions.c - what the library takes for granted of the kernel, K by K.
  *
- * The list is in doc/design.md. Each test here asks the kernel alone, by the functions of os.h, with no
- * arena around: so when a kernel keeps other promises, it is seen here, and not by a torn
+ * The list is in doc/design.md. Each test here asks the kernel alone, by the functions of os.h,
+ * with no arena around: so when a kernel keeps other promises, it is seen here, and not by a torn
  * snapshot once in a million.
  */
 #include "config.h"
