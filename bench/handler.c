@@ -4,12 +4,12 @@
  *
  *   bench/handler [MiB]        (make bench builds and runs it)
  *
- * Up to 10 % of the pages of an arena whose chunks are warm are written in random order, in five ways: by
- * stores that fault; by calls of the handler, without a signal; and then each of its two large parts
- * alone, the copy to a frame and the system call that disarms; and by stores to what was so disarmed,
- * which the kernel makes writable at the first one. The rest of the handler is bookkeeping, the rest of
- * the fault is the signal. And what a snapshot takes to arm them again, with the system calls alone.
- * Medians of several rounds.
+ * Up to 10 % of the pages of an arena whose chunks are warm are written in random order, in five
+ * ways: by stores that fault; by calls of the handler, without a signal; and then each of its two
+ * large parts alone, the copy to a frame and the system call that disarms; and by stores to what
+ * was so disarmed, which the kernel makes writable at the first one. The rest of the handler is
+ * bookkeeping, the rest of the fault is the signal. And what a snapshot takes to arm them again,
+ * with the system calls alone. Medians of several rounds.
  */
 #include "config.h"
 

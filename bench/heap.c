@@ -2,9 +2,10 @@
 /*
  * heap.c - the arena's heap against malloc(): `make bench-heap`.
  *
- * Each measurement is a process of its own, this program again, with the rival's library preloaded. The
- * allocators take turns within a round, so that a slow minute of the machine is everybody's; what is shown is
- * the median of the rounds, their spread, and the ratios. A rival that is not installed is left out.
+ * Each measurement is a process of its own, this program again, with the rival's library
+ * preloaded. The allocators take turns within a round, so that a slow minute of the machine is
+ * everybody's; what is shown is the median of the rounds, their spread, and the ratios. A rival
+ * that is not installed is left out.
  *
  *	heap [-r ROUNDS] [SCENARIO...]
  *	heap --run ALLOCATOR SCENARIO	one measurement: prints a number
@@ -103,8 +104,8 @@ static size_t small_size(uint64_t *state)
 	return 16 + below(state, 497);
 }
 
-/* 16 B to 64 KiB: half as many blocks in each doubling as in the one before. Many small ones, and as many bytes
-   in large ones. */
+/* 16 B to 64 KiB: half as many blocks in each doubling as in the one before. Many small ones,
+   and as many bytes in large ones. */
 static size_t mixed_size(uint64_t *state)
 {
 	unsigned doubling = (unsigned)__builtin_ctzll(next(state) | (uint64_t)1 << 11);

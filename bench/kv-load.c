@@ -2,15 +2,18 @@
 /*
  * kv-load.c - a client that fills a server, or measures how late its answers are.
  *
- *	kv-load PORT fill KEYS BYTES [FROM]    SET key:000000000000, or number FROM, up to KEYS, with values of BYTES
+ *	kv-load PORT fill KEYS BYTES [FROM]
  *	kv-load PORT writes KEYS BYTES RATE FILE
- *	kv-load PORT save                      BGSAVE; when it began and when it had ended, in ms of the monotonic clock
+ *	kv-load PORT save
  *
- * `writes` overwrites random keys, RATE a second, until it is sent SIGTERM. It is an open loop: a request is sent when it is due,
- * whether the one before has been answered or not, and its latency counts from when it was due; so a
- * server that stands still is charged with all that would have been asked meanwhile (G. Tene: "coordinated omission").
- * FILE gets a line for each 10 ms: milliseconds of the monotonic clock, the longest latency of requests due then,
- * in us. At the end it prints n, p50, p99, p99.9 and max in us.
+ * `fill` sets key:000000000000, or number FROM, up to KEYS, to values of BYTES. `save` is a BGSAVE,
+ * and prints when it began and when it had ended, in ms of the monotonic clock.
+ * `writes` overwrites random keys, RATE a second, until it is sent SIGTERM. It is an open loop: a
+ * request is sent when it is due, whether the one before has been answered or not, and its
+ * latency counts from when it was due; so a server that stands still is charged with all that
+ * would have been asked meanwhile (G. Tene: "coordinated omission"). FILE gets a line for each 10
+ * ms: milliseconds of the monotonic clock, the longest latency of requests due then, in us. At
+ * the end it prints n, p50, p99, p99.9 and max in us.
  */
 #include "config.h"
 
@@ -206,7 +209,8 @@ static void writes(uint64_t keys, uint64_t rate, FILE *out)
 
 /* ---- a save ---- */
 
-/* Ask for INFO until the save has ended. No process is started meanwhile, which would be a load of its own. */
+/* Ask for INFO until the save has ended. No process is started meanwhile, which would be a
+   load of its own. */
 static void save(void)
 {
 	static char text[BUFFER];

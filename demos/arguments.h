@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* arguments.h - the command line of a demo, from a table: parsed, and described by --help. For C++ too. */
+/* arguments.h - the command line of a demo, from a table: parsed, and described by --help. For
+   C++ too. */
 #ifndef COWARENA_DEMOS_ARGUMENTS_H
 #define COWARENA_DEMOS_ARGUMENTS_H
 
@@ -10,8 +11,9 @@
 extern "C" {
 #endif
 
-/* An option that takes a number, from min to max; or a text; or is a flag. What the variable holds before
-   is the default, which --help tells of numbers and texts; `small`, unless it is 0, the number with --small. */
+/* An option that takes a number, from min to max; or a text; or is a flag. What the variable
+   holds before is the default, which --help tells of numbers and texts; `small`, unless it is
+   0, the number with --small. */
 struct option_row {
 	const char *name; /* without the dashes */
 	char letter;
@@ -22,8 +24,8 @@ struct option_row {
 };
 
 /*
- * --help and --version are there always. --small is if a row has a number for it: sizes that are done in a
- * second, as the tests run it.
+ * --help and --version are there always. --small is if a row has a number for it: sizes that are
+ * done in a second, as the tests run it.
  */
 struct demo {
 	const char *about;             /* what --help begins with, broken into lines */

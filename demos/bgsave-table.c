@@ -138,7 +138,8 @@ void table_check_rule(cowarena *arena)
 		die("a table does not grow at %d entries a bucket", FORCED_AT);
 }
 
-/* Whatever a snapshot holds points into the live heap: so each pointer is translated before it is followed. */
+/* Whatever a snapshot holds points into the live heap: so each pointer is translated before it
+   is followed. */
 void table_walk(const cowarena_view *view, const struct table *live, size_t part, size_t parts,
 		table_walk_fn *fn, void *ctx)
 {

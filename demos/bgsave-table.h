@@ -2,11 +2,12 @@
 /*
  * bgsave-table.h - a hash table with chains that grows little by little, as the one of Redis does.
  *
- * When there are as many entries as buckets, a second array of twice as many is allocated; from then on each
- * operation, a lookup too, moves the entries of one bucket to the other array. No single request has to wait for
- * all of it. But to move an entry is to write to it: while a snapshot is being saved, each page that has entries
- * would have to be copied, whether anybody changes what they hold or not. So `postpone` says that now is not
- * the time: nothing is moved, and the table grows only when its chains would get too long.
+ * When there are as many entries as buckets, a second array of twice as many is allocated; from
+ * then on each operation, a lookup too, moves the entries of one bucket to the other array. No
+ * single request has to wait for all of it. But to move an entry is to write to it: while a
+ * snapshot is being saved, each page that has entries would have to be copied, whether anybody
+ * changes what they hold or not. So `postpone` says that now is not the time: nothing is moved,
+ * and the table grows only when its chains would get too long.
  *
  * All of it lies in an arena, the struct too, and so a snapshot has all of it.
  */
@@ -59,7 +60,8 @@ void table_set(cowarena *arena, struct table *table, uint64_t key, const char *v
 /* Whether it has two arrays, and goes from one to the other. */
 bool table_grows(const struct table *table);
 
-/* See with a small table that a postponed one grows at FORCED_AT entries a bucket, and not before. */
+/* See with a small table that a postponed one grows at FORCED_AT entries a bucket, and not
+   before. */
 void table_check_rule(cowarena *arena);
 
 /* Called for an entry. */

@@ -2,14 +2,16 @@
 /*
  * bgsave.c - Redis' BGSAVE in miniature: a table is saved in the background while it is served.
  *
- * Redis forks, and the child saves the memory as it was at the fork. Here a snapshot of an arena takes the place of
- * the child's memory, and a second thread that of the child: it walks the table in a view of the snapshot, writes a
- * temporary file, and renames it when all is on the disk. Meanwhile the main thread serves requests.
+ * Redis forks, and the child saves the memory as it was at the fork. Here a snapshot of an arena
+ * takes the place of the child's memory, and a second thread that of the child: it walks the
+ * table in a view of the snapshot, writes a temporary file, and renames it when all is on the
+ * disk. Meanwhile the main thread serves requests.
  *
- * The cost is the pages that are written during the save: each is copied once. So Redis puts off writes that can
- * wait, and its users save when little is written. Both are measured here. Server and saver wait for each other
- * after each portion of the file, so that the counts do not depend on how quick the disk is. After each save a
- * rollback undoes what was served: the next one starts from the same table.
+ * The cost is the pages that are written during the save: each is copied once. So Redis puts off
+ * writes that can wait, and its users save when little is written. Both are measured here. Server
+ * and saver wait for each other after each portion of the file, so that the counts do not depend
+ * on how quick the disk is. After each save a rollback undoes what was served: the next one
+ * starts from the same table.
  */
 #include "config.h"
 

@@ -216,7 +216,8 @@ static inline int terminal_width(void)
 	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80;
 }
 
-/* A bar in the terminal's last line. Of several threads that print, each holds flockfile(stdout). */
+/* A bar in the terminal's last line. Of several threads that print, each holds
+   flockfile(stdout). */
 struct progress {
 	bool on;
 	uint64_t due; /* when to draw it again */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* forkcow-arena.c - our side: a snapshot is a snapshot, and the library's statistics tell what it cost. */
+/* forkcow-arena.c - our side: a snapshot is a snapshot, and the library's statistics tell what
+   it cost. */
 #include "config.h"
 
 #include "forkcow.h"
@@ -97,7 +98,8 @@ static void arena_drop(struct side *side, size_t round)
 	e->counted = arena_after(side);
 }
 
-/* The child's memory is a view that may be written. The snapshot stays beside it, as a third party. */
+/* The child's memory is a view that may be written. The snapshot stays beside it, as a third
+   party. */
 static void arena_both(struct side *side, const struct round *r)
 {
 	const struct plan *plan = side->plan;

@@ -2,9 +2,10 @@
 /*
  * forkcow-extremes.c - where copy-on-write wins most, and where it loses.
  *
- * It wins where the snapshot is dropped at once: nothing was copied. It loses where both sides write every
- * page: all is copied in the end, and each page has cost two faults on top. What is compared with is a
- * memcpy() of all pages to memory that is there already, so the least that an eager copy can take.
+ * It wins where the snapshot is dropped at once: nothing was copied. It loses where both sides
+ * write every page: all is copied in the end, and each page has cost two faults on top. What is
+ * compared with is a memcpy() of all pages to memory that is there already, so the least that an
+ * eager copy can take.
  */
 #include "config.h"
 
@@ -12,7 +13,8 @@
 
 #include <sys/mman.h>
 
-/* Memory for an eager copy, there from the start. It is not in the children, or a fork would take longer. */
+/* Memory for an eager copy, there from the start. It is not in the children, or a fork would
+   take longer. */
 static char *map_spare(const struct plan *plan)
 {
 	char *spare = map_region(plan);

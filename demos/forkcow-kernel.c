@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * forkcow-kernel.c - the kernel's side: a snapshot is a child of fork(), and the kernel tells what it cost.
+ * forkcow-kernel.c - the kernel's side: a snapshot is a child of fork(), and the kernel tells
+ * what it cost.
  *
- * getrusage(2) counts the faults. /proc/PID/smaps has the pages that a process shares with others: what is
- * not shared any more was copied. /proc/PID/pagemap says the same of each page.
+ * getrusage(2) counts the faults. /proc/PID/smaps has the pages that a process shares with
+ * others: what is not shared any more was copied. /proc/PID/pagemap says the same of each page.
  */
 #include "config.h"
 
@@ -73,8 +74,8 @@ __attribute__((no_sanitize_address)) static void touch(void *p)
 	atomic_fetch_or((_Atomic unsigned char *)p, 0);
 }
 
-/* Our own stack and data are shared with the other side as well: touch now what the count touches. Where a page of the stack
-   ends is another place in each run. */
+/* Our own stack and data are shared with the other side as well: touch now what the count
+   touches. Where a page of the stack ends is another place in each run. */
 static void fork_before(struct side *side)
 {
 	struct plan nothing = {.page_size = side->plan->page_size};
@@ -89,7 +90,8 @@ static void fork_before(struct side *side)
 	for (; here < (uintptr_t)environ; here += nothing.page_size)
 		touch((char *)here);
 #ifdef HAVE_SYS_RSEQ_H
-	/* The kernel writes there each time that it has taken the processor away from us (rseq(2)). */
+	/* The kernel writes there each time that it has taken the processor away from us
+	   (rseq(2)). */
 	if (__rseq_size)
 		touch((char *)__builtin_thread_pointer() + __rseq_offset);
 #endif
@@ -266,7 +268,8 @@ static void fork_drop(struct side *side, size_t round)
 	end_child(0);
 }
 
-/* Whoever writes a page first pays for the copy: the parent for half of them, the child for the others. */
+/* Whoever writes a page first pays for the copy: the parent for half of them, the child for
+   the others. */
 static void fork_both(struct side *side, const struct round *r)
 {
 	struct extreme *e = &side->worst;

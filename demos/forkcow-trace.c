@@ -8,7 +8,8 @@
 
 #define STRIDE 7 /* from one strided write to the next, in pages */
 
-/* Without a tool's own memory accesses in between: the faults of these loops are what is counted. */
+/* Without a tool's own memory accesses in between: the faults of these loops are what is
+   counted. */
 #define COUNTED __attribute__((noinline, no_sanitize("address"), no_sanitize("thread")))
 
 uint64_t hash_bytes(uint64_t hash, const void *data, size_t n)
@@ -51,7 +52,8 @@ char *map_region(const struct plan *plan)
 
 	if (base == MAP_FAILED || mprotect(base + gap, size, PROT_READ | PROT_WRITE))
 		die("no memory for %zu pages: %s", plan->pages, strerror(errno));
-	/* With huge pages one fault would copy 2 MiB. (A kernel without them refuses the advice.) */
+	/* With huge pages one fault would copy 2 MiB. (A kernel without them refuses the
+	   advice.) */
 	madvise(base + gap, size, MADV_NOHUGEPAGE);
 	return base + gap;
 }
@@ -63,7 +65,8 @@ void unmap_region(const struct plan *plan, char *base)
 
 /* ---------------------------------------------------------------------------------------------- */
 
-/* Zipf's law, page k weighing 1 / (k + 1): the page where the sum of the weights exceeds r's part of all. */
+/* Zipf's law, page k weighing 1 / (k + 1): the page where the sum of the weights exceeds r's
+   part of all. */
 static size_t zipf_page(const double *up_to, size_t n, uint64_t r)
 {
 	double x = (double)(r >> 11) / (double)((uint64_t)1 << 53) * up_to[n - 1];

@@ -194,8 +194,9 @@ static const struct demo demo = {
 
 static void play_kernel(struct side *side)
 {
-	/* Pages of program text that the kernel takes back would count as faults of the trace. It is only
-	   likely on a machine short of memory; so if the limit of locked memory forbids this, go on. */
+	/* Pages of program text that the kernel takes back would count as faults of the trace.
+	   It is only likely on a machine short of memory; so if the limit of locked memory
+	   forbids this, go on. */
 	mlockall(MCL_CURRENT);
 	side->base = map_region(&plan);
 	fill(&plan, side->base);
@@ -263,7 +264,8 @@ int main(int argc, char **argv)
 	       human_bytes(plan.pages * plan.page_size).text, human_count(plan.writes).text,
 	       pattern);
 
-	/* The kernel first: a fork has to copy page tables, and the arena's are not its business. */
+	/* The kernel first: a fork has to copy page tables, and the arena's are not its
+	   business. */
 	play_kernel(&kernel);
 	play_arena(&ours);
 	const char *verified = judge(&kernel, &ours);

@@ -62,8 +62,8 @@ struct side_ops {
 	/* Called close around the writes; `before` may be NULL. */
 	void (*before)(struct side *);
 	struct account (*after)(struct side *);
-	/* The extremes, one round: take a snapshot and drop it unused; write all pages on both sides of a
-	   snapshot. They die if any contents are not what they should be. */
+	/* The extremes, one round: take a snapshot and drop it unused; write all pages on both
+	   sides of a snapshot. They die if any contents are not what they should be. */
 	void (*drop)(struct side *, size_t round);
 	void (*both)(struct side *, const struct round *);
 };
@@ -101,7 +101,8 @@ void print_head(void);
 /* A line of it: how it looks on the two sides. Returns `good`; marks the line if it is false. */
 bool row(const char *what, struct human kernel, struct human ours, bool good);
 
-/* Their tables. `copies`, `faults`: whether these counts have to be right. Returns false if any is wrong. */
+/* Their tables. `copies`, `faults`: whether these counts have to be right. Returns false if
+   any is wrong. */
 bool print_extremes(const struct side *k, const struct side *o, bool copies, bool faults);
 
 #endif

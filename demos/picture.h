@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * picture.h - pages, drawn: a map of them in the terminal, and their faults in the course of time as an SVG.
+ * picture.h - pages, drawn: a map of them in the terminal, and their faults in the course of time
+ * as an SVG.
  *
- * With --map or --svg (arguments.h) a picture keeps a trace of an arena; without, all of this does nothing.
+ * With --map or --svg (arguments.h) a picture keeps a trace of an arena; without, all of this
+ * does nothing.
  *
  *	struct picture *picture = picture_begin(arena);
  *	cowarena_snapshot *s = picture_take(picture, arena, 0, "A");
@@ -37,10 +39,12 @@ enum page_look {
 
 struct picture;
 
-/* Keep a trace from now on. Returns NULL without --map and --svg, which all other functions take. */
+/* Keep a trace from now on. Returns NULL without --map and --svg, which all other functions
+   take. */
 struct picture *picture_begin(cowarena *arena);
 
-/* Take a snapshot, and note it. NULL if it cannot be taken. `label`: a word or two, kept, not copied. */
+/* Take a snapshot, and note it. NULL if it cannot be taken. `label`: a word or two, kept, not
+   copied. */
 cowarena_snapshot *picture_take(struct picture *picture, cowarena *arena, unsigned flags,
 				const char *label);
 
@@ -53,11 +57,12 @@ void picture_note(struct picture *picture, const char *label);
 /* Draw the map of this moment, if that is wanted, under a heading. */
 void picture_map(struct picture *picture, const char *heading);
 
-/* Draw the timeline, if that is wanted, and forget the trace. To be called before the arena goes. */
+/* Draw the timeline, if that is wanted, and forget the trace. To be called before the arena
+   goes. */
 void picture_end(struct picture *picture);
 
-/* Draw n pages as a map, whatever --map says, and tell how many there are of each look. For pages of
-   which there is no trace, such as the kernel's. */
+/* Draw n pages as a map, whatever --map says, and tell how many there are of each look. For
+   pages of which there is no trace, such as the kernel's. */
 void picture_looks(const char *heading, const unsigned char *looks, size_t n);
 
 #ifdef __cplusplus

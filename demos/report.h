@@ -10,12 +10,12 @@ extern "C" {
 #endif
 
 /*
- * Print the last lines of a demo: a few words each, with a number, on what was shared and what was copied,
- * the faults that this cost, and what was verified. Called last, when all of it has been: a demo that
- * finds something wrong leaves by die() instead.
+ * Print the last lines of a demo: a few words each, with a number, on what was shared and what
+ * was copied, the faults that this cost, and what was verified. Called last, when all of it has
+ * been: a demo that finds something wrong leaves by die() instead.
  *
- * If the environment has COWARENA_DEMO_REPORT, a line of the table that `make demo` ends with is appended to the file
- * of that name.
+ * If the environment has COWARENA_DEMO_REPORT, a line of the table that `make demo` ends with is
+ * appended to the file of that name.
  */
 void report(const char *shared, const char *copied, uint64_t faults, const char *verified);
 

@@ -2,15 +2,17 @@
 /*
  * three-ways.c - three ways to an exact snapshot of a table that goes on being served.
  *
- * A table of keys and values is one block of memory, to be saved as it is at one moment, the cut. The saver takes it
- * away piece by piece, and between two pieces requests change the table: so what is taken from the table
- * itself is a mixture of moments. That is way 0. The others are exact:
+ * A table of keys and values is one block of memory, to be saved as it is at one moment, the cut.
+ * The saver takes it away piece by piece, and between two pieces requests change the table: so
+ * what is taken from the table itself is a mixture of moments. That is way 0. The others are
+ * exact:
  *
  *	1. copy all of the table at the cut, and save the copy;
  *	2. copy nothing yet: copy all of the table when the first write comes;
  *	3. copy only the page that is written, when it is written: copy-on-write, here by an arena.
  *
- * For way 2, store(), which does all writing to the table, looks at a flag. Way 3 needs nothing of the kind.
+ * For way 2, store(), which does all writing to the table, looks at a flag. Way 3 needs nothing
+ * of the kind.
  */
 #include "config.h"
 

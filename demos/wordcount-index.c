@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* wordcount-index.c - a hash table of words in an arena, and how to walk it in a view of the past. */
+/* wordcount-index.c - a hash table of words in an arena, and how to walk it in a view of the
+   past. */
 #include "config.h"
 
 #include "wordcount.h"
@@ -71,7 +72,8 @@ static void rank(const struct item **top, const struct item *e)
 	}
 }
 
-/* Each pointer found in the view points to the present: cowarena_view_at() leads back to the past. */
+/* Each pointer found in the view points to the present: cowarena_view_at() leads back to the
+   past. */
 struct totals walk_index(const cowarena_view *view, const struct index *live,
 			 const struct item **top)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * wordcount-recount.c - the independent check: another count of the same words, without an arena, a hash
- * table or a second thread.
+ * wordcount-recount.c - the independent check: another count of the same words, without an arena,
+ * a hash table or a second thread.
  */
 #include "config.h"
 

@@ -68,7 +68,8 @@ static void *walker(void *unused)
 		jobs[i].found = walk_index(view, cowarena_snapshot_root(jobs[i].snapshot), top);
 		if (!quiet)
 			tell(i, top);
-		/* The map, drawn before the last snapshot, is of what is copied for the one before. */
+		/* The map, drawn before the last snapshot, is of what is copied for the one
+		   before. */
 		if (demo_choice.map && i + 2 == jobs_all)
 			wait_for(i + 1);
 		if (cowarena_view_close(view) || cowarena_snapshot_release(jobs[i].snapshot))
@@ -114,7 +115,8 @@ static void take_snapshot(size_t end)
 	pthread_mutex_unlock(&lock);
 }
 
-/* A snapshot after each `every` words, or evenly spread if that is 0; one at the end in any case. */
+/* A snapshot after each `every` words, or evenly spread if that is 0; one at the end in any
+   case. */
 static void count_text(size_t words, size_t every)
 {
 	struct index *index = make_index(arena);

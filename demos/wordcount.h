@@ -17,7 +17,8 @@ extern struct text text;
 /* Lower case of a byte that belongs to a word (all of UTF-8 beyond ASCII does), 0 of others. */
 extern unsigned char fold[256];
 
-/* Read these files (up to a NULL), or what text the system has if there is none; `most` bytes of it. */
+/* Read these files (up to a NULL), or what text the system has if there is none; `most` bytes
+   of it. */
 void read_text(char **files, size_t most);
 size_t words_in_text(void);
 
@@ -59,7 +60,8 @@ struct index {
 struct index *make_index(cowarena *arena);
 void count_word(cowarena *arena, struct index *index, const unsigned char *word, size_t length);
 
-/* Walk the index as it was at a snapshot: its totals, and its most frequent words. `live`: where it is now. */
+/* Walk the index as it was at a snapshot: its totals, and its most frequent words. `live`:
+   where it is now. */
 struct totals walk_index(const cowarena_view *view, const struct index *live,
 			 const struct item **top);
 

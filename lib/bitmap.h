@@ -2,8 +2,8 @@
 /*
  * bitmap.h - sets of page numbers that are cheap to walk when nearly empty.
  *
- * Three levels: one bit a page; one summary bit for each word of those, set when the word may
- * be non-zero; one top bit for each word of the summary. 256 GiB of 4 KiB pages have 4 top words, so
+ * Three levels: one bit a page; one summary bit for each word of those, set when the word may be
+ * non-zero; one top bit for each word of the summary. 256 GiB of 4 KiB pages have 4 top words, so
  * looking for nothing costs next to nothing, and a walk yields ascending runs for free.
  *
  * Setting is atomic and may be done by many threads at once. Walking and clearing want the setters

@@ -2,10 +2,10 @@
 /*
  * chunks.h - what is known of each chunk of an arena.
  *
- * A chunk is as large as a huge page: 2 MiB where pages have 4 KiB, 32 MiB where they have 16 KiB.
- * A chunk that is quiet can be mapped by one huge entry, which makes arming it, and reading from it,
- * cheaper (helper.c does that). The hybrid engine arms such a chunk by its mapping, and one that is being
- * written to page by page (engine-hybrid.c).
+ * A chunk is as large as a huge page: 2 MiB where pages have 4 KiB, 32 MiB where they have 16
+ * KiB. A chunk that is quiet can be mapped by one huge entry, which makes arming it, and reading
+ * from it, cheaper (helper.c does that). The hybrid engine arms such a chunk by its mapping, and
+ * one that is being written to page by page (engine-hybrid.c).
  */
 #ifndef COWARENA_CHUNKS_H
 #define COWARENA_CHUNKS_H

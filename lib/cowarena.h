@@ -108,12 +108,13 @@
  *   Symptom: the process is killed by the first write after a snapshot.
  *   Cause:   the writing thread blocks SIGSEGV (engine uffd: SIGBUS), or another handler was
  *            installed over ours and does not pass faults on.
- *   Cure:    leave these unblocked in threads that write to an arena; install other handlers before
- *            the first arena is created: ours passes foreign faults on to them. Where that is not to
- *            be had: cowarena_trap_check() tells, cowarena_trap_reinstall() mends. Both ask the
- *            kernel, so they help too where sigaction() is a preloaded library's (libjsig.so).
- *   In gdb: handle SIGSEGV SIGBUS nostop noprint pass; and call cowarena_prepare_write() before setting
- *   a variable that lies in an armed page.
+ *   Cure:    leave these unblocked in threads that write to an arena; install other handlers
+ *            before the first arena is created: ours passes foreign faults on to them. Where that
+ *            is not to be had: cowarena_trap_check() tells, cowarena_trap_reinstall() mends. Both
+ *            ask the kernel, so they help too where sigaction() is a preloaded library's
+ *            (libjsig.so).
+ *   In gdb: handle SIGSEGV SIGBUS nostop noprint pass; and call cowarena_prepare_write() before
+ *   setting a variable that lies in an armed page.
  *
  * ============================================================================================
  * Conventions
@@ -190,7 +191,8 @@ enum cowarena_limit_policy {
  */
 typedef void cowarena_spoiled_fn(void *ctx, uint64_t id);
 
-/* What cowarena_on_page() tells of: each once for every page that the counter of that name counts. */
+/* What cowarena_on_page() tells of: each once for every page that the counter of that name
+   counts. */
 enum cowarena_page_event {
 	COWARENA_PAGE_COPIED, /* `copied`: first write since a snapshot that needs what was there */
 	COWARENA_PAGE_AHEAD,  /* `copied_ahead`: the same for a neighbour of such a page */
@@ -201,10 +203,11 @@ enum cowarena_page_event {
 };
 
 /*
- * Told of a page to which one of these has happened; `page` is where it starts. It runs in the thread that
- * writes, mostly in a signal handler and before its store is done, and in threads of the library, several
- * at once, with locks of the library held: so it must be async-signal-safe, and must neither call the library nor
- * write to an arena's memory. To append to a trace that lies elsewhere is what it is for.
+ * Told of a page to which one of these has happened; `page` is where it starts. It runs in the
+ * thread that writes, mostly in a signal handler and before its store is done, and in threads of
+ * the library, several at once, with locks of the library held: so it must be async-signal-safe,
+ * and must neither call the library nor write to an arena's memory. To append to a trace that
+ * lies elsewhere is what it is for.
  */
 typedef void cowarena_page_fn(void *ctx, const void *page, enum cowarena_page_event what);
 
@@ -219,12 +222,12 @@ typedef void cowarena_page_fn(void *ctx, const void *page, enum cowarena_page_ev
  * what the same writes would cost after a fork(). (One exception keeps the process alive: when the
  * budget of kernel mappings is spent, a fault takes its neighbours along; see `copied_ahead`.)
  *
- * COWARENA_SYSCALL_SAFE, with engine AUTO or UFFD: a thread of the library resolves the faults, and
- * who writes to an armed page waits in the kernel instead of taking a signal. So read(2), recv(2), ...
- * into armed memory work. It takes the privilege of userfaultfd(2) for kernel faults: CAP_SYS_PTRACE, or
- * the sysctl vm.unprivileged_userfaultfd set to 1. Without it another engine serves, unless
- * COWARENA_STRICT_ENGINE is set: ask cowarena_syscall_safe(). A fault costs more, and faults of several
- * threads are resolved one after the other.
+ * COWARENA_SYSCALL_SAFE, with engine AUTO or UFFD: a thread of the library resolves the faults,
+ * and who writes to an armed page waits in the kernel instead of taking a signal. So read(2),
+ * recv(2), ... into armed memory work. It takes the privilege of userfaultfd(2) for kernel
+ * faults: CAP_SYS_PTRACE, or the sysctl vm.unprivileged_userfaultfd set to 1. Without it another
+ * engine serves, unless COWARENA_STRICT_ENGINE is set: ask cowarena_syscall_safe(). A fault costs
+ * more, and faults of several threads are resolved one after the other.
  *
  * Unless COWARENA_NO_HELPER is set, the first snapshot starts a small thread (with ordinary
  * scheduling, on the processors of the process's first thread, whatever the caller has): it
@@ -245,10 +248,11 @@ typedef void cowarena_page_fn(void *ctx, const void *page, enum cowarena_page_ev
  * allocated during the fork leads to nothing there. So keep in the arena the pointers by which a
  * child finds its way.
  *
- * COWARENA_VERIFY, for finding mistakes: every page is hashed at a snapshot; reading it, rolling back to it,
- * closing a read-only view of it and releasing it compare. What has changed is told in one line of the log,
- * with the address, and abort(3) is called. A snapshot then costs in the size of the heap. And with
- * COWARENA_DEBUG=1 in the environment each arena asserts the library's own invariants at every step.
+ * COWARENA_VERIFY, for finding mistakes: every page is hashed at a snapshot; reading it, rolling
+ * back to it, closing a read-only view of it and releasing it compare. What has changed is told
+ * in one line of the log, with the address, and abort(3) is called. A snapshot then costs in the
+ * size of the heap. And with COWARENA_DEBUG=1 in the environment each arena asserts the library's
+ * own invariants at every step.
  */
 struct cowarena_options {
 	size_t sz;         /* sizeof(struct cowarena_options) */
@@ -294,23 +298,25 @@ cowarena *cowarena_create(const struct cowarena_options *options);
 void cowarena_destroy(cowarena *arena);
 
 /*
- * In a child of fork(): give every arena that was inherited, and has no copy yet, a private copy of its
- * memory, at the same address. It is the memory as the parent has it during the call; so let the parent
- * keep still from the fork() until then, as one does that waits, or has left by _exit(2)
- * (daemon(3)). A child that closes all descriptors, as daemons do, calls this before. Or create the
- * arena with COWARENA_FORK_COPY, and nothing of this is needed.
+ * In a child of fork(): give every arena that was inherited, and has no copy yet, a private copy
+ * of its memory, at the same address. It is the memory as the parent has it during the call; so
+ * let the parent keep still from the fork() until then, as one does that waits, or has left by
+ * _exit(2) (daemon(3)). A child that closes all descriptors, as daemons do, calls this before. Or
+ * create the arena with COWARENA_FORK_COPY, and nothing of this is needed.
  *
- * Snapshots and views stay behind: functions that are given one of those fail with ESTALE; release them.
- * Returns: 0, also in a process that is no such child; or -1 with errno ENOMEM, EMFILE, ENFILE, EEXIST (the
- * child has mapped something else there), EBADF (the child has closed the descriptor of the
- * memory), ESTALE (the parent has destroyed the arena), and the arenas not done are as before.
+ * Snapshots and views stay behind: functions that are given one of those fail with ESTALE;
+ * release them.
+ * Returns: 0, also in a process that is no such child; or -1 with errno ENOMEM, EMFILE, ENFILE,
+ * EEXIST (the child has mapped something else there), EBADF (the child has closed the descriptor
+ * of the memory), ESTALE (the parent has destroyed the arena), and the arenas not done are as
+ * before.
  * Cost: a copy of all the memory of the arenas. Since: 0.1
  */
 int cowarena_after_fork_in_child(void);
 
 /*
- * The name of the engine that serves the arena: "hybrid", "sigsegv", "uffd" or "eager". When it is not the
- * one that was asked for, cowarena_errmsg() said why right after cowarena_create().
+ * The name of the engine that serves the arena: "hybrid", "sigsegv", "uffd" or "eager". When it
+ * is not the one that was asked for, cowarena_errmsg() said why right after cowarena_create().
  *
  * Returns: a static string; NULL with errno EINVAL when arena is NULL.
  * Signals: safe. Since: 0.1
@@ -336,12 +342,13 @@ bool cowarena_syscall_safe(const cowarena *arena);
 int cowarena_on_spoiled(cowarena *arena, cowarena_spoiled_fn *fn, void *ctx);
 
 /*
- * Have a function told of each page that is copied, or written first without need of a copy, from now on:
- * which memory a program dirties after a snapshot, and when.
+ * Have a function told of each page that is copied, or written first without need of a copy, from
+ * now on: which memory a program dirties after a snapshot, and when.
  *
  * fn: NULL for none, the default. Returns: 0; or -1 with errno EINVAL (NULL arena).
- * Threads: safe; no call is running any more, and none begins, of the function that was there before on
- * return. Signals: not safe, nor in fn. Cost: what fn takes, added to the fault; without one nothing. Since: 0.1
+ * Threads: safe; no call is running any more, and none begins, of the function that was there
+ * before on return. Signals: not safe, nor in fn. Cost: what fn takes, added to the fault;
+ * without one nothing. Since: 0.1
  */
 int cowarena_on_page(cowarena *arena, cowarena_page_fn *fn, void *ctx);
 
@@ -357,7 +364,8 @@ int cowarena_on_page(cowarena *arena, cowarena_page_fn *fn, void *ctx);
  * is a bug that must not be survived: cowarena_free(), _realloc() and _usable_size() write one line
  * to the log (see cowarena_set_log) and call abort(3).
  *
- * Threads: all are safe; each allocates small blocks without a lock. Signals: none is safe. Since: 0.1
+ * Threads: all are safe; each allocates small blocks without a lock. Signals: none is safe.
+ * Since: 0.1
  */
 
 /*
@@ -400,10 +408,11 @@ void cowarena_free(cowarena *arena, void *p);
 size_t cowarena_usable_size(cowarena *arena, const void *p);
 
 /*
- * An allocator as Lua and others take it (lua_Alloc): to nsize 0 it frees and returns NULL, else it allocates or
- * resizes. To make a block smaller never fails.
+ * An allocator as Lua and others take it (lua_Alloc): to nsize 0 it frees and returns NULL, else
+ * it allocates or resizes. To make a block smaller never fails.
  *
- * ud: the arena. ptr: a block of it, or NULL. osize: not looked at. Returns: as cowarena_realloc(). Since: 0.1
+ * ud: the arena. ptr: a block of it, or NULL. osize: not looked at. Returns: as
+ * cowarena_realloc(). Since: 0.1
  */
 void *cowarena_realloc_cb(void *ud, void *ptr, size_t osize, size_t nsize);
 
@@ -438,48 +447,51 @@ int cowarena_prepare_write(cowarena *arena, void *p, size_t n);
 
 /*
  * Make the arena cheap to keep and to snapshot, now: collapse every chunk whose pages are all
- * clean, or all dirty, into a huge page, and give back the memory of frames that are not in use. While there
- * is no snapshot the other chunks are made all dirty before, and so collapsed too (not in faithful mode): a server that
- * saves every now and then calls this when a save has ended, and neither do its writes take faults until the
- * next one, nor does that have many small pages to arm. The helper thread collapses by itself what has been quiet for
- * some snapshots; call this after a bulk load, before the first snapshot, or when a busy time is over.
+ * clean, or all dirty, into a huge page, and give back the memory of frames that are not in use.
+ * While there is no snapshot the other chunks are made all dirty before, and so collapsed too
+ * (not in faithful mode): a server that saves every now and then calls this when a save has
+ * ended, and neither do its writes take faults until the next one, nor does that have many small
+ * pages to arm. The helper thread collapses by itself what has been quiet for some snapshots;
+ * call this after a bulk load, before the first snapshot, or when a busy time is over.
  *
  * It does what the system allows: before Linux 6.1 nothing is collapsed, and engines uffd and eager
  * keep small pages; `huge_bytes` in the statistics tells. No byte of the heap changes.
  * Returns: 0; or -1 with errno EINVAL (NULL arena).
- * Cost: a copy of what is not on huge pages yet, while other threads go on; those that write may wait for
- * the copy of one chunk (doc/performance.md).
+ * Cost: a copy of what is not on huge pages yet, while other threads go on; those that write may
+ * wait for the copy of one chunk (doc/performance.md).
  */
 int cowarena_compact(cowarena *arena);
 
 /*
- * Give memory that is in no block back to the system, as far as no snapshot needs what it holds. (The memory of
- * a block of 2 MiB and more goes at once when it is freed, under the same condition; 32 MiB when a block that grows
- * leaves it behind.)
+ * Give memory that is in no block back to the system, as far as no snapshot needs what it holds.
+ * (The memory of a block of 2 MiB and more goes at once when it is freed, under the same
+ * condition; 32 MiB when a block that grows leaves it behind.)
  *
  * Returns: how many bytes went back. arena: NULL gives 0. errno is left as it was.
- * Threads: safe; others that need the heap's lock wait. Cost: a few microseconds for each run of free memory, and the
- * next write to such a page takes a fault of the kernel's. Since: 0.1
+ * Threads: safe; others that need the heap's lock wait. Cost: a few microseconds for each run of
+ * free memory, and the next write to such a page takes a fault of the kernel's. Since: 0.1
  */
 size_t cowarena_trim(cowarena *arena);
 
 /*
- * Called for a live block. p: its address; size: what cowarena_usable_size() says. Returns: 0 to go on; anything
- * else ends the walk and is what cowarena_heap_walk() returns. It may use the heap.
+ * Called for a live block. p: its address; size: what cowarena_usable_size() says. Returns: 0 to
+ * go on; anything else ends the walk and is what cowarena_heap_walk() returns. It may use the
+ * heap.
  */
 typedef int cowarena_heap_walk_fn(void *ctx, void *p, size_t size);
 
 /*
- * List all live blocks, in ascending order: of a snapshot, or of the heap as it is at the beginning of the call.
+ * List all live blocks, in ascending order: of a snapshot, or of the heap as it is at the
+ * beginning of the call.
  *
- * snapshot: of this arena; NULL for the live heap. The addresses are live ones: read what a block of a snapshot
- * held by cowarena_snapshot_read(). Returns: 0, what fn returned, or -1 with errno:
+ * snapshot: of this arena; NULL for the live heap. The addresses are live ones: read what a block
+ * of a snapshot held by cowarena_snapshot_read(). Returns: 0, what fn returned, or -1 with errno:
  *	EINVAL   arena or fn is NULL, or the snapshot is of another arena
  *	ESTALE   the snapshot was given up
  *	EUCLEAN  the bookkeeping is damaged
  *	ENOMEM   no memory for a copy of the bookkeeping
- * Threads: safe; allocation elsewhere waits while the bookkeeping of a live heap is copied. Cost: memory of 1.2 % of
- * the heap during the call, and a millisecond for each 100 MiB. Since: 0.1
+ * Threads: safe; allocation elsewhere waits while the bookkeeping of a live heap is copied. Cost:
+ * memory of 1.2 % of the heap during the call, and a millisecond for each 100 MiB. Since: 0.1
  */
 int cowarena_heap_walk(cowarena *arena, cowarena_snapshot *snapshot, cowarena_heap_walk_fn *fn,
 		       void *ctx);
@@ -487,7 +499,8 @@ int cowarena_heap_walk(cowarena *arena, cowarena_snapshot *snapshot, cowarena_he
 /*
  * Check the heap's bookkeeping: of a snapshot, or of the live heap (NULL). For tests and debugging.
  *
- * Returns: 0 when it is sound; else as cowarena_heap_walk(): the message says what is damaged, and where.
+ * Returns: 0 when it is sound; else as cowarena_heap_walk(): the message says what is damaged,
+ * and where.
  * Threads and cost: as cowarena_heap_walk(). Since: 0.1
  */
 int cowarena_heap_check(cowarena *arena, cowarena_snapshot *snapshot);
@@ -511,8 +524,8 @@ enum cowarena_snapshot_flags {
  * Returns: the snapshot, or NULL with errno:
  *	EINVAL   NULL arena or an unknown flag
  *	ENOMEM   no memory for the frames that the snapshot could come to need, or the kernel
- *		 refused to arm, or (engine eager) the copy does not fit into held_limit; the arena is
- *		 as before
+ *		 refused to arm, or (engine eager) the copy does not fit into held_limit; the
+ *		 arena is as before
  * Cost: in the pages written since the last snapshot, not in the size of the heap.
  */
 cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags);
@@ -759,16 +772,17 @@ void cowarena_set_log(void (*fn)(void *ctx, const char *message), void *ctx);
  * preloaded library's.) Another part of the program may have installed a handler of its own over
  * them. If that one passes on what is not its own, all is well nevertheless.
  *
- * Returns: 0, also while there is no arena; or -1 with errno EBUSY, and a message that names the signal.
+ * Returns: 0, also while there is no arena; or -1 with errno EBUSY, and a message that names the
+ * signal.
  * Cost: a system call or two. Since: 0.1
  */
 int cowarena_trap_check(void);
 
 /*
- * Put the library's handlers in front again. What is no fault of an arena then goes to the handler that
- * was installed over them, as if it had been there before. It may call ours as the one that it
- * found, or put that back and return, or raise the signal again: then the fault goes on to the one
- * before it. Each handler gets a fault once.
+ * Put the library's handlers in front again. What is no fault of an arena then goes to the
+ * handler that was installed over them, as if it had been there before. It may call ours as the
+ * one that it found, or put that back and return, or raise the signal again: then the fault goes
+ * on to the one before it. Each handler gets a fault once.
  *
  * Returns: 0, also when there was nothing to do; or -1 with errno EPERM as cowarena_create(),
  * EAGAIN (15 others have been installed over the library's). Threads: safe. Since: 0.1

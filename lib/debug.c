@@ -94,7 +94,8 @@ static bool is_listed(struct cowarena *arena, const struct version *v, uint32_t 
 	return versions_upto(&arena->frames, root, v->first) == frame;
 }
 
-/* Versions are kept by the newest snapshot that they serve (timeline.h), and all that are taken are. */
+/* Versions are kept by the newest snapshot that they serve (timeline.h), and all that are
+   taken are. */
 static void check_kept(struct cowarena *arena)
 {
 	size_t versions = 0, held = 0;

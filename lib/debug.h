@@ -2,7 +2,8 @@
 /*
  * debug.h - COWARENA_DEBUG=1 in the environment: the invariants are asserted at every transition.
  *
- * A violation is one line in the log, with the page's number, and abort(3). All here is async-signal-safe.
+ * A violation is one line in the log, with the page's number, and abort(3). All here is
+ * async-signal-safe.
  */
 #ifndef COWARENA_DEBUG_H
 #define COWARENA_DEBUG_H
@@ -19,9 +20,9 @@ extern unsigned debug_naps_max;
 /* Whether the environment asks for it. */
 bool debug_wanted(void);
 
-/* A snapshot was taken, released, given up, rolled back to, or a view was opened or closed: look at every
-   page and every version. Snapshot lock held, gate open: it is closed meanwhile. Does nothing unless asked
-   for. */
+/* A snapshot was taken, released, given up, rolled back to, or a view was opened or closed:
+   look at every page and every version. Snapshot lock held, gate open: it is closed meanwhile.
+   Does nothing unless asked for. */
 void debug_check(struct cowarena *arena);
 
 /* A page was preserved in a frame, and will be disarmed next. It is locked. */

@@ -3,29 +3,30 @@
  * engine-hybrid.c - engine "hybrid": cold chunks are armed with mprotect(2), warm ones with
  * userfaultfd.
  *
- * mprotect arms a chunk that is mapped by one huge entry at the cost of one entry, and many neighbours
- * at the cost of one call; but each page disarmed alone splits a mapping. userfaultfd disarms and arms
- * scattered pages cheaply, but visits every page once to arm a whole chunk. So each chunk is armed
- * by what suits it:
+ * mprotect arms a chunk that is mapped by one huge entry at the cost of one entry, and many
+ * neighbours at the cost of one call; but each page disarmed alone splits a mapping. userfaultfd
+ * disarms and arms scattered pages cheaply, but visits every page once to arm a whole chunk. So
+ * each chunk is armed by what suits it:
  *
  *	            a scattered page is written (warm_up)
  *	  [cold] ------------------------------------------> [warm]
  *	  PROT_READ, or PROT_READ|PROT_WRITE                 PROT_READ|PROT_WRITE, registered,
- *	  where it is open; not registered                   armed pages write-protected in the page table
- *	     ^                                                  |
+ *	  where it is open; not registered                   armed pages protected in the
+ *	     ^                                               page table
+ *	     |                                                  |
  *	     +--------------------------------------------------+
  *	            quiet for some epochs (cool, by the helper)
  *
- * A writer that walks through a cold chunk takes 16 or more pages at a fault, and leaves a border or
- * two: that is done by mprotect too, and the chunk stays cold. So memory that is written in order is armed
- * again by one call.
+ * A writer that walks through a cold chunk takes 16 or more pages at a fault, and leaves a border
+ * or two: that is done by mprotect too, and the chunk stays cold. So memory that is written in
+ * order is armed again by one call.
  *
- * Who may change what: a chunk leaves CHUNK_COLD under chunks.lock, in a handler, or during the cut. It
- * comes back with the gate closed or all its pages locked, so that a handler that has seen CHUNK_WARM
- * may rely on it, without a lock, as long as it is in the gate with a page of it locked. A page is
- * marked dirty before it is disarmed, and warm_up() arms what is clean: a page that another handler is
- * about to disarm is open either way once that handler is done, and it has been preserved before it was
- * marked.
+ * Who may change what: a chunk leaves CHUNK_COLD under chunks.lock, in a handler, or during the
+ * cut. It comes back with the gate closed or all its pages locked, so that a handler that has
+ * seen CHUNK_WARM may rely on it, without a lock, as long as it is in the gate with a page of it
+ * locked. A page is marked dirty before it is disarmed, and warm_up() arms what is clean: a page
+ * that another handler is about to disarm is open either way once that handler is done, and it
+ * has been preserved before it was marked.
  */
 #include "config.h"
 
@@ -99,10 +100,10 @@ static long borders(struct cowarena *arena)
 }
 
 /*
- * Write-protect, in a registered range, the pages that are to be armed. At a fault these are the clean
- * ones. During the cut it is every page but the hot ones: what is dirty is being armed, may have been
- * armed by its mapping already, and is not marked clean before the cut is done. (Bit by bit: the
- * summaries of the bitmaps may lag behind other handlers.)
+ * Write-protect, in a registered range, the pages that are to be armed. At a fault these are the
+ * clean ones. During the cut it is every page but the hot ones: what is dirty is being armed, may
+ * have been armed by its mapping already, and is not marked clean before the cut is done. (Bit by
+ * bit: the summaries of the bitmaps may lag behind other handlers.)
  */
 static int protect_clean(struct cowarena *arena, size_t first, size_t end, bool cutting)
 {
@@ -124,7 +125,8 @@ static int protect_clean(struct cowarena *arena, size_t first, size_t end, bool 
 static int warm_up_run(struct cowarena *arena, size_t first, size_t end, bool cutting)
 {
 	size_t accessible = smaller(end, arena->chunks.accessible);
-	/* Beyond the pages in use: writable until they come into use, but armed in faithful mode. */
+	/* Beyond the pages in use: writable until they come into use, but armed in faithful
+	   mode. */
 	size_t armed =
 	    arena->flags & COWARENA_FAITHFUL ? accessible : smaller(end, pages_in_use(arena));
 
@@ -284,8 +286,9 @@ static int disarm_warm(struct cowarena *arena, size_t first, size_t n)
 			       n << arena->page_shift, false);
 }
 
-/* Whether a writable run goes on with [first, first + n), so that there is no border more in the cold chunk,
-   or at its edge: a walk that comes from the chunk before may bring a few pages. */
+/* Whether a writable run goes on with [first, first + n), so that there is no border more in
+   the cold chunk, or at its edge: a walk that comes from the chunk before may bring a few
+   pages. */
 static bool goes_on(struct cowarena *arena, size_t first, size_t n, size_t pages)
 {
 	const struct bitmap *dirty = &arena->table.dirty;
@@ -302,7 +305,8 @@ static int disarm_locked(struct cowarena *arena, size_t first, size_t n)
 	size_t pages = pages_in_use(arena);
 	enum chunk_state state = state_of(chunk_of(arena, first));
 
-	/* Open already, as far as we know: another thread was faster, or arming has failed half-way. */
+	/* Open already, as far as we know: another thread was faster, or arming has failed
+	   half-way. */
 	bool open = pagetable_uniform(table, first, n) == PAGES_DIRTY;
 	bool walk = n >= WALK && mappings_width(arena, borders(arena)) == 1;
 	if (state == CHUNK_COLD && (open || walk || goes_on(arena, first, n, pages))) {
@@ -341,8 +345,8 @@ static int disarm_whole(struct cowarena *arena)
 	return 0;
 }
 
-/* Whether that may be done. What has come into use since the pages were locked must be dirty; and in
-   faithful mode nothing may be about to come into use, since that stays armed. */
+/* Whether that may be done. What has come into use since the pages were locked must be dirty;
+   and in faithful mode nothing may be about to come into use, since that stays armed. */
 static bool is_whole(struct cowarena *arena, size_t first, size_t n)
 {
 	size_t pages = pages_in_use(arena);
@@ -430,7 +434,8 @@ static bool can_write(struct cowarena *arena, size_t page)
 	return engine_uffd.can_write(arena, page);
 }
 
-/* Exactly, but for what changes meanwhile: runs of pages that are armed by mprotect, open, or warm. */
+/* Exactly, but for what changes meanwhile: runs of pages that are armed by mprotect, open, or
+   warm. */
 static size_t mappings(struct cowarena *arena)
 {
 	enum { ARMED, OPEN, WARM } kind = ARMED, before = ARMED;

@@ -38,8 +38,8 @@ static void resolve_fault(struct cowarena *arena, struct os_fault fault)
 	char *address = fault.address;
 	char *page = address - (uintptr_t)address % arena_page_size(arena);
 
-	/* Disarming a page wakes who waits for it. If there is nothing to disarm, the write is tried
-	   again, and fails as it would have without us. */
+	/* Disarming a page wakes who waits for it. If there is nothing to disarm, the write is
+	   tried again, and fails as it would have without us. */
 	if (!fault_handle_for(arena, address, fault.thread))
 		os_uffd_wake(engine_uffd_file(arena), page);
 }

@@ -2,16 +2,16 @@
 /*
  * engine-uffd.c - engine "uffd": pages are armed with userfaultfd's write protection.
  *
- * The protection lies in the page tables, not in the mappings: there is no limit to how
- * scattered it may be, and no mapping is split or merged. Faults arrive as SIGBUS in the thread that
+ * The protection lies in the page tables, not in the mappings: there is no limit to how scattered
+ * it may be, and no mapping is split or merged. Faults arrive as SIGBUS in the thread that
  * writes. It is asked for user-mode faults only, which needs no privilege; system calls that
  * write into armed memory fail with EFAULT, as with mprotect (K12).
  *
  * (engine-uffd-thread.c is the same protection with faults that arrive in a thread.)
  *
- * The ioctl takes the kernel's lock of the address space shared, not exclusive, so it does not
- * by itself keep writers out while several ranges are armed. The closed gate does: a writer that passes
- * a page before it is armed belongs before the cut, one that comes later waits.
+ * The ioctl takes the kernel's lock of the address space shared, not exclusive, so it does not by
+ * itself keep writers out while several ranges are armed. The closed gate does: a writer that
+ * passes a page before it is armed belongs before the cut, one that comes later waits.
  */
 #include "config.h"
 

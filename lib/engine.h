@@ -50,14 +50,16 @@ struct engine {
 	void (*armed)(struct cowarena *arena);
 
 	/* Disarm a range, of which some pages may be disarmed already; but first note it with
-	   pagetable_mark_dirty(). Not only at a fault: whoever finds that no snapshot needs a page any
-	   more (as will one who saves a snapshot, of what he has passed) may disarm it ahead.
-	   Async-signal-safe; the pages are locked. -1 with errno: then any part may be disarmed
-	   (which is why all is marked), and the caller comes back with a wider range. */
+	   pagetable_mark_dirty(). Not only at a fault: whoever finds that no snapshot needs a
+	   page any more (as will one who saves a snapshot, of what he has passed) may disarm
+	   it ahead. Async-signal-safe; the pages are locked. -1 with errno: then any part may
+	   be disarmed (which is why all is marked), and the caller comes back with a wider
+	   range. */
 	int (*disarm)(struct cowarena *arena, size_t first, size_t n);
 
-	/* Whether the kernel can give memory for a write to a disarmed page. Async-signal-safe; inside the
-	   gate. NULL where the lack of it does not arrive as a fault of ours. */
+	/* Whether the kernel can give memory for a write to a disarmed page.
+	   Async-signal-safe; inside the gate. NULL where the lack of it does not arrive as a
+	   fault of ours. */
 	bool (*can_write)(struct cowarena *arena, size_t page);
 
 	/* Whether pages may have lost their protection without the engine: the program has closed
@@ -71,9 +73,9 @@ struct engine {
 	   is short of. Async-signal-safe. May be NULL. */
 	void (*widen)(struct cowarena *arena, size_t *first, size_t *n);
 
-	/* Make a quiet chunk, all of it in use, fit to be mapped by one huge entry: then it must be one
-	   mapping, and not registered with userfaultfd. Gate closed, snapshot lock held. False when it
-	   cannot be, now. NULL where it never can. */
+	/* Make a quiet chunk, all of it in use, fit to be mapped by one huge entry: then it
+	   must be one mapping, and not registered with userfaultfd. Gate closed, snapshot lock
+	   held. False when it cannot be, now. NULL where it never can. */
 	bool (*cool)(struct cowarena *arena, size_t chunk);
 
 	/* Kernel mappings that the arena's range takes now. */
@@ -87,8 +89,8 @@ void engine_forget(struct cowarena *arena);
 /* Undo what the engine's open() has done. */
 void engine_close(struct cowarena *arena);
 
-/* In a child of fork(): close what hangs on the parent's descriptors; and be as engine_prepare() has
-   made it. */
+/* In a child of fork(): close what hangs on the parent's descriptors; and be as
+   engine_prepare() has made it. */
 void engine_drop_inherited(struct cowarena *arena);
 void engine_shed(struct cowarena *arena);
 

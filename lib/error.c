@@ -21,9 +21,10 @@
 #define POOL 16
 
 /*
- * Where a thread's message is: in the pool, so that it needs no memory when there is none, or in memory of its own
- * when that many threads have failed. A pointer, and not the text, since thread-local storage is scarce for a library
- * that is loaded later (heap-locals.c has the rest). Never touched by the fault handler.
+ * Where a thread's message is: in the pool, so that it needs no memory when there is none, or in
+ * memory of its own when that many threads have failed. A pointer, and not the text, since
+ * thread-local storage is scarce for a library that is loaded later (heap-locals.c has the rest).
+ * Never touched by the fault handler.
  */
 static _Thread_local char *message __attribute__((tls_model("initial-exec")));
 

@@ -22,7 +22,7 @@
  *
  * The steps, each a function:
  *
- *	choose_range()       the store's page, and neighbours: copied ahead, or since mappings are scarce
+ *	choose_range()       the store's page, and neighbours: ahead, or when mappings are scarce
  *	  -- inside the gate: the epoch and the list of views stand still --
  *	preserve_range()     in ascending order: lock the page, preserve_page()
  *	disarm_range()       one call of the engine
@@ -168,8 +168,8 @@ static void count_and_tell(struct cowarena *arena, enum cowarena_page_event what
 }
 
 /*
- * Preserve one page, which is locked, for every snapshot that needs it; `as` is what a copy is counted as.
- * Returns false when there is no frame; then nothing has happened.
+ * Preserve one page, which is locked, for every snapshot that needs it; `as` is what a copy is
+ * counted as. Returns false when there is no frame; then nothing has happened.
  */
 static bool preserve_page(struct cowarena *arena, size_t page, uint64_t state,
 			  enum cowarena_page_event as, struct counter_shard *count)
@@ -247,10 +247,10 @@ static enum outcome preserve_range(struct fault *f)
 }
 
 /*
- * Disarm the range even if all of it was found done, if it may be armed all the same: a store has met it,
- * or arming or disarming has failed half-way somewhere. (So a fault on a page that should be writable
- * heals, and cannot loop.) Otherwise it would be a system call for nothing, and worse with userfaultfd,
- * where each page pays another fault of the kernel (K10).
+ * Disarm the range even if all of it was found done, if it may be armed all the same: a store has
+ * met it, or arming or disarming has failed half-way somewhere. (So a fault on a page that should
+ * be writable heals, and cannot loop.) Otherwise it would be a system call for nothing, and worse
+ * with userfaultfd, where each page pays another fault of the kernel (K10).
  */
 static bool needs_disarm(const struct fault *f)
 {
@@ -315,7 +315,8 @@ static void choose_range(struct fault *f)
 	f->range = (struct range_of_pages){first, n};
 }
 
-/* Make the next try better than the last one. spoils: how many snapshots had been given up before. */
+/* Make the next try better than the last one. spoils: how many snapshots had been given up
+   before. */
 static void recover(struct fault *f, enum outcome outcome, uint64_t spoils)
 {
 	if (outcome == NO_FRAMES) {
@@ -364,8 +365,8 @@ static size_t window(struct cowarena *arena, size_t page)
 }
 
 /*
- * The page had been disarmed when the fault came. Was it another thread, in between; or does the store
- * fail for a reason that disarming does not mend?
+ * The page had been disarmed when the fault came. Was it another thread, in between; or does the
+ * store fail for a reason that disarming does not mend?
  */
 static bool is_mended(struct cowarena *arena, size_t page, unsigned hint)
 {
@@ -378,8 +379,8 @@ static bool is_mended(struct cowarena *arena, size_t page, unsigned hint)
 
 	gate_enter(&arena->gate, hint);
 	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
-	/* Disarmed once more, now that nobody can arm it: a snapshot that failed may have, since the handler
-	   did so. */
+	/* Disarmed once more, now that nobody can arm it: a snapshot that failed may have,
+	   since the handler did so. */
 	if (page_stamp(page_peek(&arena->table.pages[page])) == epoch)
 		mended = resolve_range(&again) != RESOLVED || !arena->engine->can_write ||
 			 arena->engine->can_write(arena, page);

@@ -49,8 +49,8 @@ void fault_reopen(struct cowarena *arena, size_t first, size_t n);
  */
 int fault_preserve_all(struct cowarena *arena);
 
-/* Preserve one writable page for the snapshot just appended, and leave it writable in the new epoch. Gate
-   closed; nobody writes. False when there is no frame: then it must be armed. */
+/* Preserve one writable page for the snapshot just appended, and leave it writable in the new
+   epoch. Gate closed; nobody writes. False when there is no frame: then it must be armed. */
 bool fault_shadow(struct cowarena *arena, size_t page);
 
 #endif

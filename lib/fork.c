@@ -18,13 +18,14 @@
 #include <string.h>
 
 /*
- * With COWARENA_FORK_COPY the parent takes a snapshot before the fork, and nobody has to stand still: the child
- * copies the file, in which other threads of the parent are writing, says so, and then the parent sends
- * the pages that have changed since the snapshot, as the snapshot has them. A page that changed before the
- * child had copied it was preserved before that, and so is among them.
+ * With COWARENA_FORK_COPY the parent takes a snapshot before the fork, and nobody has to stand
+ * still: the child copies the file, in which other threads of the parent are writing, says so,
+ * and then the parent sends the pages that have changed since the snapshot, as the snapshot has
+ * them. A page that changed before the child had copied it was preserved before that, and so is
+ * among them.
  *
- * (Writers must not be held up over a fork: its other handlers, and the C library in it, take locks that a
- * writer may hold.)
+ * (Writers must not be held up over a fork: its other handlers, and the C library in it, take
+ * locks that a writer may hold.)
  */
 static struct {
 	sigset_t signals;
@@ -43,8 +44,8 @@ uint64_t fork_patience_ns = 10000000000u;
 
 /* ---- the child's own copy ---- */
 
-/* What was inherited of an arena's outer parts is of no use: locks that others hold, addresses of memory
-   that is not there, descriptors of the parent's. */
+/* What was inherited of an arena's outer parts is of no use: locks that others hold, addresses
+   of memory that is not there, descriptors of the parent's. */
 static void shed(struct cowarena *arena)
 {
 	if (arena->engine->abandon)
@@ -152,7 +153,8 @@ static int receive_changes(struct cowarena *arena)
 				 "has not waited for its child");
 }
 
-/* snapshot: the parent's, of the instant that is wanted; or NULL, and the copy is as the file is. */
+/* snapshot: the parent's, of the instant that is wanted; or NULL, and the copy is as the file
+   is. */
 static int copy(struct cowarena *arena, const struct cowarena_snapshot *snapshot)
 {
 	size_t pages = snapshot ? snapshot->pages : atomic_load(&arena->pages);

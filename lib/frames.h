@@ -10,7 +10,7 @@
  * them, and never allocates (I3); memory is used only as frames are. Free frames are recycled
  * last in, first out: those are warm, in the cache and in the page tables.
  *
- *	index 1 ... unused        taken, or in the stack `free`, or without memory in the stack `cold`
+ *	index 1 ... unused        taken, in the stack `free`, or without memory in the stack `cold`
  *	unused ... populated      never taken, given memory ahead of need
  *	populated ... total       address space
  */
@@ -58,8 +58,8 @@ struct frames {
 	size_t maps;             /* calls of mmap that the segments came from */
 	_Atomic uint32_t total;  /* frames that exist, and index 0 that is none */
 	_Atomic uint32_t unused; /* the first index never taken yet: beyond it memory is cold */
-	/* Stacks of given frames: those with memory, and those whose memory was given back. A tag in
-	   the upper half, against ABA. */
+	/* Stacks of given frames: those with memory, and those whose memory was given back. A
+	   tag in the upper half, against ABA. */
 	_Atomic uint64_t free, cold;
 	_Atomic uint32_t populated; /* indices below it have been given memory */
 	_Atomic bool low;           /* a frame without memory was taken, or nearly */
@@ -91,8 +91,8 @@ size_t frames_warm(const struct frames *frames);
    caller needs is held for some 50 us at most. Returns whether n have it. One caller at a time. */
 bool frames_prefault(struct frames *frames, size_t n);
 
-/* Give the memory of free frames back until only n have some, a step as above. Returns whether that is
-   done. The caller excludes those who reserve and prefault. */
+/* Give the memory of free frames back until only n have some, a step as above. Returns whether
+   that is done. The caller excludes those who reserve and prefault. */
 bool frames_trim(struct frames *frames, size_t n);
 
 /* Account for n more pages of memory; false when the limit forbids it. Async-signal-safe. */

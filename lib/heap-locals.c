@@ -157,8 +157,9 @@ bool local_send(struct cowarena *arena, const struct unit *d, uint8_t owner, voi
 
 	TEST_POINT();
 	lock_acquire(&l->lock);
-	/* Since we looked whose it is, that thread may have ended, another taken the slab, and a third one
-	   the local heap. While it is somebody's, none of its slabs goes to others. */
+	/* Since we looked whose it is, that thread may have ended, another taken the slab, and
+	   a third one the local heap. While it is somebody's, none of its slabs goes to
+	   others. */
 	uint32_t n = atomic_load_explicit(&l->boxed, memory_order_relaxed);
 	if (l->owner && l->owner != me && unit_owner(d) == owner && n < BOX) {
 		l->box[n] = p;
@@ -202,9 +203,10 @@ static void ask(struct local *l)
 /*
  * The middle of Dekker's: after this, who is inside is seen to be, and nobody else comes in.
  *
- * The kernel did it when the local heap was made, and refuses now, if it lacks memory or if a seccomp filter came in
- * between. Then the owners are told to have a barrier of their own from now on, and this once we wait: for what no
- * manual promises, but no processor fails to do in a thousandth of that time, namely to let the others see a store.
+ * The kernel did it when the local heap was made, and refuses now, if it lacks memory or if a
+ * seccomp filter came in between. Then the owners are told to have a barrier of their own from
+ * now on, and this once we wait: for what no manual promises, but no processor fails to do in a
+ * thousandth of that time, namely to let the others see a store.
  */
 static void barrier(struct cowarena *arena)
 {

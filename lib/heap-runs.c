@@ -103,10 +103,10 @@ static uint32_t find_run(struct cowarena *arena, size_t n, size_t align)
 }
 
 /*
- * Raise the top by n units at the alignment, what has to be skipped before them, and the descriptors
- * that all these need. Descriptors are set apart several blocks at a time, more as the heap grows, so
- * that they lie dense: few pages are dirtied by bookkeeping.
- * Returns the first unit, skipped ones included; *length is how many there are.
+ * Raise the top by n units at the alignment, what has to be skipped before them, and the
+ * descriptors that all these need. Descriptors are set apart several blocks at a time, more as
+ * the heap grows, so that they lie dense: few pages are dirtied by bookkeeping. Returns the first
+ * unit, skipped ones included; *length is how many there are.
  */
 static uint32_t raise_top(struct cowarena *arena, size_t n, size_t align, uint32_t *length)
 {

@@ -113,7 +113,8 @@ static void put_back(struct cowarena *arena, struct shelf *shelf)
 	shelf->apart = 0;
 }
 
-/* What is taken from no more is listed, unless it is full: then it is listed when something in it is freed. */
+/* What is taken from no more is listed, unless it is full: then it is listed when something in
+   it is freed. */
 static void put_aside(struct cowarena *arena, struct shelf *shelf)
 {
 	uint32_t slab = shelf->current;
@@ -175,8 +176,8 @@ static void set_owner(struct unit *d, struct local *l)
 	atomic_store_explicit(&d->owner, l->index, memory_order_relaxed);
 }
 
-/* A slab with room of a local heap that is nobody's own; its box is empty, so what others have freed of
-   the slab is free. */
+/* A slab with room of a local heap that is nobody's own; its box is empty, so what others have
+   freed of the slab is free. */
 static uint32_t left_behind(struct cowarena *arena, const struct local *l, unsigned class)
 {
 	for (size_t i = 0; i < LOCALS; i++) {

@@ -2,17 +2,18 @@
 /*
  * heap-slabs.h - small blocks: slots of one size in a run of units.
  *
- * Sizes are multiples of 16 up to 128, then eight to each doubling, so at most a ninth of a block is lost to
- * rounding beyond that. Which slots are in use is a bitmap in the descriptor of the slab's first unit: the slots
- * hold nothing but the user's data.
+ * Sizes are multiples of 16 up to 128, then eight to each doubling, so at most a ninth of a block
+ * is lost to rounding beyond that. Which slots are in use is a bitmap in the descriptor of the
+ * slab's first unit: the slots hold nothing but the user's data.
  *
- * A slot that is handed out will be written to. In a slab that has been handed out from since the last snapshot
- * that page is likely to be writable; in another it is armed, and costs a copy, however little of it is vacant. So
- * while there is a snapshot, slabs of this epoch come first, then new ones, and old ones with holes only when half
- * the slots of a class are vacant: a copy of a page takes as much memory as a new page, and time besides.
- * And while less than a sixteenth of a class is vacant, a new slab is better than single slots of many.
- * The epoch is noted in the slab, in the arena, not looked up page by page: so that after a rollback the same calls
- * get the same addresses.
+ * A slot that is handed out will be written to. In a slab that has been handed out from since the
+ * last snapshot that page is likely to be writable; in another it is armed, and costs a copy,
+ * however little of it is vacant. So while there is a snapshot, slabs of this epoch come first,
+ * then new ones, and old ones with holes only when half the slots of a class are vacant: a copy
+ * of a page takes as much memory as a new page, and time besides. And while less than a sixteenth
+ * of a class is vacant, a new slab is better than single slots of many. The epoch is noted in the
+ * slab, in the arena, not looked up page by page: so that after a rollback the same calls get the
+ * same addresses.
  */
 #ifndef COWARENA_HEAP_SLABS_H
 #define COWARENA_HEAP_SLABS_H
@@ -64,8 +65,8 @@ static inline bool slabs_apart(const struct shelf *shelf, uint32_t slab, unsigne
 	       shelf->apart >> (slot % 64) & 1;
 }
 
-/* Set other slots of the local heap apart to take from. False when there is none, or, unless any will do, when a
-   new one is better. */
+/* Set other slots of the local heap apart to take from. False when there is none, or, unless
+   any will do, when a new one is better. */
 bool slabs_refill(struct cowarena *arena, struct local_heap *heap, unsigned class, bool any);
 
 /* A full slab that is not taken from has a vacant slot again: list it. */
@@ -91,11 +92,12 @@ static inline bool slabs_give(struct cowarena *arena, struct local_heap *heap, u
 
 /* ---- heap lock held as well ---- */
 
-/* A new slab to take from; one that was left behind, if there is. The boxes of local heaps without an owner are
-   empty (locals_empty_left_behind()). False with errno and message. */
+/* A new slab to take from; one that was left behind, if there is. The boxes of local heaps
+   without an owner are empty (locals_empty_left_behind()). False with errno and message. */
 bool slabs_new(struct cowarena *arena, struct local *l, unsigned class);
 
-/* Give the slab's run back, if it is one of this local heap's, empty, and not the last one with room. */
+/* Give the slab's run back, if it is one of this local heap's, empty, and not the last one
+   with room. */
 void slabs_give_back(struct cowarena *arena, struct local *l, uint32_t slab);
 
 /* ---- any thread ---- */
@@ -109,7 +111,8 @@ static inline int slabs_slot(const struct cowarena *arena, uint32_t slab, const 
 	const struct class *c = slabs_info(arena, unit_kind(d) - UNIT_SLAB);
 	uint32_t offset =
 	    (uint32_t)((const char *)p - (arena->base + ((size_t)slab << UNIT_SHIFT)));
-	/* Exact: the reciprocal is too large by less than 1 / 2^32, an offset is below 2^17, a size below 2^15. */
+	/* Exact: the reciprocal is too large by less than 1 / 2^32, an offset is below 2^17, a
+	   size below 2^15. */
 	uint32_t slot = (uint32_t)((uint64_t)offset * c->reciprocal >> 32);
 
 	if (slot * c->size != offset || slot >= c->slots ||

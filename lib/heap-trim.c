@@ -2,8 +2,9 @@
 /*
  * heap-trim.c - memory that is in no block goes back to the system.
  *
- * A page may go when no snapshot needs what it holds (pagetable.h). If it is armed all the same, it is disarmed
- * first, as by a write: what the kernel does with the protection of a page that it takes away is not relied upon.
+ * A page may go when no snapshot needs what it holds (pagetable.h). If it is armed all the same,
+ * it is disarmed first, as by a write: what the kernel does with the protection of a page that it
+ * takes away is not relied upon.
  */
 #include "config.h"
 

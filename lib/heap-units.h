@@ -35,8 +35,8 @@ static inline uint8_t unit_kind(const struct unit *d)
 	return atomic_load_explicit(&d->kind, memory_order_relaxed);
 }
 
-/* How many units further down the slab begins in whose body this one is; 0 for any other. (No branch: it would be
-   taken at random.) */
+/* How many units further down the slab begins in whose body this one is; 0 for any other. (No
+   branch: it would be taken at random.) */
 static inline uint32_t unit_back(const struct unit *d)
 {
 	uint32_t kind = unit_kind(d);

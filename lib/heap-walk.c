@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * heap-walk.c - all live blocks, and whether the bookkeeping is sound: of the live heap, or of a snapshot.
+ * heap-walk.c - all live blocks, and whether the bookkeeping is sound: of the live heap, or of a
+ * snapshot.
  *
- * Both look at a copy of the bookkeeping, so that what is called for a block may use the heap. Nothing that is
- * read from it is trusted: a stray write may have hit it.
+ * Both look at a copy of the bookkeeping, so that what is called for a block may use the heap.
+ * Nothing that is read from it is trusted: a stray write may have hit it.
  */
 #include "config.h"
 

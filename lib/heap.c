@@ -178,7 +178,8 @@ static void *take_big(struct cowarena *arena, size_t size, size_t align)
 	return heap_address(arena, unit);
 }
 
-/* With the heap lock. fresh, if not NULL: where what has never been in use began before, and is zero. */
+/* With the heap lock. fresh, if not NULL: where what has never been in use began before, and
+   is zero. */
 __attribute__((noinline)) static void *allocate_locked(struct cowarena *arena, size_t size,
 						       size_t align, char **fresh)
 {
@@ -258,8 +259,9 @@ void *cowarena_calloc(cowarena *arena, size_t n, size_t size)
 
 /* ---- freeing ---- */
 
-/* The memory of such a block goes back at once; but what a block that grows leaves behind is likely to be wanted
-   soon, up to the size from which glibc maps each block, whatever it is used for (DEFAULT_MMAP_THRESHOLD_MAX). */
+/* The memory of such a block goes back at once; but what a block that grows leaves behind is
+   likely to be wanted soon, up to the size from which glibc maps each block, whatever it is
+   used for (DEFAULT_MMAP_THRESHOLD_MAX). */
 #define HUGE ((size_t)2 << 20)
 #define HUGE_OUTGROWN ((size_t)32 << 20)
 

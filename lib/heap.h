@@ -17,10 +17,11 @@
  * a page of user data, and descriptors of 170 MiB of heap fit in... 2 MiB. Numbers, not pointers:
  * 32-bit unit numbers.
  *
- * Each thread has a local heap: slabs of its own, in which it allocates and frees without a lock (heap-
- * locals.h tells how the others are kept out). All the rest is protected by the heap lock, a plain mutex: the
- * fault handler never takes it, so that this code may fault like any other. cowarena_snapshot_take() stops
- * the local heaps and holds the lock, so a snapshot never has a half-changed heap.
+ * Each thread has a local heap: slabs of its own, in which it allocates and frees without a lock
+ * (heap- locals.h tells how the others are kept out). All the rest is protected by the heap lock,
+ * a plain mutex: the fault handler never takes it, so that this code may fault like any other.
+ * cowarena_snapshot_take() stops the local heaps and holds the lock, so a snapshot never has a
+ * half-changed heap.
  */
 #ifndef COWARENA_HEAP_H
 #define COWARENA_HEAP_H
@@ -62,9 +63,9 @@ enum unit_kind {
 };
 
 /*
- * One for each unit. What matters is said in the first descriptor of a run, and in the last of
- * a free one. A thread may look at the kind, owner and bits of a slab with a block of its own, while the slab's
- * owner is at work on the rest.
+ * One for each unit. What matters is said in the first descriptor of a run, and in the last of a
+ * free one. A thread may look at the kind, owner and bits of a slab with a block of its own,
+ * while the slab's owner is at work on the rest.
  */
 struct unit {
 	_Atomic uint8_t kind;
@@ -83,8 +84,9 @@ _Static_assert(sizeof(struct unit) * DESCRIPTORS == DESCRIPTOR_UNITS * UNIT_SIZE
 	       "blocks are dense");
 
 /*
- * A thread's slabs of one size class. Slots are set apart a word of the bitmap at a time: in the slab they count as
- * used from then on, and here they are those that have not been handed out yet.
+ * A thread's slabs of one size class. Slots are set apart a word of the bitmap at a time: in the
+ * slab they count as used from then on, and here they are those that have not been handed out
+ * yet.
  */
 struct shelf {
 	uint64_t apart; /* a bit a slot, of word `word` of the current slab */
@@ -151,16 +153,19 @@ void heap_shut(struct cowarena *arena);
 void heap_stop(struct cowarena *arena);
 void heap_go(struct cowarena *arena);
 
-/* Between the two: the arena's memory is another than the threads have known (a rollback); a snapshot was taken. */
+/* Between the two: the arena's memory is another than the threads have known (a rollback); a
+   snapshot was taken. */
 void heap_replaced(struct cowarena *arena);
 void heap_cut(struct cowarena *arena);
 
-/* Tell the tools what is in a block, and what is not, after the memory has been replaced or moved in. */
+/* Tell the tools what is in a block, and what is not, after the memory has been replaced or
+   moved in. */
 void heap_track(struct cowarena *arena);
 
 /* In a child of fork(), in which the parent's other threads are not. */
 void heap_inherit(struct cowarena *arena);
-/* Its memory is there: of another instant than the fork, maybe, so with other local heaps. -1 with errno and message. */
+/* Its memory is there: of another instant than the fork, maybe, so with other local heaps. -1
+   with errno and message. */
 int heap_attached(struct cowarena *arena);
 
 uint64_t heap_live_bytes(struct cowarena *arena);
@@ -182,7 +187,8 @@ void runs_give(struct cowarena *arena, uint32_t unit, uint32_t n);
 /* Make a run of `from` units one of `to` units, in place. False when its neighbour is in use. */
 bool runs_resize(struct cowarena *arena, uint32_t unit, uint32_t from, uint32_t to);
 
-/* heap-trim.c. Give the memory of a run that is free, or above the top, back as far as no snapshot needs it. */
+/* heap-trim.c. Give the memory of a run that is free, or above the top, back as far as no
+   snapshot needs it. */
 void heap_trim_units(struct cowarena *arena, uint32_t unit, uint32_t n);
 
 #endif

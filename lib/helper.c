@@ -12,7 +12,8 @@
 #include <errno.h>
 
 #define QUIET 8 /* epochs without a fault that make a chunk cold */
-/* Bytes of frames with memory: always; at most, made ahead of need; kept while there is no snapshot. */
+/* Bytes of frames with memory: always; at most, made ahead of need; kept while there is no
+   snapshot. */
 #define WARM_MIN ((size_t)256 << 10)
 #define WARM_AHEAD ((size_t)128 << 20)
 #define WARM_IDLE ((size_t)4 << 20)
@@ -70,8 +71,8 @@ void helper_before_take(struct cowarena *arena)
 		;
 }
 
-/* How many frames should have memory, at least: as many as the rest of this epoch is expected to take, or
-   what it has come to want when it takes more than that. */
+/* How many frames should have memory, at least: as many as the rest of this epoch is expected
+   to take, or what it has come to want when it takes more than that. */
 static size_t warm_least(struct cowarena *arena)
 {
 	struct helper *h = &arena->helper;
@@ -133,9 +134,9 @@ static bool worth_collapsing(struct cowarena *arena, size_t chunk, uint32_t quie
 }
 
 /*
- * With no snapshot that could need its pages, a chunk that is partly open is opened altogether: then it can be
- * collapsed, and the next snapshot arms it by one entry. (It forgets which pages have changed since the last
- * snapshot, and so spares the faults of those that have not yet.)
+ * With no snapshot that could need its pages, a chunk that is partly open is opened altogether:
+ * then it can be collapsed, and the next snapshot arms it by one entry. (It forgets which pages
+ * have changed since the last snapshot, and so spares the faults of those that have not yet.)
  */
 static void open_mixed(struct cowarena *arena, size_t chunk)
 {
@@ -187,7 +188,8 @@ static bool collapse(struct cowarena *arena, size_t index, uint32_t quiet)
 		return false;
 	TEST_POINT();
 	if (os_collapse(arena_address(arena, first), arena->chunks.bytes) == 0) {
-		/* Again: a fault meanwhile may have mapped the huge page in small ones. If not, this does nothing. */
+		/* Again: a fault meanwhile may have mapped the huge page in small ones. If
+		   not, this does nothing. */
 		os_collapse(arena_address(arena, first), arena->chunks.bytes);
 		atomic_store(&arena->helper.has_collapsed, true);
 	} else {
@@ -213,7 +215,8 @@ static bool tend_chunks(struct cowarena *arena)
 	return h->next < h->end;
 }
 
-/* A system that cannot says EINVAL, but not only that one: a few times, then, and never anything else. */
+/* A system that cannot says EINVAL, but not only that one: a few times, then, and never
+   anything else. */
 static bool can_collapse(struct cowarena *arena)
 {
 	struct helper *h = &arena->helper;
@@ -275,8 +278,8 @@ static void *helper_main(void *p)
 
 	os_thread_begins();
 	for (;;) {
-		/* Before the look at `stop`, which is set before the bell is rung: a ring that comes after
-		   the look is no longer this number. */
+		/* Before the look at `stop`, which is set before the bell is rung: a ring that
+		   comes after the look is no longer this number. */
 		uint32_t rung = atomic_load(&h->bell.rung);
 		TEST_POINT();
 		if (atomic_load(&h->stop))

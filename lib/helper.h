@@ -2,12 +2,13 @@
 /*
  * helper.h - work that is better done off the critical path, by a thread of the arena's own:
  *
- * - frames are given memory before a handler needs them, and what is not needed any more is given back;
+ * - frames are given memory before a handler needs them, and what is not needed any more is given
+ * back;
  * - chunks that have been quiet for some epochs are mapped by one huge entry.
  *
  * The thread is started by the first snapshot. All it does is done in small steps, each with the
- * snapshot lock held for some 50 us at most. Without it (COWARENA_NO_HELPER, or no thread to be had) a
- * snapshot gives memory to a few frames itself, and cowarena_compact() does the rest.
+ * snapshot lock held for some 50 us at most. Without it (COWARENA_NO_HELPER, or no thread to be
+ * had) a snapshot gives memory to a few frames itself, and cowarena_compact() does the rest.
  */
 #ifndef COWARENA_HELPER_H
 #define COWARENA_HELPER_H

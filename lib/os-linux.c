@@ -697,8 +697,8 @@ int os_thread(pthread_t *thread, const char *name, void *(*main)(void *), void *
 	int failed = pthread_attr_init(&attr);
 	if (failed)
 		return failed;
-	/* Thread-local storage of the program is in there too; where that is large, this fails, and the
-	   default stays. */
+	/* Thread-local storage of the program is in there too; where that is large, this
+	   fails, and the default stays. */
 	pthread_attr_setstacksize(&attr, THREAD_STACK);
 	/* Not those of faults yet: the C library allocates here, maybe in an arena, whose
 	   pages are armed. */

@@ -195,8 +195,9 @@ int os_read_part(const struct os_file *file, size_t offset, void *p, size_t n);
 
 void os_close(int fd);
 
-/* A channel between two processes; exec closes its ends. Sending and receiving wait until all n bytes have
-   gone; -1 when the other end is not open any more (no signal is raised), or on an error. */
+/* A channel between two processes; exec closes its ends. Sending and receiving wait until all
+   n bytes have gone; -1 when the other end is not open any more (no signal is raised), or on
+   an error. */
 int os_channel(int *one, int *other);
 int os_send(int fd, const void *p, size_t n);
 int os_receive(int fd, void *p, size_t n);
@@ -209,13 +210,14 @@ void os_channel_wait_at_most(int fd, uint64_t ns);
 
 enum uffd_mode {
 	UFFD_SIGNALS, /* write faults raise SIGBUS in the thread that writes; system calls fail */
-	UFFD_EVENTS /* who writes waits, system calls too, until os_uffd_next() has told of it and the
-			 page is disarmed; takes a privilege */
+	/* Who writes waits, system calls too, until os_uffd_next() has told of it and the page is
+	   disarmed; takes a privilege. */
+	UFFD_EVENTS
 };
 
 /*
- * A descriptor that watches for writes to registered ranges. Tried out: on shared memory, touched and
- * untouched. -1 with errno: ENOSYS (the kernel has no userfaultfd), EPERM (a sandbox or the
+ * A descriptor that watches for writes to registered ranges. Tried out: on shared memory, touched
+ * and untouched. -1 with errno: ENOSYS (the kernel has no userfaultfd), EPERM (a sandbox or the
  * administrator forbids it), ENOTSUP (it cannot protect shared memory).
  */
 int os_uffd_open(struct os_file *file, enum uffd_mode mode);
@@ -278,7 +280,8 @@ bool os_signal_was_sent(const siginfo_t *info);
 
 /*
  * Whether the kernel has called a signal handler, or another handler has. cfa: the handler's
- * __builtin_dwarf_cfa(), which is the stack pointer before the call. False if it cannot tell. [fault path]
+ * __builtin_dwarf_cfa(), which is the stack pointer before the call. False if it cannot tell.
+ * [fault path]
  */
 bool os_called_by_kernel(const void *cfa, const siginfo_t *info, const void *ucontext);
 
@@ -326,8 +329,9 @@ bool os_is_this_thread(uintptr_t number);
 /* ---- barriers ---- */
 
 /*
- * Make every thread of the process execute a full memory barrier at once, if it runs; one that does not has executed
- * one when it runs again. False when the kernel does not: Linux 4.14, membarrier(2).
+ * Make every thread of the process execute a full memory barrier at once, if it runs; one that
+ * does not has executed one when it runs again. False when the kernel does not: Linux 4.14,
+ * membarrier(2).
  */
 bool os_barrier(void);
 

@@ -106,7 +106,8 @@ uint64_t page_peek(struct page *page);
  */
 long pagetable_mark_dirty(struct pagetable *table, size_t first, size_t n, size_t pages_in_use);
 
-/* Whether [first, first + n) is dirty as a whole, or clean as a whole. Setters excluded, or it is a guess. */
+/* Whether [first, first + n) is dirty as a whole, or clean as a whole. Setters excluded, or it
+   is a guess. */
 enum pages_uniform { PAGES_CLEAN, PAGES_DIRTY, PAGES_MIXED };
 static inline enum pages_uniform pagetable_uniform(const struct pagetable *table, size_t first,
 						   size_t n)

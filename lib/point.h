@@ -2,8 +2,8 @@
 /*
  * point.h - where threads may get into each other's way: TEST_POINT().
  *
- * In a build with -DCOWARENA_TEST_POINTS (make check-points) a thread gives way there at random, since some
- * interleavings never happen otherwise. In any other build it is nothing.
+ * In a build with -DCOWARENA_TEST_POINTS (make check-points) a thread gives way there at random,
+ * since some interleavings never happen otherwise. In any other build it is nothing.
  */
 #ifndef COWARENA_POINT_H
 #define COWARENA_POINT_H
@@ -14,7 +14,8 @@
 
 #include <stdatomic.h>
 
-/* Async-signal-safe. One thread in 256 sleeps for some 100 us: more would only make everything slow. */
+/* Async-signal-safe. One thread in 256 sleeps for some 100 us: more would only make everything
+   slow. */
 static inline void test_point(void)
 {
 	static _Atomic uint64_t state;

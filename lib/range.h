@@ -8,8 +8,8 @@
 
 struct cowarena;
 
-/* Reserve and map a range of so many bytes, with its page table. -1 with errno; the message is left to the
-   caller, and so is range_unmap(). */
+/* Reserve and map a range of so many bytes, with its page table. -1 with errno; the message is
+   left to the caller, and so is range_unmap(). */
 int range_map(struct cowarena *arena, size_t bytes, void *base);
 void range_unmap(struct cowarena *arena);
 

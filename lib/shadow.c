@@ -8,7 +8,8 @@
 #include "track.h"
 #include "versions.h"
 
-/* page.heat: in the lower bits in how many epochs in a row the page was dirty, above the last of them. */
+/* page.heat: in the lower bits in how many epochs in a row the page was dirty, above the last
+   of them. */
 #define LEVEL_BITS 4
 #define LEVEL_MAX ((1u << LEVEL_BITS) - 1)
 #define LEVEL_HOT 2
@@ -35,8 +36,8 @@ static bool is_hot(struct cowarena *arena, size_t page, uint64_t epoch)
 
 	if (last + 1 != now)
 		level = 0;
-	/* It was left writable, and nobody wrote: it has cooled down. The shadow stays what it is; from
-	   here on the live page, armed, is what snapshots see. */
+	/* It was left writable, and nobody wrote: it has cooled down. The shadow stays what it
+	   is; from here on the live page, armed, is what snapshots see. */
 	if (level >= LEVEL_HOT && equals_shadow(arena, page, epoch))
 		level = 0;
 	else if (level < LEVEL_MAX)
@@ -45,7 +46,8 @@ static bool is_hot(struct cowarena *arena, size_t page, uint64_t epoch)
 	return level >= LEVEL_HOT;
 }
 
-/* These loops wait for memory more than for anything else: ask for the next page while one is at work. */
+/* These loops wait for memory more than for anything else: ask for the next page while one is
+   at work. */
 static void prefetch(struct cowarena *arena, size_t page, size_t pages)
 {
 	if (page >= pages)

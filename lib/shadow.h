@@ -2,12 +2,12 @@
 /*
  * shadow.h - hot pages: copied at the snapshot instead of armed.
  *
- * A page that was written in each of the last epochs will be written again. Copying it costs 0.15 to
- * 0.5 us; arming it costs more, and the fault that follows ten times that. So it is copied during the cut
- * (its shadow), and left writable.
+ * A page that was written in each of the last epochs will be written again. Copying it costs 0.15
+ * to 0.5 us; arming it costs more, and the fault that follows ten times that. So it is copied
+ * during the cut (its shadow), and left writable.
  *
- * Only with COWARENA_QUIESCENT: another thread that wrote to the page during the copy would tear the
- * cut (I4), and nothing can show it.
+ * Only with COWARENA_QUIESCENT: another thread that wrote to the page during the copy would tear
+ * the cut (I4), and nothing can show it.
  */
 #ifndef COWARENA_SHADOW_H
 #define COWARENA_SHADOW_H
@@ -17,8 +17,8 @@ struct cowarena;
 /* Move the hot pages from table.dirty to table.hot. Gate closed, before arming. */
 void shadow_choose(struct cowarena *arena);
 
-/* The snapshot has been appended: preserve the hot pages for it, and make them dirty pages of the new
-   epoch. -1 if one could be neither copied nor armed. Gate closed. */
+/* The snapshot has been appended: preserve the hot pages for it, and make them dirty pages of
+   the new epoch. -1 if one could be neither copied nor armed. Gate closed. */
 int shadow_copy(struct cowarena *arena);
 
 /* There will be no snapshot: the hot pages are dirty as before. Gate closed. */

@@ -17,7 +17,8 @@ int snapshot_usable(const struct cowarena_snapshot *s)
 {
 	if (!s)
 		return error_set(EINVAL, "snapshot is NULL");
-	/* If what we have read lay in a frame that was recycled meanwhile, the flag was set before. */
+	/* If what we have read lay in a frame that was recycled meanwhile, the flag was set
+	   before. */
 	track_copied();
 	if (!atomic_load(&s->spoiled))
 		return 0;

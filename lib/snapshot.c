@@ -93,9 +93,9 @@ out:
 }
 
 /*
- * An engine that copies at the cut knows what it will need; with the others it turns out later, and who
- * writes gives up a snapshot by the same policy (fault.c). Nobody else takes frames here: the engine has
- * no faults but those that wait for the cut. -1 with message.
+ * An engine that copies at the cut knows what it will need; with the others it turns out later,
+ * and who writes gives up a snapshot by the same policy (fault.c). Nobody else takes frames here:
+ * the engine has no faults but those that wait for the cut. -1 with message.
  */
 static int make_room(struct cowarena *arena)
 {

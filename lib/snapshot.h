@@ -5,7 +5,8 @@
 
 struct cowarena;
 
-/* In a child of fork(): snapshots and views have gone with their frames, only the handles are left. */
+/* In a child of fork(): snapshots and views have gone with their frames, only the handles are
+   left. */
 void snapshot_lose_all(struct cowarena *arena);
 
 /* Close all views, free all snapshots; no frames are recycled, as the pool goes next. */

@@ -3,12 +3,12 @@
  * streams.h - notices writers that walk through memory, so that a fault can copy what comes next.
  *
  * A fault whose page follows the range that the last fault of a stream copied continues that
- * stream, and doubles its window, up to a limit; any other fault begins a new one with a window of
- * one page. So scattered writes stay exact. (It is what readahead does for files; Wu, Xi and Xu, "On
- * the design of a new Linux readahead framework", 2008.)
+ * stream, and doubles its window, up to a limit; any other fault begins a new one with a window
+ * of one page. So scattered writes stay exact. (It is what readahead does for files; Wu, Xi and
+ * Xu, "On the design of a new Linux readahead framework", 2008.)
  *
- * Seven streams and the turn share a cache line, which any handler reads and writes without a lock: what two
- * of them spoil for each other is a guess.
+ * Seven streams and the turn share a cache line, which any handler reads and writes without a
+ * lock: what two of them spoil for each other is a guess.
  */
 #ifndef COWARENA_STREAMS_H
 #define COWARENA_STREAMS_H

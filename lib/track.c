@@ -77,8 +77,8 @@ void track_resume(void)
 	}
 }
 
-/* volatile keeps the compiler from making these loops calls of memcpy and the like again, which AddressSanitizer
-   has versions of its own of. */
+/* volatile keeps the compiler from making these loops calls of memcpy and the like again,
+   which AddressSanitizer has versions of its own of. */
 
 TRACK_UNSEEN void track_copy_unseen(void *dst, const void *src, size_t n)
 {

@@ -2,9 +2,10 @@
 /*
  * track.h - the one place that knows what Valgrind and the sanitizers need.
  *
- * The library itself need not be built with a sanitizer: it finds out at run time whether Valgrind runs the
- * process, or AddressSanitizer is in the program, and tells them then which memory of a heap is in a block. The rest
- * must not be touched by the program, but is by the library, which copies whole pages: unseen, by the functions here.
+ * The library itself need not be built with a sanitizer: it finds out at run time whether
+ * Valgrind runs the process, or AddressSanitizer is in the program, and tells them then which
+ * memory of a heap is in a block. The rest must not be touched by the program, but is by the
+ * library, which copies whole pages: unseen, by the functions here.
  */
 #ifndef COWARENA_TRACK_H
 #define COWARENA_TRACK_H
@@ -41,13 +42,14 @@ static inline bool track_is_active(void)
 /* Find out. */
 void track_init(void);
 
-/* [p, p + n) is in a block now, whose content is not defined; is, and has content; is in none any more. Without a tool
-   nothing is done. */
+/* [p, p + n) is in a block now, whose content is not defined; is, and has content; is in none
+   any more. Without a tool nothing is done. */
 void track_allocated(void *p, size_t n);
 void track_defined(void *p, size_t n);
 void track_freed(void *p, size_t n);
 
-/* In between, what this thread does to memory that is in no block is no mistake. Async-signal-safe. */
+/* In between, what this thread does to memory that is in no block is no mistake.
+   Async-signal-safe. */
 void track_pause(void);
 void track_resume(void);
 
@@ -56,8 +58,8 @@ void track_resume(void);
 void track_root(const void *p, size_t n);
 
 /*
- * What was copied is older than what is loaded next. ThreadSanitizer knows no fences; it does not see the
- * copy either, so nothing is lost.
+ * What was copied is older than what is loaded next. ThreadSanitizer knows no fences; it does not
+ * see the copy either, so nothing is lost.
  */
 static inline void track_copied(void)
 {
@@ -72,8 +74,9 @@ void track_clear_unseen(void *dst, size_t n);
 /*
  * Copy n bytes that other threads may be writing at the same time. The caller looks afterwards
  * whether they did, and throws the copy away if so (snapshot_read), or knows that the page is
- * armed so that the race is only apparent (the fault handler). ThreadSanitizer cannot know either,
- * so it must see neither the loads nor a call of memcpy. Nor must the others: parts of a page are in no block.
+ * armed so that the race is only apparent (the fault handler). ThreadSanitizer cannot know
+ * either, so it must see neither the loads nor a call of memcpy. Nor must the others: parts of a
+ * page are in no block.
  */
 static inline void track_copy(void *dst, const void *src, size_t n)
 {

@@ -20,10 +20,10 @@ struct trap_span;
 typedef bool trap_handler(struct cowarena *arena, const void *address);
 
 /*
- * From now on write faults in [base, base + n) go to handler(arena, address). They arrive as SIGSEGV,
- * and as SIGBUS too if `bus` is set. The first span of a kind installs the signal handler, the last one to go
- * removes it.
- * NULL with errno and message: ENOMEM, EPERM (the handler did not take).
+ * From now on write faults in [base, base + n) go to handler(arena, address). They arrive as
+ * SIGSEGV, and as SIGBUS too if `bus` is set. The first span of a kind installs the signal
+ * handler, the last one to go removes it. NULL with errno and message: ENOMEM, EPERM (the handler
+ * did not take).
  */
 struct trap_span *trap_add(void *base, size_t n, bool bus, trap_handler *handler,
 			   struct cowarena *arena);

@@ -13,9 +13,10 @@
 #include <errno.h>
 #include <string.h>
 
-/* Four lanes of multiply and rotate, as xxHash has them (Collet, "xxHash fast digest algorithm", 2016). It is
-   written and read by one process, and nobody attacks it. n: a multiple of 32. (What other threads wrote
-   before the cut looks like a race to ThreadSanitizer.) */
+/* Four lanes of multiply and rotate, as xxHash has them (Collet, "xxHash fast digest
+   algorithm", 2016). It is written and read by one process, and nobody attacks it. n: a
+   multiple of 32. (What other threads wrote before the cut looks like a race to
+   ThreadSanitizer.) */
 TRACK_UNSEEN static uint64_t hash(const void *p, size_t n)
 {
 	const uint64_t prime = 0x9e3779b185ebca87u;

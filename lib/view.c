@@ -257,8 +257,9 @@ int cowarena_view_range(const cowarena_view *view, const void **start, const voi
 	return 0;
 }
 
-/* What is wrong with what was read so far. The snapshot, or the view, is marked before a page of it can
-   change, and snapshot_usable() looks after what was read (its fence). 0; or -1 with errno and message. */
+/* What is wrong with what was read so far. The snapshot, or the view, is marked before a page
+   of it can change, and snapshot_usable() looks after what was read (its fence). 0; or -1 with
+   errno and message. */
 static int check(const struct cowarena_view *view)
 {
 	if (snapshot_usable(view->snapshot))

@@ -2,8 +2,8 @@
 /*
  * info.c - what the library can do on this machine, and why not more.
  *
- * Whether an engine works is found out by using it: an arena, a snapshot, a write, and the old value
- * read back. Nothing is derived from the kernel's version.
+ * Whether an engine works is found out by using it: an arena, a snapshot, a write, and the old
+ * value read back. Nothing is derived from the kernel's version.
  */
 #include "config.h"
 
@@ -74,7 +74,8 @@ static const char *try_options(unsigned engine, unsigned flags)
 	const char *reason;
 	sigset_t blocked;
 
-	/* The kernel would kill us at the write. Signal masks are inherited, so our parent did it. */
+	/* The kernel would kill us at the write. Signal masks are inherited, so our parent did
+	   it. */
 	sigprocmask(SIG_BLOCK, NULL, &blocked);
 	if (sigismember(&blocked, SIGSEGV) || sigismember(&blocked, SIGBUS))
 		return "SIGSEGV or SIGBUS is blocked: start this from a process that does "

@@ -234,7 +234,8 @@ size_t descriptors_now(void)
 
 uint64_t rng(uint64_t *state)
 {
-	/* Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled" (2016). */
+	/* Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled"
+	   (2016). */
 	*state ^= *state >> 12;
 	*state ^= *state << 25;
 	*state ^= *state >> 27;

@@ -14,8 +14,9 @@
 
 /*
  * The kinds of arena that a test should hold for: use tcase_add_loop_test(tc, test, 0, CASES) and
- * arena_case(_i). The eager engine has no faults to count. Where userfaultfd, or the privilege for its
- * events, is not to be had, its cases run with the engine that takes its place, and say so.
+ * arena_case(_i). The eager engine has no faults to count. Where userfaultfd, or the privilege
+ * for its events, is not to be had, its cases run with the engine that takes its place, and say
+ * so.
  */
 #define CASES 9
 #define CASE_DEFAULT 0
@@ -84,14 +85,16 @@ size_t descriptors_now(void);
 /* xorshift64*; the state must not be 0. */
 uint64_t rng(uint64_t *state);
 
-/* The seed of this run: COWARENA_SEED, or `fallback`. Printed, so that a failure can be replayed. */
+/* The seed of this run: COWARENA_SEED, or `fallback`. Printed, so that a failure can be
+   replayed. */
 uint64_t seed_of_run(uint64_t fallback);
 
 /* Longer runs in check-stress; shorter ones under Valgrind (COWARENA_VALGRIND) and sanitizers. */
 bool stressing(void);
 size_t scaled(size_t normal, size_t stress, size_t slow);
 
-/* Whether the build has a sanitizer, and whether that is ThreadSanitizer. gcc has the macros, clang the features. */
+/* Whether the build has a sanitizer, and whether that is ThreadSanitizer. gcc has the macros,
+   clang the features. */
 #ifndef __has_feature
 #define __has_feature(x) 0
 #endif
@@ -108,8 +111,8 @@ size_t scaled(size_t normal, size_t stress, size_t slow);
 bool sanitized(void);
 bool thread_sanitized(void);
 
-/* Flags of arenas in a process that forks: gcc's AddressSanitizer does not take its allocator's locks
-   around a fork, so under it no thread of ours may be allocating then. */
+/* Flags of arenas in a process that forks: gcc's AddressSanitizer does not take its
+   allocator's locks around a fork, so under it no thread of ours may be allocating then. */
 unsigned forking_flags(void);
 
 /* Whether a child of fork() can start threads where the parent has some; it says so if not. (gcc's

@@ -2,9 +2,10 @@
 /*
  * inject.h - lets a chosen call to the kernel or to the pool of records fail.
  *
- * The program is linked with --wrap for each of these functions (Makefile.am), so that the library's calls
- * come here first. A call counts when it is made in the library: by another thread than the test's, or
- * between inject_enter() and inject_leave(). All of this may run in the fault handler.
+ * The program is linked with --wrap for each of these functions (Makefile.am), so that the
+ * library's calls come here first. A call counts when it is made in the library: by another
+ * thread than the test's, or between inject_enter() and inject_leave(). All of this may run in
+ * the fault handler.
  */
 #ifndef COWARENA_TESTS_INJECT_H
 #define COWARENA_TESTS_INJECT_H
@@ -44,9 +45,9 @@ enum inject_kind {
 };
 
 /*
- * The calling thread is the test's from now on. Without `collapse` every chunk seems to have all its memory, and to
- * be collapsed, which it is not: no byte depends on it, and it takes milliseconds. Without
- * `poke` nobody may write through /proc/self/mem, as in some sandboxes.
+ * The calling thread is the test's from now on. Without `collapse` every chunk seems to have all
+ * its memory, and to be collapsed, which it is not: no byte depends on it, and it takes
+ * milliseconds. Without `poke` nobody may write through /proc/self/mem, as in some sandboxes.
  */
 void inject_init(bool collapse, bool poke);
 
@@ -55,8 +56,8 @@ void inject_enter(void);
 void inject_leave(void);
 
 /*
- * Let the n-th call of that kind from now on, and the count - 1 after it, fail with errnum. Half: having
- * done the first half of its range (mprotect, UFFDIO_WRITEPROTECT).
+ * Let the n-th call of that kind from now on, and the count - 1 after it, fail with errnum. Half:
+ * having done the first half of its range (mprotect, UFFDIO_WRITEPROTECT).
  */
 void inject_arm(enum inject_kind kind, size_t n, int errnum, size_t count, bool half);
 

@@ -838,7 +838,8 @@ static uintptr_t kernel_frame;
 static void note_frame(int signo, siginfo_t *info, void *context)
 {
 	(void)signo;
-	/* The two come in either order, and nothing of the kernel's is below but a return address. */
+	/* The two come in either order, and nothing of the kernel's is below but a return
+	   address. */
 	uintptr_t a = (uintptr_t)info, b = (uintptr_t)context;
 	kernel_frame = (a < b ? a : b) - sizeof(void *);
 }

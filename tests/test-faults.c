@@ -415,7 +415,8 @@ START_TEST(after_a_reset)
 }
 END_TEST
 
-/* The kernel has no memory for a page (here: the file has lost it): that kills, as it would without us. */
+/* The kernel has no memory for a page (here: the file has lost it): that kills, as it would
+   without us. */
 static void scene_no_memory(void *arg)
 {
 	struct cowarena_options o = case_options(*(int *)arg);
@@ -461,7 +462,8 @@ START_TEST(a_forked_child_is_told)
 }
 END_TEST
 
-/* A child may make arenas of its own, even where the parent's was, and destroy the inherited one. */
+/* A child may make arenas of its own, even where the parent's was, and destroy the inherited
+   one. */
 static void own_arena(void *arg)
 {
 	char *p;

@@ -551,8 +551,8 @@ static void count_complaint(void *ctx, const char *message)
 		atomic_fetch_add(complaints, 1);
 }
 
-/* No descriptor is left for the child's memory, or for waiting for it: the parent goes on, the child is
-   told. */
+/* No descriptor is left for the child's memory, or for waiting for it: the parent goes on, the
+   child is told. */
 START_TEST(no_descriptor_left)
 {
 	struct scene scene;

@@ -407,7 +407,8 @@ static void *take_and_give(void *arg)
 	return NULL;
 }
 
-/* Threads take and give while the pool is warmed and grown; with few frames they contend for each. */
+/* Threads take and give while the pool is warmed and grown; with few frames they contend for
+   each. */
 START_TEST(no_frame_twice)
 {
 	struct shared s = {.rounds = scaled(200000, 5000000, 20000)};

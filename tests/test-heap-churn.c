@@ -69,8 +69,8 @@ static void inspect(cowarena *arena, const struct table *t, const struct block *
 	}
 }
 
-/* The bookkeeping is sound, tells of as many bytes as there are, and of these blocks and no others (t: NULL if there
-   are others). */
+/* The bookkeeping is sound, tells of as many bytes as there are, and of these blocks and no
+   others (t: NULL if there are others). */
 struct listed {
 	const struct table *t;
 	uint64_t bytes;
@@ -432,7 +432,8 @@ END_TEST
 
 /* ---- space ---- */
 
-/* One block at the top that grows far beyond the descriptors there are, like a buffer, and shrinks. */
+/* One block at the top that grows far beyond the descriptors there are, like a buffer, and
+   shrinks. */
 START_TEST(growing_buffer)
 {
 	cowarena *arena = arena_case(_i);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-heap-threads.c - local heaps: threads that allocate and free at once, each other's blocks too, that come and
- * go, under snapshots and rollbacks.
+ * test-heap-threads.c - local heaps: threads that allocate and free at once, each other's blocks
+ * too, that come and go, under snapshots and rollbacks.
  */
 #include "config.h"
 
@@ -399,7 +399,8 @@ START_TEST(freed_twice)
 }
 END_TEST
 
-/* A snapshot that has blocks on their way to their owner has them free, and so has a rollback to it. */
+/* A snapshot that has blocks on their way to their owner has them free, and so has a rollback
+   to it. */
 START_TEST(on_their_way)
 {
 	static struct handover h;
@@ -917,7 +918,8 @@ START_TEST(in_a_child)
 }
 END_TEST
 
-/* Handlers that are registered before the library's: they come after its own in the preparation of a fork. */
+/* Handlers that are registered before the library's: they come after its own in the
+   preparation of a fork. */
 static struct {
 	_Atomic bool on, stop;
 	pthread_t worker;

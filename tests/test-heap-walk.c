@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test-heap-walk.c - the heap seen from outside: walk, check, trim, and the callback for libraries. */
+/* test-heap-walk.c - the heap seen from outside: walk, check, trim, and the callback for
+   libraries. */
 #include "config.h"
 
 #include "common.h"
@@ -436,7 +437,8 @@ START_TEST(trims)
 }
 END_TEST
 
-/* Blocks of 2 MiB and more go when they are freed, but for faithful mode, in which nothing is done unasked. */
+/* Blocks of 2 MiB and more go when they are freed, but for faithful mode, in which nothing is
+   done unasked. */
 START_TEST(huge_blocks)
 {
 	cowarena *arena = arena_case(_i);

@@ -277,8 +277,8 @@ START_TEST(calloc_zeroes)
 	cowarena_snapshot *empty = cowarena_snapshot_take(arena, 0);
 	unsigned char *p[7];
 
-	/* Round 0: fresh memory. 1: freed and dirty. 2: what a rollback took back, dirty, and beyond
-	   everything that the heap remembers. */
+	/* Round 0: fresh memory. 1: freed and dirty. 2: what a rollback took back, dirty, and
+	   beyond everything that the heap remembers. */
 	for (int round = 0; round < 3; round++) {
 		for (size_t i = 0; i < count; i++) {
 			p[i] = cowarena_calloc(arena, sizes[i] % 3 ? 1 : 3,
@@ -636,7 +636,8 @@ static void *take_one(void *arg)
 	return NULL;
 }
 
-/* No snapshot is taken while the heap is being changed. Too short a wait hides a fault, and accuses nobody. */
+/* No snapshot is taken while the heap is being changed. Too short a wait hides a fault, and
+   accuses nobody. */
 START_TEST(snapshots_wait_for_the_heap)
 {
 	pthread_t thread;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-hybrid-compact.c - compaction changes no byte, of the heap or of any snapshot, whenever it comes.
+ * test-hybrid-compact.c - compaction changes no byte, of the heap or of any snapshot, whenever it
+ * comes.
  *
- * A schedule of random operations over some chunks, checked against a plain table of what each page
- * holds; most of the operations leave pages in runs, as real ones do, so that chunks become cold, open, or
- * mixed. (test-model.c checks everything else against such a table, but with less than a chunk.)
+ * A schedule of random operations over some chunks, checked against a plain table of what each
+ * page holds; most of the operations leave pages in runs, as real ones do, so that chunks become
+ * cold, open, or mixed. (test-model.c checks everything else against such a table, but with less
+ * than a chunk.)
  */
 #include "config.h"
 
@@ -282,7 +284,8 @@ static void scatter(struct world *w)
 		write_page(w, i);
 }
 
-/* A chunk that is partly open is opened, and collapsed, if no snapshot needs its pages; and only then. */
+/* A chunk that is partly open is opened, and collapsed, if no snapshot needs its pages; and
+   only then. */
 START_TEST(mixed_chunks)
 {
 	struct cowarena_options o = case_options(_i);

@@ -251,7 +251,8 @@ static size_t memory_of(cowarena *arena)
 	return (size_t)s.st_blocks * 512;
 }
 
-/* Compaction gives no memory to pages in use that were never touched: but for an eighth of a chunk. */
+/* Compaction gives no memory to pages in use that were never touched: but for an eighth of a
+   chunk. */
 START_TEST(sparse_chunks_stay_sparse)
 {
 	enum { CHUNKS = 8 };
@@ -286,7 +287,8 @@ START_TEST(sparse_chunks_stay_sparse)
 }
 END_TEST
 
-/* When the budget of mappings fills, chunks become warm with their neighbours; and in the end all of them. */
+/* When the budget of mappings fills, chunks become warm with their neighbours; and in the end
+   all of them. */
 START_TEST(neighbours_become_warm)
 {
 	enum { CHUNKS = 80 };

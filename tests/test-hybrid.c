@@ -3,7 +3,8 @@
  * test-hybrid.c - engine hybrid: which chunks are cold, which warm, and that every page is armed
  * whatever its chunk is.
  *
- * (What compaction may not change is in test-hybrid-compact.c, the races are in test-hybrid-threads.c.)
+ * (What compaction may not change is in test-hybrid-compact.c, the races are in
+ * test-hybrid-threads.c.)
  */
 #include "config.h"
 
@@ -62,7 +63,8 @@ static void check_past(cowarena_snapshot *snap, const char *p, size_t n, char va
 	}
 }
 
-/* Every page is armed at a snapshot: the next write to any is preserved, whoever has it open now. */
+/* Every page is armed at a snapshot: the next write to any is preserved, whoever has it open
+   now. */
 static void check_all_are_armed(struct scene *s)
 {
 	memset(s->p, 'x', CHUNKS * CHUNK);

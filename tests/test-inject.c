@@ -3,12 +3,12 @@
  * test-inject.c - one history, in which one call to the kernel or to the pool of records fails;
  * and again, with the next one failing.
  *
- * Whatever fails, the heap must hold what was stored there, and each snapshot what it was taken of; what is
- * refused says why, and works when it is tried again; and nothing is left behind. An error that is the
- * library's to try again (EINTR, EAGAIN) must not be seen at all.
+ * Whatever fails, the heap must hold what was stored there, and each snapshot what it was taken
+ * of; what is refused says why, and works when it is tried again; and nothing is left behind. An
+ * error that is the library's to try again (EINTR, EAGAIN) must not be seen at all.
  *
- * Each engine, call and error is a test, in a process of its own. COWARENA_INJECT_TABLE=FILE appends what came
- * out to that file, as rows of Markdown.
+ * Each engine, call and error is a test, in a process of its own. COWARENA_INJECT_TABLE=FILE
+ * appends what came out to that file, as rows of Markdown.
  */
 #include "config.h"
 
@@ -49,7 +49,8 @@ static const char *const case_names[CASES + 1] = {
     [CASE_HELPER] = "hybrid, helper",
 };
 
-/* Which engines make the call for sure: a row of them without a single failure is a defect of the test. */
+/* Which engines make the call for sure: a row of them without a single failure is a defect of
+   the test. */
 enum { SOME = 0, ALL = 1, UFFD = 2, HYBRID = 4, MPROTECT = 8, EVENTS = 16 };
 
 struct row {
@@ -274,8 +275,8 @@ static void write_cells(struct run *r, size_t first, size_t n, size_t stride)
 #define IN_WALK(i) (FULL + FEW + (i))
 #define IN_LAST(i) (FULL + FEW + WALK + (i))
 
-/* Small where a page costs much: a fault in faithful mode, in which no block's memory goes back by itself, or a copy for
-   each snapshot. */
+/* Small where a page costs much: a fault in faithful mode, in which no block's memory goes
+   back by itself, or a copy for each snapshot. */
 static size_t huge_size(const struct run *r)
 {
 	bool costly = r->c == CASE_EAGER || options_of(r->c).flags & COWARENA_FAITHFUL;
@@ -383,7 +384,8 @@ static void check_all(struct run *r)
 		r->view_is_wrong = true;
 }
 
-/* ---- the steps: each returns whether it has succeeded, and goes on when it is called again ---- */
+/* ---- the steps: each returns whether it has succeeded, and goes on when it is called again
+   ---- */
 
 static bool create(struct run *r)
 {
@@ -429,8 +431,8 @@ static bool resize_huge(struct run *r, size_t size)
 	return p;
 }
 
-/* By half: in place. By more than a block of descriptors covers: it moves, all of it, which takes long; so with one
-   engine only. */
+/* By half: in place. By more than a block of descriptors covers: it moves, all of it, which
+   takes long; so with one engine only. */
 static bool lengthen_huge(struct run *r)
 {
 	bool far = r->c == CASE_DEFAULT;
@@ -733,8 +735,8 @@ static size_t memory_of(const struct run *r)
 	return (size_t)s.st_blocks * 512;
 }
 
-/* Whether the written pages of a huge block that nothing needs are sure to go: nothing has failed but what is to be
-   tried again. (Of huge pages it depends on how they lie.) */
+/* Whether the written pages of a huge block that nothing needs are sure to go: nothing has
+   failed but what is to be tried again. (Of huge pages it depends on how they lie.) */
 static bool must_go(const struct run *r)
 {
 	return !stressing() && (r->transient || !inject_hit());
@@ -775,7 +777,8 @@ static bool free_huge_alone(struct run *r)
 	return free_huge(r, HUGE_CELLS);
 }
 
-/* With a snapshot that needs what is free now, maybe. Whatever fails, no more is told of than has gone. */
+/* With a snapshot that needs what is free now, maybe. Whatever fails, no more is told of than
+   has gone. */
 static size_t trimmed(struct run *r)
 {
 	size_t before = memory_of(r);
@@ -1139,7 +1142,8 @@ static void walk(const struct job *j)
 
 	page = page_size();
 	inject_init(stressing(), !j->row->no_poke);
-	/* The first run finds out how many calls there are. But pthread_atfork() is called only once. */
+	/* The first run finds out how many calls there are. But pthread_atfork() is called
+	   only once. */
 	if (j->row->kind != INJECT_PTHREAD_ATFORK) {
 		run_point(j, SIZE_MAX, 1);
 		calls = inject_calls();
@@ -1307,8 +1311,8 @@ START_TEST(unmapped_later)
 }
 END_TEST
 
-/* Whether the engine is to be had here. In a child: the first arena of a process makes calls that no other
-   makes. */
+/* Whether the engine is to be had here. In a child: the first arena of a process makes calls
+   that no other makes. */
 static bool available(int c)
 {
 	struct cowarena_options o = options_of(c);

@@ -4,11 +4,12 @@
  *
  * The same random trace runs twice, step by step: on private memory with fork() and exits of the
  * children, and on an arena with snapshots and releases. After each write both sides must have
- * counted the same: a fault or none, and for a fault whether the page was copied, reused, or touched for
- * the first time. When a child exits, the bytes that it saw must be those of the snapshot.
+ * counted the same: a fault or none, and for a fault whether the page was copied, reused, or
+ * touched for the first time. When a child exits, the bytes that it saw must be those of the
+ * snapshot.
  *
- * How the kernel's side is counted: faults by getrusage(); what the fault did by the page's entry in
- * /proc/self/pagemap just before (bit 63: present; bit 56: mapped by nobody else, so that a
+ * How the kernel's side is counted: faults by getrusage(); what the fault did by the page's entry
+ * in /proc/self/pagemap just before (bit 63: present; bit 56: mapped by nobody else, so that a
  * write reuses it. Linux, Documentation/admin-guide/mm/pagemap.rst).
  */
 #include "config.h"
@@ -63,12 +64,13 @@ static struct side kernel_write(struct trace *t, size_t page, char byte)
 	ck_assert_int_eq(pread(t->pagemap, &entry, sizeof entry,
 			       (off_t)((uintptr_t)at / page_size() * sizeof entry)),
 			 sizeof entry);
-	/* The calls' own stack page has been written by the first one, so only the store can fault. */
+	/* The calls' own stack page has been written by the first one, so only the store can
+	   fault. */
 	getrusage(RUSAGE_THREAD, &t->shared->before);
 	*(volatile char *)at = byte;
 	getrusage(RUSAGE_THREAD, &t->shared->after);
-	/* One store to one page needs one fault at most. If there were more, then the page of this very
-	   code had been reclaimed meanwhile. */
+	/* One store to one page needs one fault at most. If there were more, then the page of
+	   this very code had been reclaimed meanwhile. */
 	s.faults = t->shared->after.ru_minflt > t->shared->before.ru_minflt;
 	if (s.faults) {
 		if (!(entry >> 63 & 1))
@@ -199,10 +201,11 @@ START_TEST(the_same_faults_and_copies)
 				   : "no /proc/self/pagemap");
 		return;
 	}
-	/* Where memory is short, the kernel reclaims pages of program text, and getting them back counts as a
-	   fault. Best effort: the limit of locked memory may forbid it. */
+	/* Where memory is short, the kernel reclaims pages of program text, and getting them
+	   back counts as a fault. Best effort: the limit of locked memory may forbid it. */
 	mlockall(MCL_CURRENT);
-	/* A page that waits in another processor's list of new pages counts as used by somebody else. */
+	/* A page that waits in another processor's list of new pages counts as used by
+	   somebody else. */
 	cpu_set_t one;
 	CPU_ZERO(&one);
 	CPU_SET(sched_getcpu(), &one);

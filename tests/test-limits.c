@@ -711,7 +711,8 @@ START_TEST(held_limit_of_one)
 }
 END_TEST
 
-/* Scarce mappings make a fault take its neighbours along; those that do not fit any more cost nothing. */
+/* Scarce mappings make a fault take its neighbours along; those that do not fit any more cost
+   nothing. */
 START_TEST(held_limit_of_neighbours)
 {
 	enum { N = 64, LIMIT = 12 };

@@ -2,8 +2,9 @@
 /*
  * test-model.c - random schedules against a plain copy of the bytes.
  *
- * The model of the heap is an array of blocks, each with a copy of its bytes; the model of a snapshot is
- * a copy of that array. Whatever order the operations come in, the library must agree with it.
+ * The model of the heap is an array of blocks, each with a copy of its bytes; the model of a
+ * snapshot is a copy of that array. Whatever order the operations come in, the library must agree
+ * with it.
  *
  * A failing run prints its seed: COWARENA_SEED=N replays it.
  */
@@ -421,7 +422,8 @@ static bool is_reported(const struct reported *r, const char *p)
 	return false;
 }
 
-/* Each byte of a block that is in both states is reported if it differs, and, byte-exact, only then. */
+/* Each byte of a block that is in both states is reported if it differs, and, byte-exact, only
+   then. */
 static void op_diff(struct model *m)
 {
 	struct past *a = some_past(m), *b = below(m, 3) ? some_past(m) : NULL;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-scarce.c - real scarcity, made by the host: no mappings, address space, descriptors, threads or
- * memory; heaps larger than memory; and the limit of held memory with readers at work (I7).
+ * test-scarce.c - real scarcity, made by the host: no mappings, address space, descriptors,
+ * threads or memory; heaps larger than memory; and the limit of held memory with readers at work
+ * (I7).
  */
 #include "config.h"
 
@@ -60,7 +61,8 @@ static void child(void (*fn)(void *), void *arg)
 #define SPARE                                                                                      \
 	3300 /* pages that are in use and never written: each snapshot reserves frames for them */
 
-/* The generation of each page. Static, so that nothing has to be allocated when nothing is to be had. */
+/* The generation of each page. Static, so that nothing has to be allocated when nothing is to
+   be had. */
 struct content {
 	uint32_t of[PAGES];
 };
@@ -359,7 +361,8 @@ static struct rlimit squeeze(const struct space *s, size_t room)
 	return set_limit(s->resource, status_bytes(s->field) + room);
 }
 
-/* At creation: refused, and nothing is left behind, until there is enough; and what there is then will do. */
+/* At creation: refused, and nothing is left behind, until there is enough; and what there is
+   then will do. */
 static void create_in_little_space(const struct space_case *c)
 {
 	static struct heap h;
@@ -460,7 +463,8 @@ static int count_descriptors(void)
 	return n;
 }
 
-/* With so few left, an arena of that engine, or of another, or none. The view's way in is missing. */
+/* With so few left, an arena of that engine, or of another, or none. The view's way in is
+   missing. */
 static void create_with_few_descriptors(void *arg)
 {
 	static struct heap h;
@@ -650,8 +654,9 @@ START_TEST(small_stacks)
 }
 END_TEST
 
-/* Files may not be so large: no arena. Nor may they later: the arena's has its size already, and writing
-   to a view's page through /proc/self/mem, at an offset beyond every limit, is not writing to a file. */
+/* Files may not be so large: no arena. Nor may they later: the arena's has its size already,
+   and writing to a view's page through /proc/self/mem, at an offset beyond every limit, is not
+   writing to a file. */
 static void use_short_files(void *arg)
 {
 	static struct heap h;
@@ -736,10 +741,10 @@ END_TEST
 /* ---- no memory ---- */
 
 /*
- * The limit of a memory control group. It is what bounds an arena's memory: the arena is a memfd, whose
- * pages count neither against the size of a tmpfs (they lie on the kernel's own mount of it, which has
- * none) nor against kernel.shm*; RLIMIT_FSIZE bounds the length of the file, holes included; and an
- * overcommit limit is asked for nothing, as all is mapped with MAP_NORESERVE.
+ * The limit of a memory control group. It is what bounds an arena's memory: the arena is a memfd,
+ * whose pages count neither against the size of a tmpfs (they lie on the kernel's own mount of
+ * it, which has none) nor against kernel.shm*; RLIMIT_FSIZE bounds the length of the file, holes
+ * included; and an overcommit limit is asked for nothing, as all is mapped with MAP_NORESERVE.
  */
 struct group {
 	char path[PATH_MAX];
@@ -818,7 +823,8 @@ struct dirtying {
 	struct cowarena_options options;
 };
 
-/* A heap of 8 MiB, and a snapshot before each time that it is written: seven of them fill the group. */
+/* A heap of 8 MiB, and a snapshot before each time that it is written: seven of them fill the
+   group. */
 static void dirty_in_group(void *arg)
 {
 	const struct dirtying *d = arg;
@@ -916,7 +922,8 @@ static size_t stride_of(const struct large *l)
 	return l->bytes / l->islands / page_size();
 }
 
-/* The pages of an island are written in descending order: that is no walk, so nothing is copied ahead. */
+/* The pages of an island are written in descending order: that is no walk, so nothing is
+   copied ahead. */
 static char *island_page(const struct large *l, size_t i)
 {
 	size_t stride = stride_of(l);
@@ -1013,10 +1020,10 @@ static void use_large(void *arg)
 	DEMAND(strcmp(little, "little") == 0);
 
 	/*
-	 * What was touched is there once live, twice in frames, and once in the view; the eager engine has
-	 * four times as much of each. What is not proportional to that: of the heap in use, the pages' states
-	 * (16 bytes of 4096), and their bitmaps; the helper's 128 MiB of frames ahead of need; and the
-	 * process. The capacity counts for nothing.
+	 * What was touched is there once live, twice in frames, and once in the view; the eager
+	 * engine has four times as much of each. What is not proportional to that: of the heap in
+	 * use, the pages' states (16 bytes of 4096), and their bitmaps; the helper's 128 MiB of
+	 * frames ahead of need; and the process. The capacity counts for nothing.
 	 */
 	size_t copies = engine == CASE_EAGER ? 16 : 4;
 	size_t most = before + copies * touched + l.bytes / 200 + 160 * MIB;
@@ -1111,7 +1118,8 @@ struct reading {
 	atomic_bool stop;
 };
 
-/* If the view says after the reading that all was right, then it was. So with a page of the snapshot. */
+/* If the view says after the reading that all was right, then it was. So with a page of the
+   snapshot. */
 static void *read_on(void *arg)
 {
 	static char copy[1 << 16];
@@ -1201,8 +1209,8 @@ START_TEST(limit_while_reading)
 {
 	static struct heap h;
 	size_t page = page_size();
-	/* What it takes: a frame and a page of the view for each, and half of the frames again. The eager
-	   engine has the whole heap each time. */
+	/* What it takes: a frame and a page of the view for each, and half of the frames
+	   again. The eager engine has the whole heap each time. */
 	size_t all = _i == CASE_EAGER ? 3 * heap_bytes() : (2 * PAGES + PAGES / 2) * page;
 	size_t limits[] = {page, 2 * page, CHUNK, all / 2, all - page, all, all + page};
 	size_t n = sizeof limits / sizeof *limits;
@@ -1227,7 +1235,8 @@ START_TEST(limit_while_reading)
 }
 END_TEST
 
-/* A snapshot is not given up for one that would find no room all the same: what views hold stays. */
+/* A snapshot is not given up for one that would find no room all the same: what views hold
+   stays. */
 START_TEST(no_room_beside_views)
 {
 	struct cowarena_options o = case_options(CASE_EAGER);

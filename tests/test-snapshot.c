@@ -264,7 +264,8 @@ START_TEST(growth_after_a_snapshot)
 }
 END_TEST
 
-/* Pages that were in use and never touched are zeros in the past, whatever their frames held before. */
+/* Pages that were in use and never touched are zeros in the past, whatever their frames held
+   before. */
 START_TEST(untouched_pages_are_zeros)
 {
 	enum { N = 16 };
@@ -365,7 +366,8 @@ static char *hot_byte(char *p, size_t i)
 	return p + 5 * i * page_size() + (i % 2 ? page_size() - 1 : 0);
 }
 
-/* Pages written in every epoch are copied at the snapshot, and cost no fault; until they cool down. */
+/* Pages written in every epoch are copied at the snapshot, and cost no fault; until they cool
+   down. */
 START_TEST(hot_pages_are_shadowed)
 {
 	enum { HOT = 20, ROUNDS = 12 };

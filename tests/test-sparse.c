@@ -49,8 +49,8 @@ static void assert_past(const char *past, size_t n)
 			ck_abort_msg("byte %zu is %d, not %d", i, past[i], expected(i));
 }
 
-/* An engine that copies each page at the snapshot gives it memory then. After a rollback a sanitizer
-   is told of each unit of the heap, whose descriptors are looked at. */
+/* An engine that copies each page at the snapshot gives it memory then. After a rollback a
+   sanitizer is told of each unit of the heap, whose descriptors are looked at. */
 static void assert_sparse(const struct sparse *s, int i, size_t before)
 {
 	if (sanitized())

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test-syscalls-process.c - COWARENA_SYSCALL_SAFE and the process: privilege, wild writes, fork, the end. */
+/* test-syscalls-process.c - COWARENA_SYSCALL_SAFE and the process: privilege, wild writes,
+   fork, the end. */
 #include "config.h"
 
 #include "common.h"
@@ -184,8 +185,9 @@ static void *write_every_page(void *arg)
 }
 
 /*
- * Several threads met the same armed page. The first of their faults that is resolved lets all of them go on:
- * to join, to take snapshots, to destroy the arena, while the others have yet to be looked at.
+ * Several threads met the same armed page. The first of their faults that is resolved lets all of
+ * them go on: to join, to take snapshots, to destroy the arena, while the others have yet to be
+ * looked at.
  */
 START_TEST(faults_that_are_resolved_late)
 {

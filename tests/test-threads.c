@@ -2,9 +2,9 @@
 /*
  * test-threads.c - one cut across all threads (I4).
  *
- * Reading a snapshot twice does not show that it was wrong from birth; an order that the writers keep
- * does. Each writer stores a number into x and then into y, far away: a snapshot that holds y without
- * x, or x two ahead of y, was no instant.
+ * Reading a snapshot twice does not show that it was wrong from birth; an order that the writers
+ * keep does. Each writer stores a number into x and then into y, far away: a snapshot that holds
+ * y without x, or x two ahead of y, was no instant.
  */
 #include "config.h"
 
@@ -46,7 +46,8 @@ static double duration(void)
 static void start_writers(struct writer *w, char *block, _Atomic bool *stop)
 {
 	for (int i = 0; i < WRITERS; i++) {
-		/* Some have x below y, some above, so that the order of arming cannot hide a mistake. */
+		/* Some have x below y, some above, so that the order of arming cannot hide a
+		   mistake. */
 		char *low = block + (size_t)i * 2 * page_size();
 		char *high = low + DISTANCE * page_size();
 		w[i] = (struct writer){.x = (void *)(i % 2 ? high : low),
