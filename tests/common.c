@@ -102,8 +102,7 @@ cowarena *arena_case(int i)
 	return arena;
 }
 
-#undef cowarena_snapshot_take
-cowarena_snapshot *take_compacted(cowarena *arena, unsigned flags)
+cowarena_snapshot *take_snapshot(cowarena *arena, unsigned flags)
 {
 	if (huge && arena)
 		ck_assert_int_eq(cowarena_compact(arena), 0);

@@ -33,9 +33,8 @@ struct cowarena_options case_options(int i);
 cowarena *arena_case(int i);  /* fails the test if it cannot be made */
 const char *case_name(int i); /* for test cases that CK_RUN_CASE can choose */
 
-/* In an arena of CASE_HUGE, compact first. */
-cowarena_snapshot *take_compacted(cowarena *arena, unsigned flags);
-#define cowarena_snapshot_take(arena, flags) take_compacted(arena, flags)
+/* Take a snapshot; in an arena of CASE_HUGE, compact first. */
+cowarena_snapshot *take_snapshot(cowarena *arena, unsigned flags);
 
 /* Statistics, now. */
 struct cowarena_stats stats_of(cowarena *arena);

@@ -117,8 +117,6 @@ static void end(void)
 		}                                                                                  \
 	} while (0)
 
-#undef cowarena_snapshot_take /* Check's macros and the test's allocate */
-
 /* ---- one thread ---- */
 
 static void *allocates(void *p)

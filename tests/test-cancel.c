@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 /* Check's own functions are points of cancellation. */
-#undef cowarena_snapshot_take
 
 #define HUGE_BLOCK ((size_t)8 << 20)
 

@@ -142,7 +142,7 @@ static void compare_first(struct scene *s)
 static void one_epoch(struct scene *s, size_t epoch)
 {
 	struct cowarena_stats before = stats_of(s->arena);
-	s->last = cowarena_snapshot_take(s->arena, 0);
+	s->last = take_snapshot(s->arena, 0);
 	ck_assert_ptr_nonnull(s->last);
 	s->copy[0] = *(volatile char *)s->p = (char)epoch; /* once at least */
 	write_some(s, epoch);
@@ -183,7 +183,7 @@ START_TEST(snapshots)
 		s.old = malloc(s.bytes);
 		for (size_t i = 0; i < s.bytes; i++)
 			s.p[i] = s.copy[i] = s.old[i] = (char)(i / page_size() + i);
-		s.first = cowarena_snapshot_take(s.arena, 0);
+		s.first = take_snapshot(s.arena, 0);
 		ck_assert_ptr_nonnull(s.first);
 		for (size_t epoch = 1; epoch < EPOCHS; epoch++)
 			one_epoch(&s, epoch);

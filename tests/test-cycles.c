@@ -98,7 +98,7 @@ static void cycle(struct life *life)
 		drop(life, k);
 	}
 	write_some(life);
-	life->kept[k] = cowarena_snapshot_take(life->arena, 0);
+	life->kept[k] = take_snapshot(life->arena, 0);
 	if (!life->kept[k])
 		broken(life, "no snapshot");
 	life->mark[k] = *marked(life);
@@ -161,7 +161,7 @@ static struct footprint footprint_of(struct life *life)
 	ck_assert_uint_eq(stats_of(life->arena).held_bytes, 0);
 	for (size_t i = 0; i < life->pages; i++)
 		life->p[i * page_size()]++;
-	cowarena_snapshot_release(cowarena_snapshot_take(life->arena, 0));
+	cowarena_snapshot_release(take_snapshot(life->arena, 0));
 	now.descriptors = descriptors_now();
 	for (int i = 0; i < 5; i++) {
 		/* The helper may still be giving memory to frames. */

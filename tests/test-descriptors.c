@@ -129,7 +129,7 @@ static void goes_on(cowarena *arena, char *p)
 	char c = 0;
 
 	fill(p, 1, 'A');
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	ck_assert_msg(s, "%s", cowarena_errmsg());
 	fill(p, 5, 'B');
 	for (size_t i = 0; i < PAGES; i++) {
@@ -165,7 +165,7 @@ static void without_standard_descriptors(void *arg)
 	if (!p)
 		_exit(1);
 	fill(p, 1, 'a');
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	cowarena_view *v = cowarena_view_open(s, 0);
 	fill(p, STEP, 'b');
 	if (!v || !holds(cowarena_view_at(v, p), 1, 'a'))
@@ -199,9 +199,9 @@ START_TEST(closed_with_a_snapshot)
 	atomic_store(&told, 0);
 	cowarena_on_spoiled(arena, on_spoiled, NULL);
 	fill(p, 1, 'x');
-	cowarena_snapshot_release(cowarena_snapshot_take(arena, 0));
+	cowarena_snapshot_release(take_snapshot(arena, 0));
 	fill(p, STEP, 'a'); /* scattered: hybrid has warm chunks now */
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	cowarena_view *v = cowarena_view_open(s, 0);
 	bool uffd = has_uffd(arena);
 	close_all();
@@ -299,9 +299,9 @@ START_TEST(each_look_finds_out)
 	char *p = page_block(arena, PAGES);
 	cowarena_set_root(arena, p);
 	fill(p, 1, 'x');
-	cowarena_snapshot_release(cowarena_snapshot_take(arena, 0));
+	cowarena_snapshot_release(take_snapshot(arena, 0));
 	fill(p, STEP, 'a');
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	cowarena_view *v = cowarena_view_open(s, 0);
 	close_all();
 	fill(p, 1, 'b');
@@ -335,7 +335,7 @@ START_TEST(strangers_userfaultfd)
 	char *p = page_block(arena, PAGES);
 
 	fill(p, 1, 'a');
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	close_all();
 	for (int i = 0; i < OWN_FILES; i++) {
 		struct os_file file;
@@ -360,7 +360,7 @@ START_TEST(moved_away_and_back)
 	if (!has_uffd(arena))
 		return;
 	fill(p, 1, 'a');
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	int fd = engine_uffd_file(arena)->fd, away = dup(fd);
 	close(fd);
 	ck_assert_int_eq(dup2(away, fd), fd);
@@ -409,7 +409,7 @@ START_TEST(closed_while_others_write)
 	}
 	for (size_t round = 0; round < scaled(20, 200, 5); round++) {
 		static char then[PAGES], now[PAGES];
-		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *s = take_snapshot(arena, 0);
 		ck_assert_msg(s, "%s", cowarena_errmsg());
 		int failed = 0;
 		for (size_t i = 0; i < PAGES; i++)
@@ -436,7 +436,7 @@ START_TEST(child_has_no_userfaultfd)
 {
 	cowarena *arena = arena_case(_i);
 
-	cowarena_snapshot_take(arena, 0);
+	take_snapshot(arena, 0);
 	int fd = engine_uffd_file(arena)->fd;
 	if (fd < 0)
 		return;
@@ -459,9 +459,9 @@ START_TEST(somebody_else_has_it)
 	if (!has_uffd(arena) || cowarena_syscall_safe(arena))
 		return;
 	fill(p, 1, 'a');
-	cowarena_snapshot_release(cowarena_snapshot_take(arena, 0));
+	cowarena_snapshot_release(take_snapshot(arena, 0));
 	fill(p, STEP, 'a');
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
 	if (pid == 0)
 		for (;;)
@@ -504,7 +504,7 @@ START_TEST(child_that_closes_all)
 	char *p = page_block(arena, PAGES);
 
 	fill(p, 1, 'a');
-	cowarena_snapshot_take(arena, 0);
+	take_snapshot(arena, 0);
 	pid_t pid = fork();
 	if (pid == 0)
 		_exit(child_that_closed(arena, p, _i >= CASES));
@@ -564,7 +564,7 @@ START_TEST(destroy_gives_memory_back)
 	char *p = page_block(arena, PAGES);
 
 	fill(p, 1, 'a');
-	cowarena_snapshot_take(arena, 0);
+	take_snapshot(arena, 0);
 	fill(p, STEP, 'b');
 	int inherited = dup(arena->file.fd);
 	if (_i >= CASES)
@@ -609,7 +609,7 @@ START_TEST(child_destroys_nothing)
 	char *p = page_block(arena, PAGES);
 
 	fill(p, 1, 'a');
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	pid_t pid = fork();
 	if (pid == 0) {
 		cowarena_destroy(arena);
@@ -650,7 +650,7 @@ START_TEST(core_has_the_heap_once)
 	char *p = page_block(arena, PAGES);
 
 	fill(p, 1, 'a');
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	for (unsigned flags = 0; flags <= COWARENA_VIEW_PRIVATE; flags++) {
 		cowarena_view *v = cowarena_view_open(s, flags);
 		ck_assert(!is_dumped(cowarena_view_at(v, p)));

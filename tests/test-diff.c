@@ -59,12 +59,12 @@ START_TEST(runs_of_pages)
 	char *p = page_block(arena, 20);
 
 	memset(p, 'a', 20 * page_size());
-	cowarena_snapshot *one = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *one = take_snapshot(arena, 0);
 	ck_assert_uint_eq(runs_in(one, NULL, 0, p, 20).n, 0);
 	p[2 * page_size() + 5] = 'b';
 	p[3 * page_size() + 5] = 'b';
 	p[9 * page_size()] = 'b';
-	cowarena_snapshot *two = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *two = take_snapshot(arena, 0);
 	p[3 * page_size() + 5] = 'c'; /* dirtied again */
 	p[19 * page_size()] = 'c';
 
@@ -89,10 +89,10 @@ START_TEST(written_is_not_changed)
 	char *p = page_block(arena, 4);
 
 	memset(p, 'a', 4 * page_size());
-	cowarena_snapshot *one = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *one = take_snapshot(arena, 0);
 	memset(p, 'b', 4 * page_size());
 	memset(p, 'a', 3 * page_size());
-	cowarena_snapshot *two = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *two = take_snapshot(arena, 0);
 	struct runs r = runs_in(one, two, 0, p, 4);
 	ck_assert_uint_eq(r.n, 1);
 	ck_assert_ptr_eq(r.run[0].start, p + 3 * page_size());
@@ -109,7 +109,7 @@ START_TEST(exact_bytes)
 	char *p = page_block(arena, 4);
 
 	memset(p, 0, 4 * page_size());
-	cowarena_snapshot *one = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *one = take_snapshot(arena, 0);
 	p[0] = 1;
 	memset(p + page_size() - 10, 1, 20); /* over the border of a page: one run */
 	p[page_size() + 100] = 1;
@@ -131,7 +131,7 @@ END_TEST
 START_TEST(pages_that_are_new)
 {
 	cowarena *arena = arena_case(_i);
-	cowarena_snapshot *one = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *one = take_snapshot(arena, 0);
 	char *p = page_block(arena, 3000);
 
 	memset(p, 1, 3000 * page_size());
@@ -162,7 +162,7 @@ static int call_back_into_the_library(void *ctx, const void *start, size_t len)
 	(void)start, (void)len;
 	cowarena_free(b->arena, cowarena_alloc(b->arena, 100));
 	b->p[0]++;
-	cowarena_snapshot_release(cowarena_snapshot_take(b->arena, 0));
+	cowarena_snapshot_release(take_snapshot(b->arena, 0));
 	return 0;
 }
 
@@ -173,7 +173,7 @@ START_TEST(the_callback_is_free)
 	int calls = 0;
 
 	memset(p, 0, 20 * page_size());
-	cowarena_snapshot *one = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *one = take_snapshot(arena, 0);
 	for (size_t i = 0; i < 20; i += 2)
 		p[i * page_size()] = 1;
 	ck_assert_int_eq(cowarena_diff(one, NULL, stop_at_second, &calls), 77);
@@ -201,7 +201,7 @@ START_TEST(any_pair)
 			p[rng(&state) % n] = (char)(rng(&state) % 3);
 		copy[i] = malloc(n);
 		memcpy(copy[i], p, n);
-		snap[i] = cowarena_snapshot_take(arena, 0);
+		snap[i] = take_snapshot(arena, 0);
 	}
 	for (int a = 0; a < SNAPS; a++)
 		for (int b = a + 1; b < SNAPS; b++)

@@ -45,7 +45,7 @@ static int see_nothing(void *ctx, const void *start, size_t len)
 START_TEST(null_arena)
 {
 	cowarena *arena = arena_case(_i);
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	struct cowarena_stats stats = {.sz = sizeof stats};
 	int local;
 
@@ -60,7 +60,7 @@ START_TEST(null_arena)
 	ck_failed(cowarena_set_root(NULL, NULL) == -1, EINVAL, "arena is NULL");
 	ck_failed(!cowarena_root(NULL), EINVAL, "arena is NULL");
 	ck_failed(cowarena_prepare_write(NULL, &local, 1) == -1, EINVAL, "arena is NULL");
-	ck_failed(!cowarena_snapshot_take(NULL, 0), EINVAL, "arena is NULL");
+	ck_failed(!take_snapshot(NULL, 0), EINVAL, "arena is NULL");
 	ck_failed(cowarena_rollback(NULL, s) == -1, EINVAL, "arena is NULL");
 	ck_failed(cowarena_stats_get(NULL, &stats) == -1, EINVAL, "arena is NULL");
 	ck_failed(cowarena_stats_print(NULL, stdout, 0) == -1, EINVAL, "arena is NULL");
@@ -79,7 +79,7 @@ END_TEST
 START_TEST(null_snapshot_or_view)
 {
 	cowarena *arena = arena_case(_i);
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	char *p = page_block(arena, 1);
 	char byte;
 
@@ -108,10 +108,10 @@ START_TEST(other_bad_arguments)
 {
 	cowarena *arena = arena_case(_i), *other = arena_case(_i);
 	char *p = page_block(arena, 2);
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	*p = 1;
-	cowarena_snapshot *t = cowarena_snapshot_take(arena, 0);
-	cowarena_snapshot *foreign = cowarena_snapshot_take(other, 0);
+	cowarena_snapshot *t = take_snapshot(arena, 0);
+	cowarena_snapshot *foreign = take_snapshot(other, 0);
 	struct cowarena_stats stats = {.sz = 0};
 	char byte;
 
@@ -125,7 +125,7 @@ START_TEST(other_bad_arguments)
 	ck_failed(cowarena_set_root(arena, page_block(other, 1)) == -1, EINVAL, "into the arena");
 
 	for (unsigned flags = 2; flags; flags *= 2)
-		ck_failed(!cowarena_snapshot_take(arena, flags | 1), EINVAL, "flags");
+		ck_failed(!take_snapshot(arena, flags | 1), EINVAL, "flags");
 	ck_failed(!cowarena_view_open(s, 2), EINVAL, "flags");
 	ck_failed(cowarena_diff_with(s, t, 2, see_nothing, NULL) == -1, EINVAL, "flags");
 	ck_failed(cowarena_stats_print(arena, stdout, 2) == -1, EINVAL, "flags");
@@ -153,7 +153,7 @@ START_TEST(addresses_outside)
 {
 	cowarena *arena = arena_case(_i);
 	char *p = page_block(arena, 3);
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	char *base = arena->base, *then = base + stats_of(arena).arena_bytes;
 	char *later = cowarena_alloc(arena, (size_t)20 << 20), dst[16], same[16];
 
@@ -211,7 +211,7 @@ START_TEST(release_with_open_views)
 	cowarena *arena = arena_case(_i);
 	char *p = page_block(arena, 1), byte;
 	strcpy(p, "then");
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	cowarena_view *a = cowarena_view_open(s, 0);
 	cowarena_view *b = cowarena_view_open(s, COWARENA_VIEW_PRIVATE);
 
@@ -262,10 +262,10 @@ START_TEST(success_keeps_errno)
 	ck_keeps(!cowarena_set_root(arena, p));
 	ck_keeps(cowarena_root(arena) == p);
 	cowarena_snapshot *s, *t;
-	ck_keeps((s = cowarena_snapshot_take(arena, 0)));
+	ck_keeps((s = take_snapshot(arena, 0)));
 	memset(q, 1, 100000);
 	ck_keeps(true); /* after faults */
-	ck_keeps((t = cowarena_snapshot_take(arena, COWARENA_QUIESCENT)));
+	ck_keeps((t = take_snapshot(arena, COWARENA_QUIESCENT)));
 	ck_keeps(!cowarena_prepare_write(arena, big, 1 << 20));
 	ck_keeps(!cowarena_snapshot_read(s, buffer, q, sizeof buffer));
 	ck_keeps(cowarena_snapshot_root(s) == p);
@@ -299,7 +299,7 @@ static void *errno_is_kept(void *arg)
 
 	errno = KEPT;
 	for (size_t i = 0; i < scaled(3000, 30000, 300) && !step; i++) {
-		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *s = take_snapshot(arena, 0);
 		step = errno != KEPT ? "take" : step;
 		*p = 1;
 		step = errno != KEPT && !step ? "a fault" : step;

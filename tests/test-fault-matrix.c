@@ -349,7 +349,7 @@ static void make_arena(int engine)
 /* Arm, write to every page, look at the past. */
 static void check_copying(void)
 {
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	struct cowarena_stats stats = {.sz = sizeof stats};
 
 	if (!s || cowarena_stats_get(arena, &stats))
@@ -469,7 +469,7 @@ static void cell_in_child(void)
 	make_arena(trial->engine);
 	install(false);
 	check_copying();
-	if (!cowarena_snapshot_take(arena, 0))
+	if (!take_snapshot(arena, 0))
 		_exit(BAD_SETUP);
 	for (int i = 0; i < ROUNDS; i++)
 		one_round();
@@ -669,7 +669,7 @@ static int engine_now; /* of the child to be */
 static void arm_first(void)
 {
 	make_arena(engine_now);
-	if (!cowarena_snapshot_take(arena, 0))
+	if (!take_snapshot(arena, 0))
 		_exit(BAD_SETUP);
 }
 
@@ -677,7 +677,7 @@ static void arm(void)
 {
 	arm_first();
 	check_copying();
-	if (!cowarena_snapshot_take(arena, 0))
+	if (!take_snapshot(arena, 0))
 		_exit(BAD_SETUP);
 }
 
@@ -745,7 +745,7 @@ static void handler_that_writes(int flags)
 	sigaction(SIGSEGV, &sa, NULL);
 	arm_first();
 	for (int round = 1; round <= ROUNDS; round++) {
-		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *s = take_snapshot(arena, 0);
 		char then = 0, *last = heap + (PAGES - 1) * page_size() + 9, now = *last;
 		raise(SIGSEGV);
 		if (seen->calls != round || *last != (char)(now + 1))
@@ -777,7 +777,7 @@ static void fault_in_many_ways(void)
 		_exit(BAD_SETUP);
 	memset(big, 1, n);
 	for (int round = 0; round < 3; round++) {
-		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *s = take_snapshot(arena, 0);
 		cowarena_view *a = round ? cowarena_view_open(s, 0) : NULL;
 		cowarena_view *b = round ? cowarena_view_open(s, COWARENA_VIEW_PRIVATE) : NULL;
 		if (!s || (round && (!a || !b)))
@@ -803,7 +803,7 @@ static void fault_at_the_limit(void)
 	o.limit_policy = COWARENA_LIMIT_DROP_OLDEST;
 	cowarena *small = cowarena_create(&o);
 	char *p = small ? cowarena_calloc(small, 256, page_size()) : NULL;
-	cowarena_snapshot *s = p ? cowarena_snapshot_take(small, 0) : NULL;
+	cowarena_snapshot *s = p ? take_snapshot(small, 0) : NULL;
 	if (!s)
 		_exit(BAD_SETUP);
 	memset(p, 1, 256 * page_size());
@@ -907,7 +907,7 @@ static void vforks(void)
 	for (int i = 0; i < 10; i++) {
 		int status;
 		check_copying();
-		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *s = take_snapshot(arena, 0);
 		pid_t pid = vfork();
 		if (pid == 0) {
 			execl("/bin/sh", "sh", "-c", "exit 7", (char *)NULL);

@@ -316,7 +316,7 @@ static void check_store(int i, cowarena *arena, enum armed armed, bool faults)
 	fill_random(p, n, 5 + (uint64_t)i);
 	memcpy(plain, p, n);
 	memcpy(was, p, n);
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	ck_assert_ptr_nonnull(s);
 	disarm(arena, p, at, armed);
 	uint64_t before = stats_of(arena).faults;
@@ -372,7 +372,7 @@ START_TEST(by_the_kernel)
 
 	ck_assert_int_eq(pipe(fd), 0);
 	memset(p, 'a', 2 * page);
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	ck_assert_int_eq(write(fd[1], "12345678", 8), 8);
 	uint64_t faults = stats_of(arena).faults;
 	if (refuses) {

@@ -29,7 +29,7 @@ static cowarena *armed(char **p)
 	cowarena *arena = cowarena_create(&o);
 
 	*p = arena ? cowarena_calloc(arena, 16, page_size()) : NULL;
-	if (!*p || !cowarena_snapshot_take(arena, 0))
+	if (!*p || !take_snapshot(arena, 0))
 		_exit(90);
 	return arena;
 }
@@ -37,7 +37,7 @@ static cowarena *armed(char **p)
 static void check_still_working(cowarena *arena, char *p)
 {
 	char seen;
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 
 	p[0]++;
 	if (!s || cowarena_snapshot_read(s, &seen, p, 1) || seen != (char)(p[0] - 1))
@@ -58,8 +58,7 @@ static char *wild_address(enum wild wild, cowarena *arena, char *p)
 	case WILD_CONST:
 		return (char *)(uintptr_t)&constant[100];
 	case WILD_VIEW:
-		return (char *)cowarena_view_at(
-			   cowarena_view_open(cowarena_snapshot_take(arena, 0), 0), p) +
+		return (char *)cowarena_view_at(cowarena_view_open(take_snapshot(arena, 0), 0), p) +
 		       77;
 	case WILD_BEYOND: /* in the arena's range, above its heap */
 		return p + ((size_t)512 << 20);
@@ -97,7 +96,7 @@ static void scene_dies(void *arg)
 	enum wild wild = *(enum wild *)arg;
 
 	check_still_working(arena, p);
-	cowarena_snapshot_take(arena, 0);
+	take_snapshot(arena, 0);
 	go_wild(wild, wild_address(wild, arena, p));
 }
 
@@ -276,8 +275,8 @@ START_TEST(errno_is_kept)
 	char *p = page_block(arena, 100);
 
 	memset(p, 0, 100 * page_size());
-	cowarena_snapshot_take(arena, 0);
-	cowarena_view *view = cowarena_view_open(cowarena_snapshot_take(arena, 0), 0);
+	take_snapshot(arena, 0);
+	cowarena_view *view = cowarena_view_open(take_snapshot(arena, 0), 0);
 	ck_assert_ptr_nonnull(view);
 	errno = 4711;
 	for (size_t i = 0; i < 100; i++)
@@ -298,7 +297,7 @@ START_TEST(an_alternate_stack)
 	memset(ss.ss_sp, 0x5a, size);
 	ck_assert_int_eq(sigaltstack(&ss, NULL), 0);
 	memset(p, 0, 100 * page_size());
-	cowarena_snapshot_take(arena, 0);
+	take_snapshot(arena, 0);
 	memset(p, 1, 100 * page_size());
 	size_t untouched = 0;
 	while (untouched < size && ((char *)ss.ss_sp)[untouched] == 0x5a)
@@ -344,7 +343,7 @@ START_TEST(signal_handlers_that_write)
 	ck_assert_int_eq(timer_settime(timer, 0, &period, NULL), 0);
 	size_t snapshots = 0;
 	for (size_t goal = scaled(500, 20000, 50); ticks < goal; snapshots++) {
-		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *s = take_snapshot(arena, 0);
 		char a[64], b[64];
 		for (size_t i = 0; i < 64; i++)
 			ck_assert_int_eq(
@@ -390,8 +389,7 @@ START_TEST(threads_cancelled_in_the_handler)
 		pthread_t t;
 		ck_assert_int_eq(pthread_create(&t, NULL, store_for_ever, p), 0);
 		for (int i = 0; i < 3; i++)
-			ck_assert_int_eq(
-			    cowarena_snapshot_release(cowarena_snapshot_take(arena, 0)), 0);
+			ck_assert_int_eq(cowarena_snapshot_release(take_snapshot(arena, 0)), 0);
 		pthread_cancel(t);
 		pthread_join(t, NULL);
 	}
@@ -406,7 +404,7 @@ START_TEST(after_a_reset)
 		cowarena *arena = arena_case(_i);
 		char *p = page_block(arena, 1);
 		*p = 1;
-		cowarena_snapshot_take(arena, 0);
+		take_snapshot(arena, 0);
 		*p = 2;
 		signal(SIGSEGV, SIG_DFL);
 		signal(SIGBUS, SIG_DFL);
@@ -485,7 +483,7 @@ START_TEST(a_forked_child_has_arenas_of_its_own)
 	cowarena *arena = cowarena_create(&o);
 	ck_assert_ptr_nonnull(arena);
 	char *p = page_block(arena, 4);
-	cowarena_snapshot_take(arena, 0);
+	take_snapshot(arena, 0);
 	int status = in_child(own_arena, arena, NULL);
 	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %#x",
 		      (unsigned)status);

@@ -53,7 +53,7 @@ static void make(struct scene *scene, int i, unsigned flags)
 		scene->names[j] = cowarena_strdup(scene->arena, text);
 	}
 	cowarena_set_root(scene->arena, scene->names);
-	scene->s = cowarena_snapshot_take(scene->arena, 0);
+	scene->s = take_snapshot(scene->arena, 0);
 	scene->view = cowarena_view_open(scene->s, 0);
 	ck_assert(scene->s && scene->view);
 	/* Some pages changed since the snapshot. */
@@ -94,7 +94,7 @@ static void check_heap(const struct scene *scene)
 static void live_on(struct scene *scene)
 {
 	char byte = 0;
-	cowarena_snapshot *s = cowarena_snapshot_take(scene->arena, 0);
+	cowarena_snapshot *s = take_snapshot(scene->arena, 0);
 
 	DEMAND(s);
 	for (size_t i = 0; i < BIG_CHUNKS * CHUNK; i += CHUNK / 8)
@@ -277,7 +277,7 @@ static void look_at_several(void *arg)
 	for (unsigned i = 0; i < SEVERAL; i++) {
 		for (size_t j = 0; j < 3 * CHUNK; j += 1000)
 			DEMAND(s->block[i][j] == (unsigned char)(i + j));
-		cowarena_snapshot *snap = cowarena_snapshot_take(s->arena[i], 0);
+		cowarena_snapshot *snap = take_snapshot(s->arena[i], 0);
 		s->block[i][0]++;
 		DEMAND(snap && cowarena_rollback(s->arena[i], snap) == 0);
 		DEMAND(cowarena_snapshot_release(snap) == 0);
@@ -327,7 +327,7 @@ static void grow_in_child(void *arg)
 	for (size_t i = 0; i < 2 * GROWS_BY; i++)
 		DEMAND(p[i] == 0);
 	memset(p, 'a', 2 * GROWS_BY);
-	cowarena_snapshot *s = cowarena_snapshot_take(growing, 0);
+	cowarena_snapshot *s = take_snapshot(growing, 0);
 	DEMAND(s);
 	memset(p, 'b', 2 * GROWS_BY);
 	for (size_t i = 0; i < 2 * GROWS_BY; i += 100)
@@ -366,7 +366,7 @@ static void release_all(void *arg)
 		DEMAND(cowarena_snapshot_release(s[i]) == 0);
 	DEMAND(!arena->timeline.all && stats_of(arena).snapshots_live == 0);
 	for (int i = 0; i < 3; i++)
-		s[i % 2] = cowarena_snapshot_take(arena, 0);
+		s[i % 2] = take_snapshot(arena, 0);
 	DEMAND(s[0] && s[1] && stats_of(arena).snapshots_live == 3);
 }
 
@@ -379,7 +379,7 @@ START_TEST(half_changed_list)
 	o.flags |= COWARENA_FORK_COPY | forking_flags();
 	cowarena *arena = cowarena_create(&o);
 	for (int i = 0; i < 2; i++)
-		s[i] = cowarena_snapshot_take(arena, 0);
+		s[i] = take_snapshot(arena, 0);
 	cowarena_snapshot **link = s[0]->link;
 	gone = (cowarena_snapshot){.next = s[0]};
 	s[0]->link = &gone.next; /* as when one between the two is being released */
@@ -445,7 +445,7 @@ START_TEST(one_cut)
 		ck_assert_int_eq(pthread_create(&w[i].thread, NULL, write_in_order, &w[i]), 0);
 	}
 	for (size_t i = 0; i < scaled(30, 1000, 5); i++) {
-		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *s = take_snapshot(arena, 0);
 		run_child(look_for_order, w);
 		cowarena_snapshot_release(s);
 	}
@@ -674,7 +674,7 @@ START_TEST(system_calls_after_a_fork)
 				  before.copied + before.copied_ahead + before.zero);
 	}
 	/* The next snapshot arms them, like any other. */
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	memset(p, 9, CHUNK);
 	char byte;
 	ck_assert(cowarena_snapshot_read(s, &byte, p + 5, 1) == 0 && byte == 2);
@@ -697,7 +697,7 @@ START_TEST(an_older_snapshot_stays_whole)
 	ck_assert_ptr_nonnull(arena);
 	char *p = chunk_block(arena, BIG_CHUNKS);
 	memset(p, 1, BIG_CHUNKS * CHUNK);
-	cowarena_snapshot *older = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *older = take_snapshot(arena, 0);
 	p[0] = 2;
 	run_child(reads_everywhere, p);
 	ck_assert(can_read_into(p));
@@ -723,7 +723,7 @@ static void *take_and_read(void *arg)
 	uint64_t then = 0, now;
 
 	while (!atomic_load(&t->stop)) {
-		cowarena_snapshot *s = cowarena_snapshot_take(t->arena, 0);
+		cowarena_snapshot *s = take_snapshot(t->arena, 0);
 		if (!s || cowarena_snapshot_read(s, &then, (void *)t->value, sizeof then))
 			return "no snapshot";
 		for (int i = 0; i < 1000; i++)

@@ -84,7 +84,7 @@ static void wild(int a, int b, int c)
 static void works(cowarena *arena, char *p)
 {
 	char seen = 0;
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 
 	ck_assert_ptr_nonnull(s);
 	p[0]++;
@@ -252,7 +252,7 @@ START_TEST(blocked_signals)
 	for (size_t i = 0; i < sizeof sent / sizeof *sent; i++)
 		kill(getpid(), sent[i]);
 	for (int i = 0; i < 100; i++) {
-		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *s = take_snapshot(arena, 0);
 		ck_assert_ptr_nonnull(s);
 		memset(p, i, PAGES * page_size());
 		ck_assert_int_eq(cowarena_prepare_write(arena, p, PAGES * page_size()), 0);

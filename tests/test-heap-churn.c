@@ -228,7 +228,7 @@ START_TEST(random_calls_and_rollbacks)
 			continue;
 		struct past *past = &pasts[rng(&seed) % SNAPSHOTS];
 		if (!past->snapshot) {
-			past->snapshot = cowarena_snapshot_take(arena, 0);
+			past->snapshot = take_snapshot(arena, 0);
 			ck_assert_msg(past->snapshot != NULL, "%s", cowarena_errmsg());
 			past->table = *t;
 			past->live_bytes = stats_of(arena).live_bytes;
@@ -268,7 +268,7 @@ START_TEST(stale_bookkeeping)
 	for (int round = 0; round < (int)scaled(40, 400, 6); round++) {
 		/* Something that stays, so that every round begins elsewhere. */
 		kept[round % 200] = (struct block){NULL, random_size(&seed, false), 9};
-		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *s = take_snapshot(arena, 0);
 		ck_assert_ptr_nonnull(s);
 		for (int i = 0; i < 12; i++) {
 			size_t n = (size_t)1 << (16 + rng(&seed) % 7);
@@ -316,7 +316,7 @@ START_TEST(deterministic)
 
 	for (int i = 0; i < 3000; i++)
 		step(arena, t, &seed, false);
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	*start = *t;
 	uint64_t seed_then = seed;
 	for (int run = 0; run < 4; run++) {
@@ -391,7 +391,7 @@ START_TEST(blocks_are_not_touched)
 		ck_assert_ptr_nonnull(b->p);
 		fill(b);
 	}
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	uint64_t faults = stats_of(arena).faults;
 	bool gone[TABLE] = {false};
 

@@ -140,7 +140,7 @@ static void watch_crowd(int c, size_t rounds, size_t when, void (*happens)(cowar
 		/* The last one is of a heap that is in use. */
 		while (i == rounds - 1 && !stats_of(crowd.arena).live_bytes)
 			sched_yield();
-		cowarena_snapshot *s = cowarena_snapshot_take(crowd.arena, 0);
+		cowarena_snapshot *s = take_snapshot(crowd.arena, 0);
 		ck_assert_msg(s != NULL, "%s", cowarena_errmsg());
 		sound(crowd.arena, s);
 		sound(crowd.arena, NULL);
@@ -282,7 +282,7 @@ static void have_no_keys(void *c)
 	/* The end of a thread would not be heard of. */
 	for (size_t i = 1; i < LOCALS; i++)
 		ck_assert_ptr_null(arena->heap.locals[i]);
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	sound(arena, s);
 	uint64_t bytes = stats_of(arena).live_bytes;
 	for (size_t i = 0; i < 200; i++)
@@ -348,7 +348,7 @@ START_TEST(freed_by_another)
 	for (size_t i = 0; i < MANY; i++) {
 		cowarena_free(h.arena, h.p[i]);
 		if (i % 1000 == 99) /* with a box half full */
-			cowarena_snapshot_release(cowarena_snapshot_take(h.arena, 0));
+			cowarena_snapshot_release(take_snapshot(h.arena, 0));
 	}
 	ck_assert_uint_eq(stats_of(h.arena).live_bytes, 0);
 	sound(h.arena, NULL);
@@ -380,7 +380,7 @@ static void frees_twice(void *arg)
 	for (size_t i = 0; i < n; i++)
 		cowarena_free(h.arena, h.p[i]);
 	cowarena_free(h.arena, h.p[n - 1]);
-	cowarena_snapshot_release(cowarena_snapshot_take(h.arena, 0));
+	cowarena_snapshot_release(take_snapshot(h.arena, 0));
 	_exit(0);
 }
 
@@ -409,7 +409,7 @@ START_TEST(on_their_way)
 	pthread_t other = hand_over(&h);
 	for (size_t i = 100; i < MANY; i++)
 		cowarena_free(h.arena, h.p[i]);
-	cowarena_snapshot *s = cowarena_snapshot_take(h.arena, 0);
+	cowarena_snapshot *s = take_snapshot(h.arena, 0);
 	struct list then = blocks(h.arena, s);
 	ck_assert_uint_eq(then.n, 100);
 	for (size_t i = 0; i < 100; i++)
@@ -620,7 +620,7 @@ START_TEST(snapshots_at_each_instruction)
 		sem_post(&step.leave);
 		while (!atomic_load(&step.reached))
 			sched_yield();
-		cowarena_snapshot *s = cowarena_snapshot_take(step.arena, 0);
+		cowarena_snapshot *s = take_snapshot(step.arena, 0);
 		ck_assert_msg(s != NULL, "%s", cowarena_errmsg());
 		sound(step.arena, s);
 		sound(step.arena, NULL);
@@ -767,7 +767,7 @@ static void *before_and_after(void *arg)
 START_TEST(to_before_the_thread)
 {
 	struct queue q = {.arena = arena_case(_i)};
-	cowarena_snapshot *s = cowarena_snapshot_take(q.arena, 0);
+	cowarena_snapshot *s = take_snapshot(q.arena, 0);
 	pthread_t thread;
 
 	pthread_barrier_init(&q.all, NULL, 2);
@@ -814,7 +814,7 @@ static void sequence(cowarena *arena, uint64_t seed, void **returned, bool pause
 		**at = 1;
 		returned[i] = *at;
 		if (pause && i % 500 == 0)
-			cowarena_snapshot_release(cowarena_snapshot_take(arena, 0));
+			cowarena_snapshot_release(take_snapshot(arena, 0));
 	}
 }
 
@@ -826,7 +826,7 @@ START_TEST(the_same_again)
 
 	sequence(arena, 1, aside, true); /* a past, with holes */
 	for (int round = 0; round < 4; round++) {
-		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *s = take_snapshot(arena, 0);
 		bool pause = round % 2;
 		sequence(arena, 2, first, pause);
 		ck_assert_int_eq(cowarena_rollback(arena, s), 0);
@@ -865,7 +865,7 @@ START_TEST(the_same_beside_others)
 		freed[i] = cowarena_alloc(arena[0], 1024);
 	for (size_t i = 0; i < 50; i++)
 		*(char *)cowarena_alloc(arena[0], 1024) = 1;
-	cowarena_snapshot *s = cowarena_snapshot_take(arena[0], 0);
+	cowarena_snapshot *s = take_snapshot(arena[0], 0);
 	for (size_t i = 1; i < 5; i++) {
 		with_another(arena[0], arena[i], freed, i == 1 ? first : again);
 		ck_assert(i == 1 || memcmp(first, again, sizeof first) == 0);

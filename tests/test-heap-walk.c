@@ -49,7 +49,7 @@ START_TEST(walks)
 	for (size_t i = 0; i < BLOCKS; i++)
 		p[i] = cowarena_alloc(arena, size_of(i));
 	uint64_t bytes = stats_of(arena).live_bytes;
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	for (size_t i = 0; i < BLOCKS; i += 2)
 		cowarena_free(arena, p[i]);
 
@@ -79,7 +79,7 @@ END_TEST
 START_TEST(refusals)
 {
 	cowarena *arena = arena_case(_i), *other = arena_case(_i);
-	cowarena_snapshot *s = cowarena_snapshot_take(other, 0);
+	cowarena_snapshot *s = take_snapshot(other, 0);
 
 	ck_assert_int_eq(cowarena_heap_walk(NULL, NULL, count, NULL), -1);
 	ck_assert_int_eq(errno, EINVAL);
@@ -108,7 +108,7 @@ START_TEST(given_up)
 	ck_assert_ptr_nonnull(arena);
 	char *p = page_block(arena, 64);
 	memset(p, 1, 64 * page_size());
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	if (_i == CASE_EAGER) { /* whose copy does not fit */
 		ck_assert_ptr_null(s);
 	} else {
@@ -363,11 +363,11 @@ START_TEST(damage_is_found)
 	p.listed = descriptor(p.arena, listed);
 	p.shelf = shelf_of(p.arena, p.slot, 40);
 	p.shelf_of_listed = shelf_of(p.arena, listed, 600);
-	cowarena_snapshot *good = cowarena_snapshot_take(p.arena, 0);
+	cowarena_snapshot *good = take_snapshot(p.arena, 0);
 	ck_assert_msg(!cowarena_heap_check(p.arena, NULL), "%s", cowarena_errmsg());
 	damages[_i](&p);
 	for (int past = 0; past < 2; past++) {
-		cowarena_snapshot *s = past ? cowarena_snapshot_take(p.arena, 0) : NULL;
+		cowarena_snapshot *s = past ? take_snapshot(p.arena, 0) : NULL;
 		ck_assert_int_eq(cowarena_heap_check(p.arena, s), -1);
 		ck_assert_int_eq(errno, EUCLEAN);
 		ck_assert_ptr_nonnull(strstr(cowarena_errmsg(), "damaged at 0x"));
@@ -402,7 +402,7 @@ START_TEST(trims)
 	memset(a, 1, 3 * MIB / 2);
 	memset(b, 2, 3 * MIB / 2);
 	memset(c, 3, 3 * MIB / 2);
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	cowarena_free(arena, b);
 	size_t before = memory_of(arena);
 	/* The snapshot needs what was there, unless it has a copy. */
@@ -424,7 +424,7 @@ START_TEST(trims)
 	/* The neighbours are not touched, and the space is as good as new. */
 	ck_assert_int_eq(a[3 * MIB / 2 - 1], 1);
 	ck_assert_int_eq(c[0], 3);
-	s = cowarena_snapshot_take(arena, 0);
+	s = take_snapshot(arena, 0);
 	char *again = cowarena_calloc(arena, 1, 3 * MIB / 2);
 	ck_assert_ptr_eq(again, b);
 	memset(again, 4, 3 * MIB / 2);
@@ -453,7 +453,7 @@ START_TEST(huge_blocks)
 	/* With a snapshot: what is newer than that. */
 	p = cowarena_alloc(arena, 8 * MIB);
 	memset(p, 1, 8 * MIB);
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	memset(p, 2, 4 * MIB);
 	before = memory_of(arena);
 	cowarena_free(arena, p);

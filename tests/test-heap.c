@@ -274,7 +274,7 @@ START_TEST(calloc_zeroes)
 	static const size_t sizes[] = {1, 24, 1000, 5000, 16384, 50000, 2500000};
 	cowarena *arena = arena_case(_i);
 	size_t count = sizeof sizes / sizeof *sizes;
-	cowarena_snapshot *empty = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *empty = take_snapshot(arena, 0);
 	unsigned char *p[7];
 
 	/* Round 0: fresh memory. 1: freed and dirty. 2: what a rollback took back, dirty, and
@@ -541,7 +541,7 @@ static void *freed_top(cowarena *arena)
 
 static void *rolled_back(cowarena *arena)
 {
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	char *p = cowarena_alloc(arena, BIG);
 
 	cowarena_rollback(arena, s);
@@ -631,7 +631,7 @@ static struct {
 static void *take_one(void *arg)
 {
 	(void)arg;
-	cowarena_snapshot_release(cowarena_snapshot_take(taker.arena, 0));
+	cowarena_snapshot_release(take_snapshot(taker.arena, 0));
 	atomic_store(&taker.done, true);
 	return NULL;
 }

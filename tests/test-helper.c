@@ -54,7 +54,7 @@ START_TEST(memory_of_frames_comes_back_at_once)
 	char *p = page_block(arena, PAGES);
 
 	memset(p, 1, PAGES * page_size());
-	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *snap = take_snapshot(arena, 0);
 	write_all(p, PAGES);
 	ck_assert_uint_ge(frames_resident(arena), PAGES);
 	cowarena_compact(arena); /* they are in use */
@@ -67,7 +67,7 @@ START_TEST(memory_of_frames_comes_back_at_once)
 	cowarena_compact(arena);
 	ck_assert_uint_lt(frames_resident(arena), KEPT);
 	/* And it works as before. */
-	snap = cowarena_snapshot_take(arena, 0);
+	snap = take_snapshot(arena, 0);
 	write_all(p, PAGES);
 	for (size_t i = 0; i < PAGES; i++)
 		if (cowarena_snapshot_read(snap, &seen, p + i * page_size(), 1) || seen != 2)
@@ -83,7 +83,7 @@ START_TEST(so_does_what_was_never_used)
 	char *p = page_block(arena, PAGES);
 
 	memset(p, 1, PAGES * page_size());
-	cowarena_snapshot_take(arena, 0);
+	take_snapshot(arena, 0);
 	while (!frames_prefault(&arena->frames, PAGES))
 		;
 	ck_assert_uint_ge(frames_warm(&arena->frames), PAGES);
@@ -102,7 +102,7 @@ START_TEST(memory_of_frames_comes_back_by_itself)
 	/* Two at a time, so that it looks as if more were needed than are. */
 	cowarena_snapshot *old = NULL;
 	for (int i = 0; i < 10; i++) {
-		cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *snap = take_snapshot(arena, 0);
 		write_all(p, PAGES);
 		cowarena_snapshot_release(old);
 		old = snap;
@@ -125,7 +125,7 @@ START_TEST(frames_are_there_before_they_are_needed)
 
 	memset(p, 1, PAGES * page_size());
 	for (int epoch = 0; epoch < 12; epoch++) {
-		cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *snap = take_snapshot(arena, 0);
 		if (epoch >= 4 && !alone)
 			AWAIT(frames_warm(&arena->frames) >= PAGES);
 		if (epoch >= 4)
@@ -145,7 +145,7 @@ START_TEST(the_handler_calls_for_more)
 	char *p = page_block(arena, PAGES);
 
 	memset(p, 1, PAGES * page_size());
-	cowarena_snapshot_take(arena, 0);
+	take_snapshot(arena, 0);
 	for (size_t done = 0; done < PAGES; done += 500) {
 		write_all(p + done * page_size(), 500);
 		/* With more than that the writer has not called yet. */
@@ -169,7 +169,7 @@ START_TEST(the_limit_holds)
 	cowarena_snapshot *kept[4] = {0};
 	for (int i = 0; i < 40; i++) {
 		cowarena_snapshot_release(kept[i % 4]);
-		kept[i % 4] = cowarena_snapshot_take(arena, 0);
+		kept[i % 4] = take_snapshot(arena, 0);
 		ck_assert_ptr_nonnull(kept[i % 4]);
 		for (size_t j = 0; j < 150; j++)
 			p[(j * 7 + (size_t)i) % 1000 * page_size()] = (char)i;
@@ -201,11 +201,11 @@ START_TEST(one_thread_from_the_first_snapshot_on)
 
 	ck_assert(threads_become(before));
 	cowarena_compact(with);
-	cowarena_snapshot_release(cowarena_snapshot_take(without, 0));
+	cowarena_snapshot_release(take_snapshot(without, 0));
 	ck_assert(threads_become(before));
-	cowarena_snapshot_release(cowarena_snapshot_take(with, 0));
+	cowarena_snapshot_release(take_snapshot(with, 0));
 	ck_assert(threads_become(before + 1));
-	cowarena_snapshot_take(with, 0);
+	take_snapshot(with, 0);
 	ck_assert(threads_become(before + 1));
 	cowarena_destroy(without);
 	ck_assert(threads_become(before + 1));
@@ -243,7 +243,7 @@ START_TEST(it_takes_no_signal)
 	for (size_t i = 0; i < sizeof not / sizeof *not ; i++)
 		wanted &= ~(1ull << (not [i] - 1));
 	cowarena *arena = arena_with(0);
-	cowarena_snapshot_take(arena, 0);
+	take_snapshot(arena, 0);
 	snprintf(self, sizeof self, "%d", (int)getpid());
 	DIR *d = opendir("/proc/self/task");
 	for (const struct dirent *e; (e = readdir(d)) != NULL;)
@@ -274,7 +274,7 @@ static void *is_no_ordinary_thread(void *arg)
 		sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0});
 	cowarena *arena = cowarena_create(&o);
 	if (arena)
-		cowarena_snapshot_take(arena, 0);
+		take_snapshot(arena, 0);
 	sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){0});
 	return arena;
 }
@@ -322,13 +322,13 @@ START_TEST(many_come_and_go)
 			arena[j] = arena_with(0);
 			char *p = page_block(arena[j], 600);
 			memset(p, 1, 600 * page_size());
-			cowarena_snapshot *s = cowarena_snapshot_take(arena[j], 0);
+			cowarena_snapshot *s = take_snapshot(arena[j], 0);
 			if (i % 2)
 				write_all(p, 600);
 			if (i % 3)
 				cowarena_snapshot_release(s);
 			for (size_t k = 0; k < i % 20; k++)
-				cowarena_snapshot_release(cowarena_snapshot_take(arena[j], 0));
+				cowarena_snapshot_release(take_snapshot(arena[j], 0));
 		}
 		for (int j = 0; j < 3; j++)
 			cowarena_destroy(arena[j]);
@@ -344,7 +344,7 @@ static void use(cowarena *arena, char *p, char value)
 	char seen;
 
 	memset(p, value, 600 * page_size());
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	write_all(p, 600);
 	for (size_t i = 0; i < 600; i++)
 		if (!s || cowarena_snapshot_read(s, &seen, p + i * page_size(), 1) || seen != value)

@@ -112,7 +112,7 @@ static void op_take(struct world *w)
 
 	if (past->snap)
 		forget(w, past);
-	past->snap = cowarena_snapshot_take(w->arena, draw(w, 2) ? COWARENA_QUIESCENT : 0);
+	past->snap = take_snapshot(w->arena, draw(w, 2) ? COWARENA_QUIESCENT : 0);
 	ck_assert_msg(past->snap != NULL, "%s", cowarena_errmsg());
 	memcpy(past->pages, w->pages, w->n * sizeof *w->pages);
 }
@@ -305,7 +305,7 @@ START_TEST(mixed_chunks)
 		puts("SKIP: no huge pages here");
 
 	struct past *past = &w.past[0];
-	past->snap = cowarena_snapshot_take(w.arena, 0);
+	past->snap = take_snapshot(w.arena, 0);
 	memcpy(past->pages, w.pages, w.n * sizeof *w.pages);
 	scatter(&w);
 	struct cowarena_stats before = stats_of(w.arena);
@@ -332,7 +332,7 @@ START_TEST(mixed_chunks)
 		ck_assert_uint_eq(written.faults, open.faults);
 
 	/* The next snapshot is one all the same. */
-	past->snap = cowarena_snapshot_take(w.arena, 0);
+	past->snap = take_snapshot(w.arena, 0);
 	memcpy(past->pages, w.pages, w.n * sizeof *w.pages);
 	scatter(&w);
 	ck_assert_uint_gt(stats_of(w.arena).copied, written.copied);

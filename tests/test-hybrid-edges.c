@@ -58,9 +58,9 @@ START_TEST(growth_in_an_armed_chunk)
 	for (int i = 0; i < BLOCKS; i++) {
 		block[i] = page_block(arena, n / page_size());
 		if (!(_i & GROW_OPEN))
-			cowarena_snapshot_take(arena, 0);
+			take_snapshot(arena, 0);
 		memset(block[i], 'a' + i % 20, n);
-		cowarena_snapshot *before = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *before = take_snapshot(arena, 0);
 		if (_i & GROW_COMPACTED)
 			cowarena_compact(arena);
 		if (_i & GROW_WARM)
@@ -69,7 +69,7 @@ START_TEST(growth_in_an_armed_chunk)
 			cowarena_prepare_write(arena, block[i], n);
 		char *next = cowarena_alloc(arena, n);
 		memset(next, '?', n);
-		cowarena_snapshot *after = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *after = take_snapshot(arena, 0);
 		ck_assert_ptr_nonnull(after);
 		memset(next, '#', n);
 		block[i][n / 2] = '%';
@@ -100,7 +100,7 @@ START_TEST(the_last_chunk_is_partly_in_use)
 	char *p = chunk_block(arena, 1), *last = page_block(arena, chunk_pages() / 2);
 	memset(last, 'a', CHUNK / 2);
 	memset(p, 'a', CHUNK);
-	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *snap = take_snapshot(arena, 0);
 	uint64_t huge = stats_of(arena).huge_bytes;
 	cowarena_compact(arena);
 	ck_assert_uint_le(stats_of(arena).huge_bytes - huge, CHUNK);
@@ -108,7 +108,7 @@ START_TEST(the_last_chunk_is_partly_in_use)
 	last[0] = 'b';
 	p[CHUNK - 1] = 'b';
 	cowarena_compact(arena);
-	cowarena_snapshot *second = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *second = take_snapshot(arena, 0);
 	memset(last, 'c', CHUNK / 2);
 	for (size_t i = 0; i < CHUNK / 2; i += page_size())
 		ck_assert_int_eq(past(snap, last + i), 'a');
@@ -138,7 +138,7 @@ START_TEST(an_arena_smaller_than_a_chunk)
 	for (int i = 0; i < 20; i++) {
 		for (size_t page = 0; page < 4; page++)
 			p[page * page_size()] = (char)i;
-		snap[i] = cowarena_snapshot_take(arena, i % 3 ? COWARENA_QUIESCENT : 0);
+		snap[i] = take_snapshot(arena, i % 3 ? COWARENA_QUIESCENT : 0);
 		ck_assert_ptr_nonnull(snap[i]);
 		ck_assert_int_eq(cowarena_compact(arena), 0);
 	}
@@ -186,7 +186,7 @@ START_TEST(chunks_alternate)
 		return;
 	char *p = chunk_block(arena, STRIPES);
 	memset(p, 'a', STRIPES * CHUNK);
-	cowarena_snapshot *first = cowarena_snapshot_take(arena, 0), *snap = NULL;
+	cowarena_snapshot *first = take_snapshot(arena, 0), *snap = NULL;
 	check_mappings(arena, "all armed");
 	for (char epoch = 'b'; epoch < 'f'; epoch++) {
 		for (size_t c = 0; c < STRIPES; c += 2)
@@ -196,7 +196,7 @@ START_TEST(chunks_alternate)
 			cowarena_compact(arena);
 		check_mappings(arena, "compacted");
 		cowarena_snapshot_release(snap);
-		snap = cowarena_snapshot_take(arena, how == HOT ? COWARENA_QUIESCENT : 0);
+		snap = take_snapshot(arena, how == HOT ? COWARENA_QUIESCENT : 0);
 		check_mappings(arena, "taken");
 		for (size_t c = 0; c < STRIPES; c += 2) {
 			size_t page = 5 * 7 % chunk_pages();
@@ -227,13 +227,13 @@ START_TEST(no_chunk_is_warm_and_huge)
 			for (size_t i = 0; i < n; i++)
 				p[c * CHUNK + i * 7 % chunk_pages() * page_size()] = epoch;
 		cowarena_compact(arena);
-		cowarena_snapshot_take(arena, COWARENA_QUIESCENT);
+		take_snapshot(arena, COWARENA_QUIESCENT);
 		struct cowarena_stats s = stats_of(arena);
 		ck_assert_uint_le(s.huge_bytes + s.warm_bytes, (CHUNKS + 1) * CHUNK);
 	}
 	/* When it is over, all come back. */
 	for (int i = 0; i < 3; i++)
-		cowarena_snapshot_take(arena, COWARENA_QUIESCENT);
+		take_snapshot(arena, COWARENA_QUIESCENT);
 	cowarena_compact(arena);
 	ck_assert_uint_eq(stats_of(arena).warm_bytes, 0);
 	ck_assert_uint_ge(stats_of(arena).huge_bytes, CHUNKS * CHUNK);
@@ -269,7 +269,7 @@ START_TEST(sparse_chunks_stay_sparse)
 				if (i * 5 % 8 < c)
 					p[c * CHUNK + i * page_size()] = 'a';
 		memset(p + (CHUNKS - 1) * CHUNK, 'a', CHUNK);
-		cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *snap = take_snapshot(arena, 0);
 		size_t before = memory_of(arena);
 		cowarena_compact(arena);
 		ck_assert_uint_le(memory_of(arena) - before, CHUNK / 8);
@@ -300,7 +300,7 @@ START_TEST(neighbours_become_warm)
 	char *p = chunk_block(arena, CHUNKS);
 	for (size_t c = 0; c < CHUNKS; c++)
 		memset(p + c * CHUNK, 'a', 2 * page_size());
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	size_t alone = 0, most = 0;
 	for (size_t i = 0; i < CHUNKS / 2; i++) {
 		size_t c = i * 2 * 27 % CHUNKS; /* every other one */

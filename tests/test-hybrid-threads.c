@@ -169,7 +169,7 @@ static void take_and_check(struct race *race, double seconds)
 		struct kept *k = &kept[snapshots * 7 / 3 % KEPT];
 		if (k->snap)
 			check_again(&c, k, seen);
-		k->snap = cowarena_snapshot_take(race->arena, 0);
+		k->snap = take_snapshot(race->arena, 0);
 		if (!k->snap)
 			ck_abort_msg("%s", cowarena_errmsg());
 		/* Some are read when much has been written since, the first one at once. */
@@ -223,7 +223,7 @@ START_TEST(compaction_tears_no_cut)
 	ck_assert_uint_eq(stats_of(race.arena).held_bytes, 0);
 
 	/* What failed because of the race has not been given up. */
-	cowarena_snapshot_take(race.arena, 0);
+	take_snapshot(race.arena, 0);
 	cowarena_compact(race.arena);
 	if (can_collapse())
 		ck_assert_uint_eq(stats_of(race.arena).warm_bytes, 0);
@@ -254,7 +254,7 @@ static void *take_again_and_again(void *arg)
 	struct race *race = arg;
 
 	while (!atomic_load(&race->stop)) {
-		cowarena_snapshot_release(cowarena_snapshot_take(race->arena, 0));
+		cowarena_snapshot_release(take_snapshot(race->arena, 0));
 		nanosleep(&(struct timespec){.tv_nsec = 3000000}, NULL);
 	}
 	return NULL;
@@ -273,7 +273,7 @@ START_TEST(writers_do_not_discourage_compaction)
 		return;
 	race.p = chunk_block(race.arena, MANY);
 	memset(race.p, 1, MANY * CHUNK);
-	cowarena_snapshot_take(race.arena, 0);
+	take_snapshot(race.arena, 0);
 	for (int i = 0; i < 3; i++)
 		ck_assert_int_eq(pthread_create(&thread[i], NULL,
 						i ? write_anywhere : take_again_and_again, &race),
@@ -286,7 +286,7 @@ START_TEST(writers_do_not_discourage_compaction)
 	atomic_store(&race.stop, true);
 	for (int i = 0; i < 3; i++)
 		pthread_join(thread[i], NULL);
-	cowarena_snapshot_take(race.arena, 0);
+	take_snapshot(race.arena, 0);
 	cowarena_compact(race.arena);
 	ck_assert_uint_eq(stats_of(race.arena).warm_bytes, 0);
 	ck_assert_uint_ge(stats_of(race.arena).huge_bytes, MANY * CHUNK);

@@ -34,7 +34,7 @@ static bool open_scene(struct scene *s, unsigned flags)
 	ck_assert_str_eq(cowarena_engine_name(s->arena), "hybrid");
 	s->p = chunk_block(s->arena, CHUNKS);
 	memset(s->p, 'a', CHUNKS * CHUNK);
-	s->snap = cowarena_snapshot_take(s->arena, 0);
+	s->snap = take_snapshot(s->arena, 0);
 	ck_assert_ptr_nonnull(s->snap);
 	return true;
 }
@@ -68,7 +68,7 @@ static void check_past(cowarena_snapshot *snap, const char *p, size_t n, char va
 static void check_all_are_armed(struct scene *s)
 {
 	memset(s->p, 'x', CHUNKS * CHUNK);
-	cowarena_snapshot *snap = cowarena_snapshot_take(s->arena, 0);
+	cowarena_snapshot *snap = take_snapshot(s->arena, 0);
 	ck_assert_ptr_nonnull(snap);
 	for (size_t i = CHUNKS * chunk_pages(); i-- > 0;)
 		memset(s->p + i * page_size(), 'y', page_size());
@@ -116,7 +116,7 @@ START_TEST(compaction_makes_it_cold)
 	*page_at(&s, 1, 3) = 'b';
 	cowarena_compact(s.arena);
 	ck_assert_uint_eq(warm(&s), 1); /* one page is dirty, the others are not */
-	cowarena_snapshot *second = cowarena_snapshot_take(s.arena, 0);
+	cowarena_snapshot *second = take_snapshot(s.arena, 0);
 	ck_assert_uint_eq(warm(&s), 1);
 	cowarena_compact(s.arena);
 	ck_assert_uint_eq(warm(&s), 0);
@@ -143,7 +143,7 @@ END_TEST
 static void some_epochs(cowarena *arena, int n)
 {
 	while (n--)
-		cowarena_snapshot_release(cowarena_snapshot_take(arena, 0));
+		cowarena_snapshot_release(take_snapshot(arena, 0));
 }
 
 START_TEST(the_helper_makes_it_cold_when_it_has_been_quiet)
@@ -191,7 +191,7 @@ START_TEST(a_walk_leaves_chunks_cold)
 		ck_assert_uint_le(warm(&s), 2); /* the first, and where it ends */
 		ck_assert_uint_lt(stats_of(s.arena).mappings, 30);
 		check_past(s.snap, s.p, CHUNKS * CHUNK, 'a');
-		cowarena_snapshot_take(s.arena, 0);
+		take_snapshot(s.arena, 0);
 	}
 	close_scene(&s);
 }
@@ -216,7 +216,7 @@ START_TEST(hot_pages_in_a_cold_chunk)
 		memset(page_at(&s, 1, 0), epoch, HOT * page_size());
 		ck_assert_uint_eq(stats_of(s.arena).faults, faults);
 		ck_assert_uint_eq(warm(&s), 0);
-		cowarena_snapshot *snap = cowarena_snapshot_take(s.arena, COWARENA_QUIESCENT);
+		cowarena_snapshot *snap = take_snapshot(s.arena, COWARENA_QUIESCENT);
 		check_past(snap, page_at(&s, 1, 0), HOT * page_size(), epoch);
 		check_past(snap, page_at(&s, 1, HOT), page_size(), 'a');
 	}
@@ -226,7 +226,7 @@ START_TEST(hot_pages_in_a_cold_chunk)
 	uint64_t faults = stats_of(s.arena).faults;
 	memset(page_at(&s, 1, 0), 'z', HOT * page_size());
 	ck_assert_uint_eq(stats_of(s.arena).faults, faults);
-	cowarena_snapshot *last = cowarena_snapshot_take(s.arena, 0);
+	cowarena_snapshot *last = take_snapshot(s.arena, 0);
 	for (size_t i = 0; i < chunk_pages(); i += 2) {
 		faults = stats_of(s.arena).faults;
 		*page_at(&s, 1, i) = 'y';
@@ -249,7 +249,7 @@ START_TEST(a_walk_over_a_border)
 		return;
 	for (size_t before = 1; before < 70; before += 4) {
 		memset(s.p, 'a', CHUNKS * CHUNK);
-		cowarena_snapshot *snap = cowarena_snapshot_take(s.arena, 0);
+		cowarena_snapshot *snap = take_snapshot(s.arena, 0);
 		cowarena_compact(s.arena);
 		if (from_warm)
 			*page_at(&s, 1, 3) = 'w';
@@ -295,12 +295,12 @@ START_TEST(prepare_and_roll_back_over_mixed_states)
 		*page_at(&s, 5, 1) = 'b';
 		check_past(s.snap, s.p, CHUNKS * CHUNK, 'a');
 		if (round == 1)
-			cowarena_snapshot_take(s.arena, 0);
+			take_snapshot(s.arena, 0);
 		ck_assert_int_eq(cowarena_rollback(s.arena, s.snap), 0);
 		for (size_t i = 0; i < CHUNKS * CHUNK; i++)
 			if (s.p[i] != 'a')
 				ck_abort_msg("byte %zu after rollback", i);
-		cowarena_snapshot_take(s.arena, 0);
+		take_snapshot(s.arena, 0);
 	}
 	close_scene(&s);
 }

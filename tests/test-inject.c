@@ -479,7 +479,7 @@ static bool take(struct run *r, int which, unsigned flags)
 
 	if (r->c == CASE_HUGE && !compact(r))
 		return false;
-	p->snapshot = cowarena_snapshot_take(r->arena, flags);
+	p->snapshot = take_snapshot(r->arena, flags);
 	memcpy(p->cell, r->cell, sizeof p->cell);
 	p->huge = r->huge;
 	list_known(r, p->known);

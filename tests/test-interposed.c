@@ -100,7 +100,7 @@ static void install(void (*handler)(int, siginfo_t *, void *))
 static void works(cowarena *arena, char *p)
 {
 	char then = 0;
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 
 	ck_assert_ptr_nonnull(s);
 	calls = 0;
@@ -190,7 +190,7 @@ START_TEST(kept_and_nobody_before)
 	char *p = page_block(arena, 1);
 
 	works(arena, p);
-	cowarena_snapshot_take(arena, 0);
+	take_snapshot(arena, 0);
 	*(volatile char *)p = 1;
 	if (_i % 2)
 		raise(SIGSEGV);

@@ -129,7 +129,7 @@ static void both_fork(struct trace *t, struct pair *p)
 	}
 	close(fd[0]);
 	p->wake = fd[1];
-	p->snapshot = cowarena_snapshot_take(t->arena, 0);
+	p->snapshot = take_snapshot(t->arena, 0);
 	ck_assert_ptr_nonnull(p->snapshot);
 }
 

@@ -40,7 +40,7 @@ static void accepted(const struct cowarena_options *o, const char *engine)
 	ck_assert_msg(arena != NULL, "%s", cowarena_errmsg());
 	ck_assert_str_eq(cowarena_engine_name(arena), engine);
 	int *p = cowarena_calloc(arena, 1, sizeof *p);
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	ck_assert(p && s);
 	*p = 1;
 	ck_assert_int_eq(cowarena_rollback(arena, s), 0);
@@ -152,7 +152,7 @@ static void sandboxed(void *arg)
 	if (!strstr(cowarena_errmsg(), "userfaultfd(2)") || !strstr(cowarena_errmsg(), "seccomp"))
 		_exit(2);
 	int *p = cowarena_calloc(arena, 1, sizeof *p);
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	*p = 1;
 	if (cowarena_rollback(arena, s) || *p)
 		_exit(3);
@@ -310,7 +310,7 @@ static void create_limited(void *arg)
 		if (l->errnum)
 			_exit(4);
 		int *p = cowarena_calloc(arena, 1, sizeof *p);
-		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *s = take_snapshot(arena, 0);
 		if (!p || !s)
 			_exit(5);
 		*p = 1;
@@ -350,12 +350,12 @@ static void squeezed(void *arg)
 #define SQUEEZE() setrlimit(RLIMIT_AS, &(struct rlimit){1 << 20, was.rlim_max})
 	SQUEEZE();
 	errno = 0;
-	DEMAND(!cowarena_snapshot_take(arena, 0));
+	DEMAND(!take_snapshot(arena, 0));
 	DEMAND(errno == ENOMEM && strstr(cowarena_errmsg(), "ulimit -v"));
 	DEMAND(stats_of(arena).snapshots_taken == 0 && stats_of(arena).snapshots_live == 0);
 	memset(p, 2, n * page_size());
 	setrlimit(RLIMIT_AS, &was);
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	DEMAND(s && cowarena_snapshot_id(s) == 1);
 	memset(p, 3, n * page_size());
 	SQUEEZE();
@@ -363,7 +363,7 @@ static void squeezed(void *arg)
 	DEMAND(cowarena_rollback(arena, s) == -1 && errno == ENOMEM && *cowarena_errmsg());
 	DEMAND(p[0] == 3 && p[n * page_size() - 1] == 3);
 	setrlimit(RLIMIT_AS, &was);
-	cowarena_snapshot *t = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *t = take_snapshot(arena, 0);
 	DEMAND(t);
 	memset(p, 4, n * page_size());
 
@@ -425,7 +425,7 @@ START_TEST(a_very_large_capacity)
 			block[j] = cowarena_alloc(arena, 16 << j);
 			memset(block[j], 0xff, 16 << j);
 		}
-		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *s = take_snapshot(arena, 0);
 		for (size_t j = 0; j < CAPACITIES; j++)
 			cowarena_free(arena, block[j]);
 		ck_assert_uint_eq(stats_of(arena).live_bytes, 0);
@@ -447,7 +447,7 @@ START_TEST(nothing_is_left)
 		o.base = NULL;
 		cowarena *arena = cowarena_create(&o);
 		ck_assert_ptr_nonnull(arena);
-		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *s = take_snapshot(arena, 0);
 		ck_assert_ptr_nonnull(cowarena_view_open(s, 0));
 		cowarena_destroy(arena);
 	}
@@ -538,9 +538,9 @@ START_TEST(held_limit)
 	size_t bytes = PAGES * page_size();
 
 	memset(p, 1, bytes);
-	cowarena_snapshot *a = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *a = take_snapshot(arena, 0);
 	memset(p, 2, bytes);
-	cowarena_snapshot *b = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *b = take_snapshot(arena, 0);
 	cowarena_snapshot *bad = drop_oldest ? a : b, *good = drop_oldest ? b : a;
 	struct told told = {0};
 	ck_assert_int_eq(cowarena_on_spoiled(arena, tell, &told), 0);
@@ -579,7 +579,7 @@ START_TEST(held_limit)
 	all_bytes(p, drop_oldest ? 2 : 1, "rolled back");
 	ck_assert_int_eq(cowarena_snapshot_release(good), 0);
 	ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
-	cowarena_snapshot *c = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *c = take_snapshot(arena, 0);
 	memset(p, 4, bytes);
 	good_copy(c, p, drop_oldest ? 2 : 1);
 	ck_assert_uint_eq(told.times, 1);
@@ -624,7 +624,7 @@ START_TEST(told_before_anybody_meets_it)
 	cowarena *arena = cowarena_create(&o);
 	struct reader r = {.p = page_block(arena, PAGES)};
 	ck_assert_int_eq(cowarena_on_spoiled(arena, tell_slowly, &r), 0);
-	r.snap = cowarena_snapshot_take(arena, 0);
+	r.snap = take_snapshot(arena, 0);
 	ck_assert_int_eq(pthread_create(&thread, NULL, read_until_stale, &r), 0);
 	memset((char *)r.p, 2, PAGES * page_size());
 	pthread_join(thread, NULL);
@@ -646,10 +646,10 @@ START_TEST(held_limit_of_copies)
 	ck_assert_ptr_nonnull(cowarena_alloc(arena, (size_t)2 << 20));
 	ck_assert_int_eq(cowarena_on_spoiled(arena, tell, &told), 0);
 	memset(p, 1, PAGES * page_size());
-	cowarena_snapshot *a = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *a = take_snapshot(arena, 0);
 	ck_assert_ptr_nonnull(a);
 	memset(p, 2, PAGES * page_size());
-	cowarena_snapshot *b = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *b = take_snapshot(arena, 0);
 	memset(p, 3, PAGES * page_size());
 	if (_i) {
 		ck_assert_ptr_nonnull(b);
@@ -665,7 +665,7 @@ START_TEST(held_limit_of_copies)
 	}
 	/* Never at the cost of what could not be enough. */
 	ck_assert_ptr_nonnull(cowarena_alloc(arena, (size_t)3 << 20));
-	ck_assert_ptr_null(cowarena_snapshot_take(arena, 0));
+	ck_assert_ptr_null(take_snapshot(arena, 0));
 	good_copy(_i ? b : a, p, _i ? 2 : 1);
 	cowarena_destroy(arena);
 }
@@ -680,7 +680,7 @@ START_TEST(frames_for_the_limit_only)
 	o.held_limit = (size_t)1 << 20;
 	cowarena *arena = cowarena_create(&o);
 	ck_assert_ptr_nonnull(cowarena_alloc(arena, n));
-	ck_assert_ptr_nonnull(cowarena_snapshot_take(arena, 0));
+	ck_assert_ptr_nonnull(take_snapshot(arena, 0));
 	ck_assert_uint_lt(atomic_load(&arena->frames.total), n / page_size() / 4);
 	cowarena_destroy(arena);
 }
@@ -696,7 +696,7 @@ START_TEST(held_limit_of_one)
 	cowarena *arena = cowarena_create(&o);
 	char *p = page_block(arena, PAGES);
 	memset(p, 1, PAGES * page_size());
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 
 	memset(p, 2, (PAGES - 1) * page_size());
 	good_copy(s, p, 1); /* exactly full is not too much */
@@ -723,7 +723,7 @@ START_TEST(held_limit_of_neighbours)
 	char *p = cowarena_aligned_alloc(arena, 16 * page_size(), N * page_size());
 	char seen;
 	memset(p, 'a', N * page_size());
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	arena->mapping_limit = 16; /* half of it is the budget: two islands use half of that */
 	p[2 * page_size()] = 'b';
 	p[8 * page_size()] = 'b';
@@ -749,16 +749,16 @@ START_TEST(held_limit_without_faults)
 	cowarena *arena = cowarena_create(&o);
 	char *p = page_block(arena, PAGES + 1);
 	memset(p, 1, (PAGES + 1) * page_size());
-	cowarena_snapshot *a = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *a = take_snapshot(arena, 0);
 	ck_assert_int_eq(cowarena_prepare_write(arena, p, (PAGES + 1) * page_size()), 0);
 	spoiled(arena, a, NULL, p);
 	all_bytes(p, 1, "prepared");
 	ck_assert_int_eq(cowarena_snapshot_release(a), 0);
 
 	/* Rolling back to a needs frames for b, which is the newest, and pays. */
-	a = cowarena_snapshot_take(arena, 0);
+	a = take_snapshot(arena, 0);
 	memset(p, 2, PAGES * page_size());
-	cowarena_snapshot *b = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *b = take_snapshot(arena, 0);
 	ck_assert_msg(!cowarena_rollback(arena, a), "%s", cowarena_errmsg());
 	all_bytes(p, 1, "rolled back");
 	spoiled(arena, b, a, p);
@@ -773,9 +773,9 @@ START_TEST(held_limit_without_faults)
 	arena = cowarena_create(&o);
 	p = page_block(arena, PAGES);
 	memset(p, 1, PAGES * page_size());
-	a = cowarena_snapshot_take(arena, 0);
+	a = take_snapshot(arena, 0);
 	memset(p, 2, PAGES * page_size());
-	b = cowarena_snapshot_take(arena, 0);
+	b = take_snapshot(arena, 0);
 	errno = 0;
 	stale(cowarena_rollback(arena, a) == -1, "rollback at the limit");
 	all_bytes(p, 2, "not rolled back");

@@ -99,7 +99,7 @@ static void run(bool shuffled, size_t stride)
 
 	for (int round = 0; round < 2;
 	     round++) { /* the second starts from what the first has left */
-		cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *snap = take_snapshot(arena, 0);
 		ck_assert_msg(snap != NULL, "%s", cowarena_errmsg());
 		write_all(arena, p, order, n);
 		for (size_t i = 0; i < pages; i++) {
@@ -141,7 +141,7 @@ START_TEST(four_arenas)
 	for (int i = 0; i < ARENAS; i++) {
 		arena[i] = arena_case(CASE_DEFAULT);
 		p[i] = page_block(arena[i], pages);
-		cowarena_snapshot_take(arena[i], 0);
+		take_snapshot(arena[i], 0);
 	}
 	for (size_t page = 0; page < pages; page += 2)
 		for (int i = 0; i < ARENAS; i++)
@@ -164,7 +164,7 @@ START_TEST(none_left)
 
 	ck_assert(hog != MAP_FAILED);
 	memset(p, 'a', PAGES * page_size());
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	while (taken < room && mprotect(hog + taken, page_size(), PROT_READ) == 0)
 		taken += 2 * page_size();
 	bool full = taken < room;

@@ -13,8 +13,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#undef cowarena_snapshot_take
-
 struct scene {
 	cowarena *arena;
 	cowarena_snapshot *s, *older;

@@ -215,7 +215,7 @@ static void op_snapshot(struct model *m)
 
 	if (p->snapshot)
 		return;
-	p->snapshot = cowarena_snapshot_take(m->arena, below(m, 2) ? m->shadow : 0);
+	p->snapshot = take_snapshot(m->arena, below(m, 2) ? m->shadow : 0);
 	expect(m, p->snapshot);
 	copy_blocks(p->blocks, m->blocks);
 }
@@ -230,7 +230,7 @@ static void op_compact(struct model *m)
 static void op_rest(struct model *m)
 {
 	for (int i = 0; i < 10; i++) {
-		cowarena_snapshot *s = cowarena_snapshot_take(m->arena, m->shadow);
+		cowarena_snapshot *s = take_snapshot(m->arena, m->shadow);
 		expect(m, s);
 		if (below(m, 3) == 0)
 			op_write(m);

@@ -74,7 +74,7 @@ START_TEST(as_the_counters)
 	for (uintptr_t i = 0; i < THREADS; i++)
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, writes, (void *)(i + 1)), 0);
 	for (int i = 0; i < 4; i++) {
-		s[i] = cowarena_snapshot_take(arena, 0);
+		s[i] = take_snapshot(arena, 0);
 		ck_assert_ptr_nonnull(s[i]);
 		for (size_t page = 0; page < PAGES / 2; page++) /* copied ahead */
 			block[page * page_size() + 100]++;
@@ -84,7 +84,7 @@ START_TEST(as_the_counters)
 	told_as_counted(arena);
 	ck_assert_uint_gt(told[COWARENA_PAGE_COPIED], 0);
 	for (int i = 0; i < 6; i++) { /* hot pages */
-		cowarena_snapshot *hot = cowarena_snapshot_take(arena, COWARENA_QUIESCENT);
+		cowarena_snapshot *hot = take_snapshot(arena, COWARENA_QUIESCENT);
 		ck_assert_ptr_nonnull(hot);
 		block[0]++;
 		cowarena_snapshot_release(hot);
@@ -105,7 +105,7 @@ START_TEST(which_page)
 
 	block[0] = block[size] = 1;
 	ck_assert_int_eq(last[0], 1 + COWARENA_PAGE_ZERO);
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	block[0] = 2;
 	ck_assert_int_eq(last[0], 1 + COWARENA_PAGE_COPIED);
 	ck_assert_int_eq(last[1], 1 + COWARENA_PAGE_ZERO);
@@ -126,7 +126,7 @@ START_TEST(nobody)
 
 	ck_assert_int_eq(cowarena_on_page(arena, NULL, NULL), 0);
 	memset(told, 0, sizeof told);
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	memset(block, 1, PAGES * page_size());
 	cowarena_snapshot_release(s);
 	for (int i = 0; i < COWARENA_PAGE_EVENTS; i++)

@@ -42,7 +42,7 @@ START_TEST(read_after_a_snapshot)
 	int fd = pattern_file(n);
 
 	memset(p, 0, n);
-	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *snap = take_snapshot(arena, 0);
 	bool refused = _i != CASE_EAGER && !cowarena_syscall_safe(arena);
 	if (refused) {
 		ck_assert_int_eq(pread(fd, p, n, 0), -1);
@@ -55,7 +55,7 @@ START_TEST(read_after_a_snapshot)
 	ck_assert_int_eq(seen, 0);
 	/* It holds until the next snapshot, not longer. */
 	ck_assert_int_eq(pread(fd, p, n, 0), (ssize_t)n);
-	cowarena_snapshot_take(arena, 0);
+	take_snapshot(arena, 0);
 	if (refused)
 		ck_assert_int_eq(pread(fd, p, n, 0), -1);
 	cowarena_destroy(arena);
@@ -71,7 +71,7 @@ START_TEST(readv_and_recv)
 	int fd = pattern_file(n), pair[2];
 
 	memset(p, 0, 8 * page_size());
-	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *snap = take_snapshot(arena, 0);
 	char *first = p + 100, *second = p + 5 * page_size() + 11;
 	struct iovec iov[2] = {{first, n / 2 + 3}, {second, n - n / 2 - 3}};
 	for (int i = 0; i < 2; i++)
@@ -83,14 +83,14 @@ START_TEST(readv_and_recv)
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	ck_assert_int_eq(send(pair[0], "hello", 5, 0), 5);
 	ck_assert_int_eq(cowarena_rollback(arena, snap), 0);
-	cowarena_snapshot *later = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *later = take_snapshot(arena, 0);
 	ck_assert_ptr_nonnull(later);
 	char *across = p + page_size() - 2;
 	ck_assert_int_eq(cowarena_prepare_write(arena, across, 5), 0);
 	ck_assert_int_eq(recv(pair[1], across, 5, 0), 5);
 	ck_assert_mem_eq(across, "hello", 5);
 	/* Reading from armed memory needs nothing. */
-	cowarena_snapshot_take(arena, 0);
+	take_snapshot(arena, 0);
 	ck_assert_int_eq(send(pair[0], across, 5, 0), 5);
 	close(pair[0]);
 	close(pair[1]);
@@ -105,7 +105,7 @@ START_TEST(exactly_the_pages_asked_for)
 	char *p = page_block(arena, 2000);
 
 	memset(p, 1, 2000 * page_size());
-	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *snap = take_snapshot(arena, 0);
 	struct cowarena_stats before = stats_of(arena), after;
 	ck_assert_int_eq(cowarena_prepare_write(arena, p + page_size() - 1, 2), 0);
 	after = stats_of(arena);
@@ -117,7 +117,7 @@ START_TEST(exactly_the_pages_asked_for)
 	ck_assert_uint_eq(after.copied - before.copied, 2000);
 	ck_assert_uint_eq(after.faults, before.faults);
 	cowarena_snapshot_release(snap);
-	cowarena_snapshot_take(arena, 0);
+	take_snapshot(arena, 0);
 	before = stats_of(arena);
 	memset(p, 2, 2000 * page_size());
 	after = stats_of(arena);

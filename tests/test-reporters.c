@@ -144,7 +144,7 @@ static void reinstall(void)
 
 static void check_copying(void)
 {
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	char then = 0, now = *block;
 
 	*(volatile char *)block = (char)(now + 1);

@@ -33,7 +33,7 @@ START_TEST(to_any_state_in_any_order)
 		paint(p, i);
 		copy[i] = malloc(n);
 		memcpy(copy[i], p, n);
-		snap[i] = cowarena_snapshot_take(arena, 0);
+		snap[i] = take_snapshot(arena, 0);
 	}
 	for (size_t round = 0; round < scaled(300, 3000, 60); round++) {
 		int to = (int)(rng(&state) % STATES);
@@ -63,9 +63,9 @@ START_TEST(a_rollback_is_a_write_for_younger_snapshots_and_views)
 	int *x = (int *)page_block(arena, 1);
 
 	*x = 1;
-	cowarena_snapshot *one = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *one = take_snapshot(arena, 0);
 	*x = 2;
-	cowarena_snapshot *two = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *two = take_snapshot(arena, 0);
 	cowarena_view *view = cowarena_view_open(two, 0);
 	const int *seen = cowarena_view_at(view, x);
 	ck_assert_int_eq(cowarena_rollback(arena, one), 0);
@@ -85,10 +85,10 @@ START_TEST(snapshots_after_a_rollback_are_right)
 	int *x = (int *)page_block(arena, 1), seen;
 
 	*x = 1;
-	cowarena_snapshot *one = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *one = take_snapshot(arena, 0);
 	*x = 2;
 	ck_assert_int_eq(cowarena_rollback(arena, one), 0);
-	cowarena_snapshot *again = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *again = take_snapshot(arena, 0);
 	*x = 3;
 	ck_assert_int_eq(cowarena_snapshot_read(again, &seen, x, sizeof seen), 0);
 	ck_assert_int_eq(seen, 1);
@@ -104,7 +104,7 @@ END_TEST
 START_TEST(nothing_changed_nothing_done)
 {
 	cowarena *arena = arena_case(CASE_FAITHFUL);
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	struct cowarena_stats before = stats_of(arena), after;
 
 	ck_assert_int_eq(cowarena_rollback(arena, s), 0);
@@ -122,10 +122,10 @@ START_TEST(only_what_differs_is_touched)
 	char *p = page_block(arena, 1000);
 
 	memset(p, 1, 1000 * page_size());
-	cowarena_snapshot *one = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *one = take_snapshot(arena, 0);
 	for (size_t i = 0; i < 10; i++)
 		p[i * 100 * page_size()] = 2;
-	cowarena_snapshot *two = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *two = take_snapshot(arena, 0);
 	struct cowarena_stats before = stats_of(arena);
 	ck_assert_int_eq(cowarena_rollback(arena, one), 0);
 	struct cowarena_stats after = stats_of(arena);
@@ -147,7 +147,7 @@ START_TEST(the_heap_rolls_back)
 	for (int i = 0; i < 100; i++)
 		before[i] = cowarena_alloc(arena, (size_t)i * 37 + 1);
 	uint64_t live = stats_of(arena).live_bytes;
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	for (int round = 0; round < 5; round++) {
 		for (int i = 0; i < 100; i++) {
 			void *p = cowarena_alloc(arena, (size_t)i * 1000 + 5);
@@ -182,7 +182,7 @@ START_TEST(a_ring_of_states)
 	memset(world, 0, 64 * page_size());
 	for (uint32_t step = 0; step < STEPS; step++) {
 		cowarena_snapshot_release(ring[step % RING]);
-		ring[step % RING] = cowarena_snapshot_take(arena, 0);
+		ring[step % RING] = take_snapshot(arena, 0);
 		world[step * 977 % words] += step;
 		world[0] = step + 1;
 		if (step > RING && rng(&state) % 4 == 0) {
@@ -216,9 +216,9 @@ START_TEST(at_the_limit)
 		cowarena *arena = cowarena_create(&o);
 		char *p = page_block(arena, 32);
 		memset(p, 'a', 32 * page_size());
-		cowarena_snapshot *one = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *one = take_snapshot(arena, 0);
 		memset(p, 'b', 16 * page_size());
-		cowarena_snapshot *two = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *two = take_snapshot(arena, 0);
 		int result = cowarena_rollback(arena, one); /* wants 16 more */
 		if (policy == COWARENA_LIMIT_DROP_OLDEST) {
 			ck_assert_int_eq(result, -1);
@@ -263,7 +263,7 @@ START_TEST(pages_at_rest_are_armed_again)
 	char *p = page_block(arena, 400);
 
 	memset(p, 'a', 400 * page_size());
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	if (has_faults(_i))
 		ck_assert_uint_eq(faults_of(arena, p, 20, 20, 'b'), 20);
 	/* Put back; found as they were put back; armed. */
@@ -293,7 +293,7 @@ START_TEST(pages_in_use_stay_writable)
 	uint64_t faults = 0;
 
 	memset(p, 'a', 400 * page_size());
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	for (int round = 0; round < 100; round++) {
 		faults += faults_of(arena, p, 10, 40, 'b');
 		ck_assert_int_eq(cowarena_rollback(arena, s), 0);
@@ -317,7 +317,7 @@ START_TEST(many_pages_in_use_come_to_rest_sooner)
 	char *p = page_block(arena, pages);
 
 	memset(p, 'a', pages * page_size());
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	for (int round = 0; round < 3; round++) {
 		faults_of(arena, p, pages, 1, 'b');
 		ck_assert_int_eq(cowarena_rollback(arena, s), 0);
@@ -346,7 +346,7 @@ START_TEST(what_is_armed_again_can_be_prepared)
 
 	ck_assert_int_eq(pipe(fd), 0);
 	memset(p, 'a', 4 * page_size());
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	p[page_size()] = 'b';
 	for (int i = 0; i < 3; i++)
 		ck_assert_int_eq(cowarena_rollback(arena, s), 0);
@@ -372,7 +372,7 @@ START_TEST(snapshots_between_rollbacks)
 	uint64_t state = seed_of_run(11);
 
 	memset(p, 'a', N * page_size());
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	for (size_t round = 0; round < scaled(400, 4000, 60); round++) {
 		for (size_t i = rng(&state) % 6; i; i--) {
 			p[rng(&state) % N * page_size()] = (char)('b' + round % 20);
@@ -380,8 +380,7 @@ START_TEST(snapshots_between_rollbacks)
 				continue;
 			size_t k = rng(&state) % 4;
 			cowarena_snapshot_release(kept[k]);
-			kept[k] =
-			    cowarena_snapshot_take(arena, rng(&state) % 2 ? 0 : COWARENA_QUIESCENT);
+			kept[k] = take_snapshot(arena, rng(&state) % 2 ? 0 : COWARENA_QUIESCENT);
 			ck_assert_ptr_nonnull(kept[k]);
 		}
 		if (kept[0] && rng(&state) % 8 == 0)
@@ -409,7 +408,7 @@ START_TEST(among_very_many)
 
 	for (uint32_t i = 0; i < n; i++) {
 		x[0] = x[step] = x[2 * step] = i;
-		all[i] = cowarena_snapshot_take(arena, 0);
+		all[i] = take_snapshot(arena, 0);
 		ck_assert_ptr_nonnull(all[i]);
 	}
 	for (size_t i = 0; i < n; i++) {

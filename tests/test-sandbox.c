@@ -168,7 +168,7 @@ static bool try_snapshots(cowarena *arena, char *p)
 {
 	for (char value = 'a'; value < 'e'; value++) {
 		fill(p, 1, value);
-		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *s = take_snapshot(arena, 0);
 		if (!s)
 			return refused("snapshot_take");
 		fill(p, 3, 'x');

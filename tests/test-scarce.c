@@ -1152,7 +1152,7 @@ static size_t spoil_while_reading(struct heap *h, unsigned flags)
 	pthread_t thread;
 	size_t stale = 0, stale_view = 0;
 
-	cowarena_snapshot *a = cowarena_snapshot_take(h->arena, 0), *b;
+	cowarena_snapshot *a = take_snapshot(h->arena, 0), *b;
 	first = h->now;
 	if (!a) { /* eager: there is no room for its copy */
 		ck_assert_int_eq(errno, ENOMEM);
@@ -1169,7 +1169,7 @@ static size_t spoil_while_reading(struct heap *h, unsigned flags)
 		ck_assert_int_eq(errno, ENOMEM);
 	}
 	write_pages(h, PAGES, 7);
-	b = cowarena_snapshot_take(h->arena, 0);
+	b = take_snapshot(h->arena, 0);
 	second = h->now;
 	if (!b)
 		ck_assert_int_eq(errno, ENOMEM);
@@ -1246,17 +1246,17 @@ START_TEST(no_room_beside_views)
 	o.limit_policy = COWARENA_LIMIT_DROP_OLDEST;
 	cowarena *arena = cowarena_create(&o);
 	char *p = cowarena_calloc(arena, 1, 4 * MIB);
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	cowarena_view *one = cowarena_view_open(s, 0), *two = cowarena_view_open(s, 0);
 	ck_assert(one && two);
 	ck_assert_ptr_nonnull(cowarena_alloc(arena, 6 * MIB));
 	p[0] = 1;
-	ck_assert_ptr_null(cowarena_snapshot_take(arena, 0));
+	ck_assert_ptr_null(take_snapshot(arena, 0));
 	ck_assert_int_eq(errno, ENOMEM);
 	ck_assert(cowarena_snapshot_read(s, &seen, p, 1) == 0 && seen == 0);
 	ck_assert_int_eq(cowarena_view_close(one), 0);
 	/* Now the oldest one's place is enough. */
-	ck_assert_ptr_nonnull(cowarena_snapshot_take(arena, 0));
+	ck_assert_ptr_nonnull(take_snapshot(arena, 0));
 	ck_assert_int_eq(cowarena_view_check(two), -1);
 	cowarena_destroy(arena);
 }

@@ -16,7 +16,7 @@ START_TEST(reads_what_was)
 
 	for (int i = 0; i < 10; i++) {
 		*x = i;
-		snap[i] = cowarena_snapshot_take(arena, 0);
+		snap[i] = take_snapshot(arena, 0);
 		ck_assert_ptr_nonnull(snap[i]);
 	}
 	*x = 100;
@@ -35,7 +35,7 @@ START_TEST(ids_grow_and_are_never_used_twice)
 
 	ck_assert_uint_eq(cowarena_snapshot_id(NULL), 0);
 	for (int i = 0; i < 100; i++) {
-		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *s = take_snapshot(arena, 0);
 		ck_assert_uint_eq(cowarena_snapshot_id(s), last + 1);
 		last = cowarena_snapshot_id(s);
 		if (i % 3)
@@ -54,8 +54,8 @@ START_TEST(a_frame_is_shared_until_its_last_snapshot_goes)
 		char seen;
 		*p = 'a';
 		cowarena_snapshot *s[2];
-		s[0] = cowarena_snapshot_take(arena, 0);
-		s[1] = cowarena_snapshot_take(arena, 0);
+		s[0] = take_snapshot(arena, 0);
+		s[1] = take_snapshot(arena, 0);
 		uint64_t held = stats_of(arena).held_bytes;
 		*p = 'b';
 		ck_assert_uint_eq(stats_of(arena).held_bytes - held, page_size());
@@ -82,7 +82,7 @@ START_TEST(release_in_any_order)
 		cowarena_snapshot *s[3];
 		for (int i = 0; i < 3; i++) {
 			memset(p, 'a' + i, 3 * page_size());
-			s[i] = cowarena_snapshot_take(arena, 0);
+			s[i] = take_snapshot(arena, 0);
 		}
 		memset(p, 'z', 3 * page_size());
 		for (int gone = 0; gone < 3; gone++) {
@@ -116,7 +116,7 @@ START_TEST(one_fault_one_copy)
 	struct cowarena_stats s0, s1;
 
 	memset(p, 1, 8 * page_size());
-	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *snap = take_snapshot(arena, 0);
 	s0 = stats_of(arena);
 	for (int i = 0; i < 100; i++)
 		p[3 * page_size() + (size_t)i] = 2;
@@ -144,7 +144,7 @@ START_TEST(a_store_across_two_pages)
 	char *at = p + page_size() - 3;
 
 	memset(p, 0, 2 * page_size());
-	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *snap = take_snapshot(arena, 0);
 	memcpy(at, &value, sizeof value);
 	ck_assert_mem_eq(at, &value, sizeof value);
 	ck_assert_int_eq(cowarena_snapshot_read(snap, &seen, at, sizeof seen), 0);
@@ -160,13 +160,13 @@ START_TEST(read_into_the_arena)
 	char *p = page_block(arena, 2);
 
 	memset(p, 'a', 2 * page_size());
-	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *snap = take_snapshot(arena, 0);
 	memset(p, 'b', 64);
 	ck_assert_int_eq(cowarena_snapshot_read(snap, p + 32, p, 32), 0);
 	ck_assert_int_eq(p[31], 'b');
 	ck_assert_int_eq(p[32], 'a');
 	ck_assert_int_eq(p[63], 'a');
-	cowarena_snapshot *second = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *second = take_snapshot(arena, 0);
 	ck_assert_int_eq(cowarena_snapshot_read(second, p + page_size() - 40, p, 80), 0);
 	ck_assert_int_eq(p[page_size() - 40], 'b');
 	ck_assert_int_eq(p[page_size() + 39], 'a');
@@ -178,11 +178,11 @@ START_TEST(the_root_has_a_past)
 {
 	cowarena *arena = arena_case(_i);
 	int *a = cowarena_alloc(arena, sizeof *a), *b = cowarena_alloc(arena, sizeof *b);
-	cowarena_snapshot *none = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *none = take_snapshot(arena, 0);
 
 	ck_assert_ptr_null(cowarena_root(arena));
 	cowarena_set_root(arena, a);
-	cowarena_snapshot *first = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *first = take_snapshot(arena, 0);
 	cowarena_set_root(arena, b);
 	ck_assert_ptr_eq(cowarena_root(arena), b);
 	ck_assert_ptr_eq(cowarena_snapshot_root(first), a);
@@ -202,7 +202,7 @@ START_TEST(many_clean_snapshots_hold_nothing)
 
 	memset(p, 1, 100 * page_size());
 	for (int i = 0; i < 1000; i++)
-		snap[i] = cowarena_snapshot_take(arena, i % 2 ? COWARENA_QUIESCENT : 0);
+		snap[i] = take_snapshot(arena, i % 2 ? COWARENA_QUIESCENT : 0);
 	ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
 	p[0] = 2; /* one page for all of them */
 	ck_assert_uint_eq(stats_of(arena).held_bytes, page_size());
@@ -225,7 +225,7 @@ START_TEST(frames_are_recycled)
 	uint64_t mappings = 0, peak = 0;
 
 	for (int round = 0; round < 300; round++) {
-		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *s = take_snapshot(arena, 0);
 		memset(p, round, 64 * page_size());
 		cowarena_snapshot_release(s);
 		if (round == 10) {
@@ -248,7 +248,7 @@ START_TEST(growth_after_a_snapshot)
 	char seen;
 
 	memset(old, 'o', 4 * page_size());
-	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *snap = take_snapshot(arena, 0);
 	char *big = page_block(arena, 5000);
 	memset(big, 'n', 5000 * page_size());
 	memset(old, 'x', 4 * page_size());
@@ -256,7 +256,7 @@ START_TEST(growth_after_a_snapshot)
 	ck_assert_int_eq(seen, 'o');
 	ck_assert_int_eq(cowarena_snapshot_read(snap, &seen, big + 4999 * page_size(), 1), -1);
 	ck_assert_int_eq(errno, EFAULT);
-	cowarena_snapshot *next = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *next = take_snapshot(arena, 0);
 	memset(big, 'm', 5000 * page_size());
 	ck_assert_int_eq(cowarena_snapshot_read(next, &seen, big + 4999 * page_size(), 1), 0);
 	ck_assert_int_eq(seen, 'n');
@@ -273,11 +273,11 @@ START_TEST(untouched_pages_are_zeros)
 	char *p = page_block(arena, N), *zeros = calloc(N, page_size()), *seen;
 
 	memset(p, 'x', N * page_size());
-	cowarena_snapshot *before = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *before = take_snapshot(arena, 0);
 	memset(p, 'y', N * page_size());
 	cowarena_snapshot_release(before); /* the frames are free, and full of x */
 	char *fresh = page_block(arena, N);
-	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *snap = take_snapshot(arena, 0);
 	memset(fresh, 'z', N * page_size());
 	seen = malloc(N * page_size());
 	ck_assert_int_eq(cowarena_snapshot_read(snap, seen, fresh, N * page_size()), 0);
@@ -307,7 +307,7 @@ START_TEST(streams_are_copied_ahead)
 		char *p = page_block(arena, PAGES);
 		memset(p, 'a', PAGES * page_size());
 
-		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *s = take_snapshot(arena, 0);
 		struct cowarena_stats before = stats_of(arena), after;
 		memset(p, 'b', PAGES * page_size());
 		after = stats_of(arena);
@@ -327,7 +327,7 @@ START_TEST(streams_are_copied_ahead)
 		}
 		cowarena_snapshot_release(s);
 
-		s = cowarena_snapshot_take(arena, 0);
+		s = take_snapshot(arena, 0);
 		before = stats_of(arena);
 		for (size_t i = 0; i < PAGES; i++)
 			p[i * 7 % PAGES * page_size()] = 'c';
@@ -346,7 +346,7 @@ START_TEST(streams_do_not_disturb_each_other)
 	char *p = page_block(arena, 3000);
 
 	memset(p, 'a', 3000 * page_size());
-	cowarena_snapshot_take(arena, 0);
+	take_snapshot(arena, 0);
 	struct cowarena_stats before = stats_of(arena), after;
 	for (size_t i = 0; i < 1000; i++) {
 		p[i * page_size()] = 'b';
@@ -380,7 +380,7 @@ START_TEST(hot_pages_are_shadowed)
 
 	memset(p, 0, 100 * page_size());
 	for (int round = 0; round < ROUNDS; round++) {
-		s[round] = cowarena_snapshot_take(arena, COWARENA_QUIESCENT);
+		s[round] = take_snapshot(arena, COWARENA_QUIESCENT);
 		before = stats_of(arena);
 		for (size_t i = 0; i < HOT; i++)
 			(*hot_byte(p, i))++;
@@ -403,7 +403,7 @@ START_TEST(hot_pages_are_shadowed)
 	/* Nobody writes: at the second snapshot from now they are found unchanged, and armed. */
 	cowarena_snapshot *quiet[3];
 	for (int i = 0; i < 3; i++)
-		quiet[i] = cowarena_snapshot_take(arena, COWARENA_QUIESCENT);
+		quiet[i] = take_snapshot(arena, COWARENA_QUIESCENT);
 	before = stats_of(arena);
 	(*hot_byte(p, 0))++;
 	(*hot_byte(p, 1))++;
@@ -439,7 +439,7 @@ START_TEST(the_limit_costs_a_snapshot)
 		memset(p, 'a', 64 * page_size());
 		cowarena_snapshot *s[3];
 		for (int i = 0; i < 3; i++) {
-			s[i] = cowarena_snapshot_take(arena, 0);
+			s[i] = take_snapshot(arena, 0);
 			memset(p + (size_t)i * 4 * page_size(), 'b', 4 * page_size());
 		}
 		int victim = policy == COWARENA_LIMIT_DROP_OLDEST ? 0 : 2;
@@ -496,10 +496,10 @@ START_TEST(together_they_cost_one)
 		char *p = page_block(arena, 100);
 		cowarena_snapshot *s[5];
 		memset(p, 'a', 100 * page_size());
-		s[0] = cowarena_snapshot_take(arena, 0);
+		s[0] = take_snapshot(arena, 0);
 		for (int i = 0; i < 4; i++) { /* ten pages each; then the limit is reached */
 			memset(p, 'b', 10 * page_size());
-			s[i + 1] = cowarena_snapshot_take(arena, 0);
+			s[i + 1] = take_snapshot(arena, 0);
 		}
 		while (stats_of(arena).held_bytes < o.held_limit)
 			p[(99 - stats_of(arena).held_bytes / page_size() % 40) * page_size()] = 'x';
@@ -539,7 +539,7 @@ START_TEST(the_oldest_is_dropped_the_others_stay_right)
 
 	for (int i = 0; i < 50; i++) {
 		memset(p, i, 10 * page_size());
-		s[i] = cowarena_snapshot_take(arena, 0);
+		s[i] = take_snapshot(arena, 0);
 		ck_assert_ptr_nonnull(s[i]);
 	}
 	memset(p, 99, 10 * page_size());

@@ -63,7 +63,7 @@ START_TEST(reading_gives_no_memory)
 {
 	struct sparse s = sparse_block(_i);
 	char *copy = malloc(s.n);
-	cowarena_snapshot *snap = cowarena_snapshot_take(s.arena, 0);
+	cowarena_snapshot *snap = take_snapshot(s.arena, 0);
 	size_t before = pages_with_memory(&s);
 
 	ck_assert_int_eq(cowarena_snapshot_read(snap, copy, s.p, s.n), 0);
@@ -88,7 +88,7 @@ END_TEST
 static void walk_view(int i, unsigned flags)
 {
 	struct sparse s = sparse_block(i);
-	cowarena_snapshot *snap = cowarena_snapshot_take(s.arena, 0);
+	cowarena_snapshot *snap = take_snapshot(s.arena, 0);
 	memset(s.p + 2500 * page_size(), 'n', 10 * page_size());
 	size_t before = pages_with_memory(&s);
 	cowarena_view *view = cowarena_view_open(snap, flags);
@@ -131,7 +131,7 @@ START_TEST(memory_that_went_is_not_taken_for_there)
 	char *q = chunk_block(s.arena, 1), *copy = malloc(CHUNK);
 
 	memset(q, 'q', CHUNK);
-	cowarena_snapshot *one = cowarena_snapshot_take(s.arena, 0);
+	cowarena_snapshot *one = take_snapshot(s.arena, 0);
 	ck_assert_int_eq(cowarena_snapshot_read(one, copy, q, CHUNK), 0); /* known from here on */
 	ck_assert_int_eq(cowarena_snapshot_release(one), 0);
 	cowarena_free(s.arena, q);
@@ -139,7 +139,7 @@ START_TEST(memory_that_went_is_not_taken_for_there)
 	char *again = chunk_block(s.arena, 1);
 	ck_assert_ptr_eq(again, q);
 	size_t before = pages_with_memory(&s);
-	cowarena_snapshot *two = cowarena_snapshot_take(s.arena, 0);
+	cowarena_snapshot *two = take_snapshot(s.arena, 0);
 	ck_assert_int_eq(cowarena_snapshot_read(two, copy, again, CHUNK), 0);
 	assert_sparse(&s, _i, before);
 	free(copy);
@@ -156,7 +156,7 @@ START_TEST(hashes_give_no_memory)
 	ck_assert_ptr_nonnull(s.arena);
 	s.p = chunk_block(s.arena, s.n / CHUNK);
 	size_t before = pages_with_memory(&s);
-	cowarena_snapshot *snap = cowarena_snapshot_take(s.arena, 0);
+	cowarena_snapshot *snap = take_snapshot(s.arena, 0);
 	s.p[5 * page_size()] = 'x';
 	ck_assert_int_eq(cowarena_rollback(s.arena, snap), 0);
 	ck_assert_int_eq(cowarena_snapshot_release(snap), 0);

@@ -76,7 +76,7 @@ START_TEST(faults)
 		ck_assert_int_eq(p[i * page], 0);
 	added(arena, &s, "only read", 0, 0, 0, 0);
 
-	cowarena_snapshot *a = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *a = take_snapshot(arena, 0);
 	added(arena, &s, "a snapshot", 0, 0, 0, 0);
 	for (int i = 0; i < 10; i++)
 		p[i * page] = 2;
@@ -94,7 +94,7 @@ START_TEST(faults)
 	added(arena, &s, "first touch after a snapshot", 1, 0, 0, 1);
 	ck_assert_uint_eq(s.held_bytes, 15 * page);
 
-	cowarena_snapshot *b = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *b = take_snapshot(arena, 0);
 	p[0] = p[20 * page] = 5;
 	added(arena, &s, "needed by b; by a and b", 2, 2, 0, 0);
 	ck_assert_uint_eq(s.held_bytes, 17 * page);
@@ -123,9 +123,9 @@ START_TEST(rollback_counts)
 	char *p = page_block(arena, PAGES);
 
 	memset(p, 1, PAGES * page);
-	cowarena_snapshot *a = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *a = take_snapshot(arena, 0);
 	memset(p, 2, 10 * page);
-	cowarena_snapshot *b = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *b = take_snapshot(arena, 0);
 	struct cowarena_stats s = stats_of(arena);
 	ck_assert_int_eq(cowarena_rollback(arena, a), 0);
 	/* A rollback writes to the pages that differ, and b needs them; but it takes no faults. */
@@ -145,7 +145,7 @@ START_TEST(views_are_held)
 	char *p = page_block(arena, PAGES);
 
 	memset(p, 1, PAGES * page);
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	memset(p, 2, 4 * page);
 	struct cowarena_stats before = stats_of(arena);
 	for (unsigned flags = 0; flags <= COWARENA_VIEW_PRIVATE; flags++) {
@@ -179,7 +179,7 @@ START_TEST(snapshots)
 
 	ck_assert_uint_eq(stats_of(arena).pause_ns_last, 0);
 	for (unsigned i = 0; i < 5; i++) {
-		s[i] = cowarena_snapshot_take(arena, 0);
+		s[i] = take_snapshot(arena, 0);
 		struct cowarena_stats now = stats_of(arena);
 		ck_assert_uint_eq(cowarena_snapshot_id(s[i]), i + 1);
 		ck_assert_uint_eq(now.snapshots_taken, i + 1);
@@ -227,7 +227,7 @@ START_TEST(heap_bytes)
 	p[1] = cowarena_realloc(arena, p[1], 300000);
 	usable += cowarena_usable_size(arena, p[1]);
 	ck_assert_uint_eq(stats_of(arena).live_bytes, usable);
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	cowarena_free(arena, p[1]);
 	ck_assert_int_eq(cowarena_rollback(arena, s), 0);
 	ck_assert_uint_eq(stats_of(arena).live_bytes, usable);
@@ -242,7 +242,7 @@ START_TEST(times)
 	struct cowarena_stats s;
 
 	for (int round = 0; round < 20; round++) {
-		cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *snap = take_snapshot(arena, 0);
 		for (size_t i = 0; i < PAGES; i++) /* backwards: nothing is copied ahead */
 			p[(PAGES - 1 - i) * page_size()] = 1;
 		ck_assert_int_eq(cowarena_snapshot_release(snap), 0);
@@ -342,7 +342,7 @@ START_TEST(struct_sizes)
 	} room;
 	unsigned char *raw = (unsigned char *)&room;
 
-	ck_assert_ptr_nonnull(cowarena_snapshot_take(arena, 0));
+	ck_assert_ptr_nonnull(take_snapshot(arena, 0));
 	struct cowarena_stats now = stats_of(arena);
 	for (size_t sz = sizeof room.s.sz; sz <= sizeof room; sz += 8) {
 		memset(&room, 0x5a, sizeof room);
@@ -404,7 +404,7 @@ START_TEST(json)
 	cowarena *arena = arena_case(_i);
 	volatile char *p = page_block(arena, PAGES);
 	*p = 1;
-	ck_assert_ptr_nonnull(cowarena_snapshot_take(arena, 0));
+	ck_assert_ptr_nonnull(take_snapshot(arena, 0));
 	*p = 2;
 	struct cowarena_stats s = stats_of(arena);
 	char *text = printed(arena, COWARENA_STATS_JSON), *at = text;
@@ -448,7 +448,7 @@ END_TEST
 START_TEST(table)
 {
 	cowarena *arena = arena_case(_i);
-	ck_assert_ptr_nonnull(cowarena_snapshot_take(arena, 0));
+	ck_assert_ptr_nonnull(take_snapshot(arena, 0));
 	struct cowarena_stats s = stats_of(arena);
 	char *text = printed(arena, 0), *rest = text, *line;
 	char name[40], v[40];

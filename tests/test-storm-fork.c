@@ -277,7 +277,7 @@ static void snapshot_turn(struct thread *t, unsigned a)
 		return;
 	}
 	DEMAND(cowarena_snapshot_release(*s) == 0);
-	*s = cowarena_snapshot_take(t->storm->arena[a], 0);
+	*s = take_snapshot(t->storm->arena[a], 0);
 	DEMAND(*s || given_up(t));
 }
 
@@ -348,7 +348,7 @@ static void check_mine(struct thread *t, unsigned a)
 static void roll_back_and_forth(struct thread *t, unsigned a)
 {
 	struct known known[ENTRIES];
-	cowarena_snapshot *s = cowarena_snapshot_take(t->storm->arena[a], 0);
+	cowarena_snapshot *s = take_snapshot(t->storm->arena[a], 0);
 
 	memcpy(known, t->known[a], sizeof known);
 	DEMAND(s || given_up(t));
@@ -529,7 +529,7 @@ static void run_phases(struct storm *storm, struct thread *main_thread, size_t p
 	for (size_t i = 0; i < phases; i++) {
 		cowarena_snapshot *base[ARENAS];
 		for (unsigned a = 0; a < ARENAS; a++) {
-			base[a] = cowarena_snapshot_take(storm->arena[a], 0);
+			base[a] = take_snapshot(storm->arena[a], 0);
 			DEMAND(base[a] || given_up(main_thread));
 		}
 		pthread_barrier_wait(&storm->barrier);

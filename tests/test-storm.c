@@ -221,7 +221,7 @@ static void release(cowarena_snapshot *s)
 
 static struct slot take(struct storm *storm)
 {
-	struct slot new = {.snap = cowarena_snapshot_take(storm->arena, 0), .phase = storm->phase};
+	struct slot new = {.snap = take_snapshot(storm->arena, 0), .phase = storm->phase};
 	struct content *c = malloc(sizeof *c);
 
 	if (!new.snap) {
@@ -711,7 +711,7 @@ static void take_in_the_squall(struct squall *q, size_t snapshots)
 		if (cowarena_snapshot_release(kept[k]))
 			ck_abort_msg("%s", cowarena_errmsg());
 		uint64_t before = atomic_load(&ended);
-		kept[k] = cowarena_snapshot_take(q->arena, 0);
+		kept[k] = take_snapshot(q->arena, 0);
 		if (!kept[k])
 			ck_abort_msg("%s", cowarena_errmsg());
 		uint64_t after = atomic_load(&begun);

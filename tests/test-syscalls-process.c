@@ -38,7 +38,7 @@ static bool works(cowarena *arena, char *p)
 
 	if (pipe(fd) || write(fd[1], &value, 1) != 1)
 		return false;
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	bool ok = s && read(fd[0], p, 1) == 1 && *p == value &&
 		  cowarena_snapshot_read(s, &seen, p, 1) == 0 && seen == (char)(value - 1);
 	for (size_t i = 1; i < PAGES && ok; i++) {
@@ -78,7 +78,7 @@ static void without_privilege(void *strict)
 		_exit(83);
 	char *p = page_block(arena, 1);
 	*p = 'a';
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	*p = 'b';
 	char seen;
 	if (!s || cowarena_snapshot_read(s, &seen, p, 1) || seen != 'a')
@@ -159,7 +159,7 @@ START_TEST(nothing_is_left)
 			ck_assert(works(arena, p));
 		}
 		if (i % 3 == 0)
-			cowarena_view_open(cowarena_snapshot_take(arena, 0), 0);
+			cowarena_view_open(take_snapshot(arena, 0), 0);
 		ck_assert_uint_gt(threads_now(), threads);
 		cowarena_destroy(arena);
 		ck_assert(thread_sanitized() || threads_become(threads));
@@ -207,7 +207,7 @@ START_TEST(faults_that_are_resolved_late)
 		}
 		char *p = page_block(arena, PAGES);
 		memset(p, 1, PAGES * page_size());
-		cowarena_snapshot_take(arena, 0);
+		take_snapshot(arena, 0);
 		for (int i = 0; i < WRITERS; i++) {
 			w[i] = (struct writer){.start = &start, .p = p + i};
 			ck_assert_int_eq(
@@ -216,7 +216,7 @@ START_TEST(faults_that_are_resolved_late)
 		for (int i = 0; i < WRITERS; i++)
 			pthread_join(w[i].thread, NULL);
 		for (int i = 0; i < 3; i++)
-			cowarena_snapshot_take(arena, 0);
+			take_snapshot(arena, 0);
 		cowarena_destroy(arena);
 	}
 	pthread_barrier_destroy(&start);
@@ -285,7 +285,7 @@ START_TEST(a_child_does_no_harm)
 	f.p = page_block(f.arena, PAGES);
 	for (int i = 0; i < 5; i++) {
 		ck_assert(works(f.arena, f.p));
-		cowarena_snapshot *s = cowarena_snapshot_take(f.arena, 0);
+		cowarena_snapshot *s = take_snapshot(f.arena, 0);
 		char seen, before = f.p[7];
 		char *message;
 		int status = in_child(lives[_i], &f, &message);

@@ -122,7 +122,7 @@ START_TEST(they_write_into_armed_pages)
 	int fd = pattern_file(n);
 	for (char round = 'a'; round < 'd'; round++) {
 		memset(p, round, PAGES * page_size());
-		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *s = take_snapshot(arena, 0);
 		calls[_i](fd, p + 100, n);
 		check_pattern(p + 100, 0, n);
 		ck_assert_int_eq(p[99], round);
@@ -199,7 +199,7 @@ START_TEST(from_several_threads)
 		free(now);
 		free(copy[k]);
 		cowarena_snapshot_release(kept[k]);
-		kept[k] = cowarena_snapshot_take(arena, 0);
+		kept[k] = take_snapshot(arena, 0);
 		copy[k] = malloc(n);
 		ck_assert_int_eq(cowarena_snapshot_read(kept[k], copy[k], p, n), 0);
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
@@ -254,7 +254,7 @@ START_TEST(asleep_while_a_snapshot_is_taken)
 	while (!atomic_load(&b.asleep))
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	for (size_t i = 0; i < PARTS; i++) {
-		s[i] = cowarena_snapshot_take(arena, 0);
+		s[i] = take_snapshot(arena, 0);
 		ck_assert_ptr_nonnull(s[i]);
 		ck_assert_int_eq(send(pair[0], data + i * part, part, 0), (ssize_t)part);
 		/* Some without waiting for it. */
@@ -290,14 +290,14 @@ START_TEST(views_and_hot_pages)
 	size_t n = PAGES * page_size();
 	int fd = pattern_file(n);
 	memset(p, 'a', n);
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	cowarena_view *view = cowarena_view_open(s, _i ? COWARENA_VIEW_PRIVATE : 0);
 	ck_assert_ptr_nonnull(view);
 	const char *old = cowarena_view_at(view, p);
 	for (int epoch = 0; epoch < 6; epoch++) {
 		/* Half of the pages are hot, and left alone by the snapshot. */
 		ck_assert_int_eq(pread(fd, p, n / 2, epoch * 1000), (ssize_t)(n / 2));
-		cowarena_snapshot *hot = cowarena_snapshot_take(arena, COWARENA_QUIESCENT);
+		cowarena_snapshot *hot = take_snapshot(arena, COWARENA_QUIESCENT);
 		char *copy = malloc(n / 2);
 		memcpy(copy, p, n / 2);
 		ck_assert_int_eq(pread(fd, p, n / 2, epoch * 1000 + 1), (ssize_t)(n / 2));
@@ -335,7 +335,7 @@ START_TEST(at_the_limit)
 	int fd = pattern_file(n);
 	memset(p, 'a', n);
 	for (int i = 0; i < 3; i++) {
-		s[i] = cowarena_snapshot_take(arena, 0);
+		s[i] = take_snapshot(arena, 0);
 		ck_assert_int_eq(pread(fd, p, 60 * page_size(), 1000 * i),
 				 (ssize_t)(60 * page_size()));
 		check_pattern(p, (size_t)(1000 * i), 60 * page_size());
@@ -345,7 +345,7 @@ START_TEST(at_the_limit)
 	ck_assert_int_eq(cowarena_snapshot_read(s[2], &seen, p, 1), 0);
 	ck_assert_int_eq(seen, pattern(1000));
 	/* More than fits at all. */
-	s[3] = cowarena_snapshot_take(arena, 0);
+	s[3] = take_snapshot(arena, 0);
 	ck_assert_int_eq(pread(fd, p, n, 0), (ssize_t)n);
 	check_pattern(p, 0, n);
 	ck_assert_int_eq(cowarena_snapshot_read(s[3], &seen, p, 1), -1);

@@ -78,7 +78,7 @@ START_TEST(no_snapshot_is_torn)
 	memset(block, 0, (DISTANCE + 20) * page_size());
 	start_writers(w, block, &stop);
 	for (; processor_seconds() < end || !snapshots; snapshots++) {
-		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *s = take_snapshot(arena, 0);
 		if (!s)
 			ck_abort_msg("%s", cowarena_errmsg());
 		for (int i = 0; i < WRITERS; i++) {
@@ -121,7 +121,7 @@ static void *take_and_look(void *arg)
 	while (!*t->stop) {
 		cowarena_snapshot **s = &kept[rng(&state) % 4];
 		if (!*s) {
-			*s = cowarena_snapshot_take(t->arena, 0);
+			*s = take_snapshot(t->arena, 0);
 			if (!*s)
 				ck_abort_msg("%s", cowarena_errmsg());
 			continue;
@@ -221,7 +221,7 @@ static void *take_and_release(void *arg)
 	struct taker *t = arg;
 
 	while (!*t->stop) {
-		cowarena_snapshot *s = cowarena_snapshot_take(t->arena, 0);
+		cowarena_snapshot *s = take_snapshot(t->arena, 0);
 		if (!s)
 			ck_abort_msg("%s", cowarena_errmsg());
 		cowarena_snapshot_release(s);

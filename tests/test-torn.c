@@ -430,7 +430,7 @@ static void take(struct world *world, struct kept *k, uint64_t *random)
 
 	for (size_t i = 0; i < world->growing; i++)
 		before[i] = load(world, i);
-	k->snap = cowarena_snapshot_take(world->arena, 0);
+	k->snap = take_snapshot(world->arena, 0);
 	if (!k->snap)
 		failed(world, NULL, cowarena_errmsg());
 	for (size_t i = 0; i < world->growing; i++)

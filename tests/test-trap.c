@@ -205,7 +205,7 @@ START_TEST(previous_handler_is_restored_by_arenas)
 	cowarena *a = arena_case(_i), *b = arena_case(_i);
 	cowarena_destroy(a);
 	char *p = page_block(b, 1);
-	ck_assert_ptr_nonnull(cowarena_snapshot_take(b, 0));
+	ck_assert_ptr_nonnull(take_snapshot(b, 0));
 	*p = 1;
 	ck_assert_uint_eq(atomic_load(&foreign_hits), 0);
 	cowarena_destroy(b);
@@ -331,7 +331,7 @@ START_TEST(many_arenas)
 		ck_assert_msg(arena[i] != NULL, "number %zu: %s", i, cowarena_errmsg());
 		p[i] = page_block(arena[i], 4);
 		p[i][0] = 1;
-		s[i] = cowarena_snapshot_take(arena[i], 0);
+		s[i] = take_snapshot(arena[i], 0);
 		ck_assert_msg(s[i] != NULL, "number %zu: %s", i, cowarena_errmsg());
 	}
 	for (size_t i = 0; i < n; i += 3)
@@ -372,7 +372,7 @@ static void *come_and_go(void *arg)
 	for (size_t i = 0; i < c->rounds; i++) {
 		cowarena *arena = cowarena_create(&o);
 		int *p = cowarena_calloc(arena, 1, sizeof *p), then = 7;
-		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *s = take_snapshot(arena, 0);
 		if (p)
 			*p = 1;
 		if (!p || !s || cowarena_snapshot_read(s, &then, p, sizeof then) || then)
@@ -391,7 +391,7 @@ static void *stay(void *arg)
 	uint64_t *p = (uint64_t *)page_block(arena, 8), then;
 
 	for (uint64_t i = 1; atomic_load(&c->running); i++) {
-		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *s = take_snapshot(arena, 0);
 		for (size_t k = 0; k < 8; k++)
 			p[k * page_size() / 8] = i;
 		if (!s || cowarena_snapshot_read(s, &then, p, sizeof then) || then != i - 1 ||

@@ -35,7 +35,7 @@ static void run_scene(void *arg)
 	cowarena *arena = cowarena_create(&o);
 	char *p = page_block(arena, PAGES);
 	memset(p, 1, PAGES * page_size());
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	p[0] = 2; /* one page is in a frame, the others are live */
 	scene->harm(arena, s, p);
 	_exit(scene->use(arena, s, p) ? 4 : 5);
@@ -139,8 +139,7 @@ START_TEST(no_false_alarm)
 	cowarena *arena = cowarena_create(&o);
 	char *p = page_block(arena, 3 * PAGES), byte;
 	for (char round = 1; round < 20; round++) {
-		cowarena_snapshot *s =
-		    cowarena_snapshot_take(arena, round % 3 ? 0 : COWARENA_QUIESCENT);
+		cowarena_snapshot *s = take_snapshot(arena, round % 3 ? 0 : COWARENA_QUIESCENT);
 		if (!s) {
 			ck_assert_int_eq(errno, ENOMEM); /* eager, at the limit */
 			continue;
@@ -214,7 +213,7 @@ static void leave_locked(cowarena *arena, cowarena_snapshot *s, char *p)
 static int use_take(cowarena *arena, cowarena_snapshot *s, char *p)
 {
 	(void)s, (void)p;
-	return !cowarena_snapshot_take(arena, 0);
+	return !take_snapshot(arena, 0);
 }
 
 static int use_look(cowarena *arena, cowarena_snapshot *s, char *p)

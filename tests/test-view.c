@@ -27,7 +27,7 @@ static void diverge(int i, unsigned flags)
 	char *p = page_block(arena, 9);
 
 	memset(p, 'a', n);
-	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *snap = take_snapshot(arena, 0);
 	memset(p, 'b', 3 * page_size());
 	cowarena_view *view = cowarena_view_open(snap, flags);
 	ck_assert_msg(view != NULL, "%s", cowarena_errmsg());
@@ -36,7 +36,7 @@ static void diverge(int i, unsigned flags)
 	memset(p, 'c', 6 * page_size());
 	assert_filled(past, 'a', n);
 	/* A later snapshot, whose pages the view must not follow. */
-	cowarena_snapshot *later = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *later = take_snapshot(arena, 0);
 	memset(p, 'd', n);
 	assert_filled(past, 'a', n);
 	cowarena_view *second = cowarena_view_open(later, flags);
@@ -78,7 +78,7 @@ START_TEST(writes_to_a_private_view_stay_in_it)
 	char seen;
 
 	memset(p, 'a', 4 * page_size());
-	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *snap = take_snapshot(arena, 0);
 	cowarena_view *one = cowarena_view_open(snap, COWARENA_VIEW_PRIVATE);
 	cowarena_view *two = cowarena_view_open(snap, COWARENA_VIEW_PRIVATE);
 	char *q = cowarena_view_at(one, p), *r = cowarena_view_at(two, p);
@@ -104,7 +104,7 @@ START_TEST(a_view_has_a_range)
 {
 	cowarena *arena = arena_case(_i);
 	char *p = page_block(arena, 2);
-	cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
 	cowarena_view *view = cowarena_view_open(s, 0);
 	const void *start = NULL, *end = NULL;
 
@@ -127,7 +127,7 @@ END_TEST
 START_TEST(views_keep_their_snapshot)
 {
 	cowarena *arena = arena_case(_i);
-	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *snap = take_snapshot(arena, 0);
 	cowarena_view *view = cowarena_view_open(snap, 0);
 
 	ck_assert_int_eq(cowarena_snapshot_release(snap), -1);
@@ -148,7 +148,7 @@ START_TEST(without_poking)
 	arena->poke_tried = true;
 	ck_assert_int_eq(arena->poke.fd, -1);
 	memset(p, 'a', 64 * page_size());
-	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *snap = take_snapshot(arena, 0);
 	memset(p, 'b', 8 * page_size());
 	cowarena_view *view = cowarena_view_open(snap, 0);
 	for (size_t i = 0; i < 64; i += 3)
@@ -175,7 +175,7 @@ START_TEST(a_list_walked_in_the_past)
 		head = n;
 	}
 	cowarena_set_root(arena, head);
-	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *snap = take_snapshot(arena, 0);
 	cowarena_view *view = cowarena_view_open(snap, 0);
 	while (head) {
 		struct node *next = head->next;
@@ -220,7 +220,7 @@ START_TEST(both_sides_write_at_once)
 		cowarena *arena = arena_case(_i);
 		char *p = page_block(arena, pages);
 		memset(p, 'a', pages * page_size());
-		cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *snap = take_snapshot(arena, 0);
 		cowarena_view *view = cowarena_view_open(snap, COWARENA_VIEW_PRIVATE);
 		struct duel there = {cowarena_view_at(view, p), pages, 'v'}, here = {p, pages, 'l'};
 		pthread_t t;
@@ -270,7 +270,7 @@ START_TEST(opening_under_fire)
 		pthread_create(&t[i], NULL, storm_writer, &storm);
 	size_t rounds = scaled(500, 20000, 30);
 	for (size_t round = 0; round < rounds; round++) {
-		cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+		cowarena_snapshot *snap = take_snapshot(arena, 0);
 		cowarena_view *view =
 		    cowarena_view_open(snap, round % 2 ? COWARENA_VIEW_PRIVATE : 0);
 		ck_assert_msg(view != NULL, "%s", cowarena_errmsg());
@@ -310,7 +310,7 @@ static void send_by_reference(int i, unsigned flags)
 
 	ck_assert_int_eq(pipe(fd), 0);
 	memset(p, 'o', n);
-	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *snap = take_snapshot(arena, 0);
 	memset(p, 'x', page_size()); /* the view has a page of its own from the beginning */
 	cowarena_view *view = cowarena_view_open(snap, flags);
 	memset(p + page_size(), 'x', page_size()); /* and gets one by a write */
@@ -347,7 +347,7 @@ START_TEST(settling_is_charged_once)
 	char *p = page_block(arena, 8);
 
 	memset(p, 'a', 8 * page_size());
-	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *snap = take_snapshot(arena, 0);
 	cowarena_view *view = cowarena_view_open(snap, 0);
 	char *past = cowarena_view_at(view, p);
 	uint64_t before = stats_of(arena).held_bytes;
@@ -379,7 +379,7 @@ START_TEST(what_cannot_be_settled)
 	char *p = page_block(arena, 8);
 
 	memset(p, 'a', 8 * page_size());
-	cowarena_snapshot *snap = cowarena_snapshot_take(arena, 0);
+	cowarena_snapshot *snap = take_snapshot(arena, 0);
 	cowarena_view *view = cowarena_view_open(snap, 0);
 	char *past = cowarena_view_at(view, p);
 	ck_assert_int_eq(cowarena_view_settle(NULL, past, 1), -1);

@@ -29,7 +29,7 @@ static void read_line(int fd, char *line, size_t size)
 }
 
 /* A snapshot of the old sort, whose size is said first: into a file. */
-static void take_snapshot(int fd, const char *path)
+static void receive_snapshot(int fd, const char *path)
 {
 	char line[128], piece[4096];
 
@@ -61,7 +61,7 @@ START_TEST(test_one_instant)
 		ask(fd, "SYNC\r\n");
 		struct server *replica = replica_start(REDIS, cow, NULL);
 		snprintf(path, sizeof path, "%s/dump.rdb", cow->dir);
-		take_snapshot(fd, path);
+		receive_snapshot(fd, path);
 		close(fd);
 		replica_wait(replica, true);
 		replica_check_order(replica, 3);
