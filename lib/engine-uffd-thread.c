@@ -5,7 +5,7 @@
  * No signal is raised: who writes to an armed page waits in the kernel, and that may be in the
  * midst of read(2) or recv(2), until the thread here has been told of the fault and has disarmed
  * the page. A fault costs two changes of threads more than one by signal, and they are resolved one
- * after the other.
+ * after the other. The kernel tells who writes (K25).
  *
  * The thread is told to end by a fault on a page that is there for that: a second descriptor would
  * be one more that the program can close. When it closes the userfaultfd, the kernel lets all

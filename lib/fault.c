@@ -129,8 +129,8 @@ static size_t views_sharing(struct cowarena *arena, size_t page, uint64_t stamp)
 	return n;
 }
 
-/* Make a page of a view, which has been charged for it, the view's own. The live page is locked and
-   armed. False when the kernel refuses. */
+/* Make a page of a view, which has been charged for it, the view's own (K15). The live page is
+   locked and armed. False when the kernel refuses. */
 static bool make_own(struct cowarena *arena, struct cowarena_view *view, size_t page)
 {
 	char *at = view->base + (page << arena->page_shift);

@@ -86,7 +86,8 @@ static inline uint64_t page_stamp(uint64_t state)
  * Lock a page: protects its state, its list of versions and, while it is armed, its content.
  * Returns the state (without the lock bit). Held for a page copy and a system call at most, by
  * threads whose signals are blocked. Several are taken in ascending order only.
- * No other lock is taken inside. Async-signal-safe.
+ * Inside, one other lock may be taken: chunks.lock, by engine-hybrid.c when it disarms. Nobody who
+ * holds that lock locks a page. Async-signal-safe.
  */
 uint64_t page_lock(struct page *page);
 

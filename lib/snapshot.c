@@ -45,7 +45,7 @@ static int reserve(struct cowarena *arena, size_t pages, bool shadow)
  * The cut. All signals are blocked, heap lock and snapshot lock are held: no block is half
  * allocated, and nobody else closes the gate. Until the last dirty page is armed threads go on
  * writing to the others; such a write is in the snapshot. Then nothing can change before the gate
- * opens, in the new epoch.
+ * opens, in the new epoch (K1, K2).
  */
 static int cut(struct cowarena *arena, struct cowarena_snapshot *s, bool shadow)
 {

@@ -3,7 +3,7 @@
  * view.c - a snapshot as contiguous memory.
  *
  * A view is a private mapping of the arena's file: it shows the live pages, until one of the two
- * sides writes. The handler makes the view's page its own before it lets the live page change
+ * sides writes (K14). The handler makes the view's page its own before it lets the live page change
  * (fault.c: split_views()), and from the start the view gets copies of the pages that have changed
  * already.
  */
