@@ -31,7 +31,8 @@ int snapshot_usable(const struct cowarena_snapshot *s)
 	    [SNAPSHOT_NOT_FORKED] = "was taken before fork(): a child has a copy of the heap at "
 				    "most, and takes snapshots of its own",
 	};
-	return error_set(ESTALE, "snapshot %llu %s", (unsigned long long)s->id, why[s->end]);
+	return error_set(ESTALE, "snapshot %llu %s", (unsigned long long)s->id,
+			 why[atomic_load(&s->end)]);
 }
 
 int snapshot_intact(const struct cowarena_snapshot *s)

@@ -261,7 +261,7 @@ void snapshot_lose_all(struct cowarena *arena)
 	for (struct cowarena_view *v = t->views; v; v = v->next)
 		v->pages = 0;
 	for (struct cowarena_snapshot *s = t->all; s; s = s->next) {
-		s->end = SNAPSHOT_NOT_FORKED;
+		atomic_store(&s->end, SNAPSHOT_NOT_FORKED);
 		atomic_store(&s->spoiled, true);
 		atomic_store(&s->keeps, FRAME_NONE);
 		s->older = s->newer = NULL;

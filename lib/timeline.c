@@ -139,7 +139,7 @@ static void give_up(struct cowarena *arena, struct cowarena_snapshot *s, enum sn
 	if (t->on_spoiled)
 		t->on_spoiled(t->on_spoiled_ctx, s->id);
 	TEST_POINT();
-	s->end = why;
+	atomic_store_explicit(&s->end, (uint8_t)why, memory_order_relaxed);
 	/* Before any of its frames is recycled: a reader that copied from a recycled one sees
 	   the flag afterwards (snapshot.c). Release by the page locks and the pool's exchanges
 	   that follow. */

@@ -43,8 +43,8 @@ struct cowarena_snapshot {
 	unsigned views;         /* open ones */
 	/* Set, once, when its versions were given up (I7). */
 	_Atomic bool spoiled;
-	enum snapshot_end end; /* why; set before */
-	uint64_t *hashes;      /* of its first `hashed` pages; verify.c */
+	_Atomic uint8_t end; /* why: enum snapshot_end; set before */
+	uint64_t *hashes;    /* of its first `hashed` pages; verify.c */
 	size_t hashed;
 };
 

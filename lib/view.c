@@ -223,6 +223,14 @@ cowarena_view *cowarena_view_open(cowarena_snapshot *s, unsigned flags)
 	return NULL;
 }
 
+/* Whether we are a child of fork(), where the view is not. (Another thread may be giving up the
+   snapshot at this moment, for another reason.) */
+static bool is_of_parent(const struct cowarena_view *view)
+{
+	return atomic_load_explicit(&view->snapshot->end, memory_order_relaxed) ==
+	       SNAPSHOT_NOT_FORKED;
+}
+
 void *cowarena_view_at(const cowarena_view *view, const void *live)
 {
 	if (!view)
@@ -230,7 +238,7 @@ void *cowarena_view_at(const cowarena_view *view, const void *live)
 	view_in_use(view, __func__);
 	if (!live)
 		return NULL;
-	if (view->snapshot->end == SNAPSHOT_NOT_FORKED) {
+	if (is_of_parent(view)) {
 		snapshot_usable(view->snapshot);
 		return NULL;
 	}
@@ -247,7 +255,7 @@ int cowarena_view_range(const cowarena_view *view, const void **start, const voi
 	if (!view)
 		return error_set(EINVAL, "view is NULL");
 	view_in_use(view, __func__);
-	if (view->snapshot->end == SNAPSHOT_NOT_FORKED)
+	if (is_of_parent(view))
 		return snapshot_usable(view->snapshot);
 	const struct cowarena *arena = view->snapshot->arena;
 	if (start)
