@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* arena.c - creation, growth and destruction. */
+/* arena.c - creation and destruction. */
 #include "config.h"
 
 #include "arena.h"

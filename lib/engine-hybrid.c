@@ -440,7 +440,7 @@ static size_t mappings(struct cowarena *arena)
 {
 	enum { ARMED, OPEN, WARM } kind = ARMED, before = ARMED;
 	const struct bitmap *dirty = &arena->table.dirty;
-	size_t pages = pages_in_use(arena), n = 2; /* ... and the inaccessible rest */
+	size_t pages = pages_in_use(arena), n = 2; /* what is never in use is inaccessible */
 	size_t open_end = 0; /* looked for once for all chunks of a run: it may be the whole heap */
 
 	for (size_t page = 0, stop; page < pages; page = stop, before = kind) {

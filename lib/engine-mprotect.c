@@ -63,7 +63,7 @@ static size_t mappings(struct cowarena *arena)
 {
 	long borders = engine_borders(arena);
 
-	return (borders > 0 ? (size_t)borders : 0) + 2; /* ... and the inaccessible rest */
+	return (borders > 0 ? (size_t)borders : 0) + 2; /* what is never in use is inaccessible */
 }
 
 const struct engine engine_mprotect = {

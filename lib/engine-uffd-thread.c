@@ -147,8 +147,8 @@ static void stop(struct cowarena *arena)
 {
 	struct resolver *r = arena->engine_state->own;
 
-	/* It waits there until the thread has heard of it. If that has ended already, nothing is
-	   armed. */
+	/* The store to the bell waits until the thread has heard of it. If the thread has ended
+	   already, the bell is not armed. */
 	atomic_store(&r->stop, true);
 	arm_bell(r, true);
 	os_touch(r->bell);

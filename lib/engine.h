@@ -96,7 +96,7 @@ void engine_shed(struct cowarena *arena);
 
 /* Open the arena's userfaultfd. -1 with errno and a message that names engine uffd. */
 int engine_open_uffd(struct cowarena *arena, enum uffd_mode mode);
-/* Then watch its whole range. On failure the descriptor is closed. */
+/* Watch the arena's whole range by that userfaultfd. On failure the descriptor is closed. */
 int engine_uffd_register(struct cowarena *arena);
 
 /* The userfaultfd is the arena's no more. [fault path] */

@@ -12,7 +12,7 @@
  */
 int error_set(int errnum, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* The same for functions that return a pointer. */
+/* Set errno and the thread's message, as error_set() does. Returns NULL. */
 void *error_null(int errnum, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* What to do when the kernel has no room: for addresses, for mappings, for locked memory. */

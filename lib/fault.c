@@ -240,7 +240,7 @@ static enum outcome preserve_range(struct fault *f)
 		f->all_done = false;
 	}
 	f->range.n = page - first;
-	/* Those below it are preserved, and not disarmed. */
+	/* The pages below that one are preserved, and not disarmed. */
 	if (outcome == NO_FRAMES && !f->all_done)
 		atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
 	return outcome;

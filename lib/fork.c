@@ -208,7 +208,7 @@ static void hold_places(void)
 	}
 }
 
-/* Those that have no copy are gaps again: who touches one must be told why. */
+/* The places of arenas without a copy are gaps again: who touches one must be told why. */
 static void leave_places(void)
 {
 	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next) {

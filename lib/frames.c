@@ -307,7 +307,7 @@ uint32_t frames_take(struct frames *f)
 {
 	uint32_t frame;
 
-	/* There may be one that was on its way from one stack to the other as we looked, or is
+	/* A free frame may have been on its way from one stack to the other as we looked, or be
 	   in the hands of frames_trim() for a moment; whoever has it needs nothing of ours. */
 	while ((frame = take_any(f)) == FRAME_NONE && load(&f->taken) + 1 < atomic_load(&f->total))
 		os_nap();

@@ -239,7 +239,7 @@ bool slabs_new(struct cowarena *arena, struct local *l, unsigned class)
 
 void slabs_give_back(struct cowarena *arena, struct local *l, uint32_t slab)
 {
-	/* It was found empty before the lock was taken. */
+	/* The slab was found empty before the lock was taken. */
 	if (slab >= heap_top(arena))
 		return;
 	struct unit *d = heap_unit(arena, slab);

@@ -90,7 +90,8 @@ uint64_t heap_live_bytes(struct cowarena *arena)
 	return n;
 }
 
-/* The same for a thread that need not be its owner, as far as it can tell. */
+/* Whether the slot has only been set apart, asked by a thread that need not own the slab. No, where
+   the thread cannot tell. */
 static bool seems_apart(struct cowarena *arena, struct block b)
 {
 	struct local *l = local_enter(arena);

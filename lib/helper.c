@@ -84,7 +84,7 @@ static size_t warm_least(struct cowarena *arena)
 	return rest < most ? rest : most;
 }
 
-/* And at most: while snapshots come and go, those that are recycled may keep it. */
+/* How many free frames may keep their memory: more while snapshots come and go. */
 static size_t warm_most(struct cowarena *arena, bool idle)
 {
 	size_t wanted = arena->helper.wanted;
@@ -193,7 +193,7 @@ static bool collapse(struct cowarena *arena, size_t index, uint32_t quiet)
 		os_collapse(arena_address(arena, first), arena->chunks.bytes);
 		atomic_store(&arena->helper.has_collapsed, true);
 	} else {
-		/* So it says too if a handler has split the mapping meanwhile. */
+		/* The kernel says EINVAL too if a handler has split the mapping meanwhile. */
 		bool cannot = errno == EINVAL && atomic_exchange(&chunk->huge, false);
 		uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
 		atomic_store(&chunk->huge, false);

@@ -30,7 +30,7 @@ static inline void objects_check(const void *object, enum mark kind, const char 
 		objects_complain(object, kind, function);
 }
 
-/* The same where it must cost next to nothing. A wild pointer to where nothing is faults. */
+/* A check that costs next to nothing. A wild pointer to memory that is not mapped faults here. */
 static inline void objects_check_fast(const void *object, enum mark kind, const char *function)
 {
 	if (atomic_load_explicit((const _Atomic uint32_t *)object, memory_order_relaxed) != kind)

@@ -504,7 +504,7 @@ int os_poke_open(struct os_file *file)
 
 int os_poke(const struct os_file *file, void *p, const void *bytes, size_t n)
 {
-	/* It would be written to the file of a stranger. */
+	/* The bytes would go to the file of a stranger. */
 	if (!os_file_is_ours(file))
 		return -1;
 	while (n) {

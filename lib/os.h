@@ -85,7 +85,7 @@ void *os_reserve(size_t n, size_t align, void *fixed);
 /* Private zeroed memory, readable and writable, counted by the kernel only as it is touched. */
 void *os_map_anonymous(size_t n);
 
-/* The same, but shared with whoever inherits it: mlockall(2) does not write to it. */
+/* Zeroed memory that is shared with whoever inherits it: mlockall(2) does not write to it. */
 void *os_map_anonymous_shared(size_t n);
 
 /* A file of n bytes without a name, all holes. exec closes it. */
@@ -340,7 +340,7 @@ bool os_barrier(void);
 /* Sleep while *word == value; may return early, and misses no wakeup (K26). [fault path] */
 void os_wait(_Atomic uint32_t *word, uint32_t value);
 
-/* The same, for so many nanoseconds at most. */
+/* Sleep as os_wait() does, but for ns nanoseconds at most. */
 void os_wait_at_most(_Atomic uint32_t *word, uint32_t value, uint64_t ns);
 
 /* Wake one waiter, or all. [fault path] */

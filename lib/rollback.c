@@ -91,7 +91,7 @@ static bool restore(struct cowarena *arena, struct cowarena_snapshot *s, size_t 
 	return true;
 }
 
-/* Those that are to stay writable are no longer in table.changed then. */
+/* Put back all pages of table.changed, and take those out that are to stay writable. */
 static void restore_all(struct cowarena *arena, struct cowarena_snapshot *s)
 {
 	struct bitmap *changed = &arena->table.changed;

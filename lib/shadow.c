@@ -36,8 +36,8 @@ static bool is_hot(struct cowarena *arena, size_t page, uint64_t epoch)
 
 	if (last + 1 != now)
 		level = 0;
-	/* It was left writable, and nobody wrote: it has cooled down. The shadow stays what it
-	   is; from here on the live page, armed, is what snapshots see. */
+	/* The page was left writable, and nobody wrote: it has cooled down. Its shadow stays what
+	   it is; from here on the live page, armed, is what snapshots see. */
 	if (level >= LEVEL_HOT && equals_shadow(arena, page, epoch))
 		level = 0;
 	else if (level < LEVEL_MAX)
@@ -86,7 +86,8 @@ int shadow_copy(struct cowarena *arena)
 		if (fault_shadow(arena, i))
 			pagetable_mark_dirty(t, i, 1, pages);
 		else if (arena->engine->arm(arena, i, 1)) { /* no frame: as if it were not hot */
-			/* Nor that: only the snapshot that is being taken loses by it. */
+			/* The page cannot be armed either: only the snapshot that is being taken
+			   loses by that. */
 			atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
 			struct page *entry = &t->pages[i];
 			page_lock(entry);

@@ -10,9 +10,9 @@
 /* -1 with errno and message when the snapshot is NULL or spoiled. */
 int snapshot_usable(const struct cowarena_snapshot *snapshot);
 
-/* The same after looking whether the engine's protection has been lost: then all are given up. What
-   was read from live pages, or through a view, was right if it says 0 afterwards. Snapshot lock not
-   held. */
+/* As snapshot_usable(), after a look whether the engine's protection has been lost: then all
+   snapshots are given up. What was read from live pages, or through a view, was right if this
+   says 0 afterwards. Snapshot lock not held. */
 int snapshot_intact(const struct cowarena_snapshot *snapshot);
 
 /* Copy n bytes at an offset in the heap, as the snapshot holds them. The range must be in the

@@ -61,7 +61,7 @@ struct cowarena_view {
 	   before the live page may change. */
 	struct bitmap own;
 	void *own_memory;
-	_Atomic size_t touched; /* ... that were charged to frames.held */
+	_Atomic size_t touched; /* pages that were charged to frames.held */
 	size_t holes;           /* runs of pages that are zeros, mapped as such */
 	struct cowarena_view *next;
 };

@@ -178,8 +178,8 @@ void rival_stop(struct rival *rival)
 {
 	if (rival->pid <= 0)
 		return;
-	/* It takes the end of its input as the end. (A rival that was forked later has a copy
-	   of this descriptor, so that closing it would not do.) */
+	/* The rival ends when its input does. (A rival that was forked later has a copy of this
+	   descriptor, so that closing it would not do.) */
 	shutdown(rival->fd, SHUT_RDWR);
 	close(rival->fd);
 	while (waitpid(rival->pid, NULL, 0) < 0 && errno == EINTR)

@@ -116,7 +116,7 @@ static int check_together(const struct bench_options *want)
 	if (want->json && want->plot && strcmp(want->json, want->plot) == 0)
 		return fail("--json and --plot both name '%s': give each a file of its own",
 			    want->json);
-	/* It ends up in a line of a script. */
+	/* The name becomes part of a line of a script. */
 	if (want->plot && strchr(want->plot, '\n'))
 		return fail("--plot: the name has a line break: choose another");
 	return EXIT_OK;

@@ -69,7 +69,7 @@ static double memory_needed(const struct series *s, const struct bench_options *
 
 /* ---- measuring ---- */
 
-/* That of the comparison, but many times a round, and for one page. */
+/* The scenario of the comparison, but many times a round, and for one page. */
 static struct scenario scaled_scenario(const struct series *s, size_t pages)
 {
 	struct scenario scenario = {0};

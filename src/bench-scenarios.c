@@ -261,7 +261,7 @@ static void *writer_main(void *p)
 	return NULL;
 }
 
-/* Those of the lower half first. */
+/* Put the pages of the lower half first. Returns how many they are. */
 static size_t by_half(struct side *s, size_t n)
 {
 	size_t split = 0;

@@ -181,7 +181,7 @@ bool output_possible(const char *path);
 void output_begin(struct output *output, const char *path);
 /* Put it in its place, or take it away. Returns: 0; or -1 if it is not whole, or with errno. */
 int output_end(struct output *output, bool whole);
-/* The same for what is written here. They return NULL and -1, with errno. */
+/* Open such a file to write to it here, and close it. Return NULL, and -1, with errno. */
 FILE *output_open(struct output *output, const char *path);
 int output_close(struct output *output);
 

@@ -156,6 +156,11 @@ END_TEST
 START_TEST(none_left)
 {
 	enum { PAGES = 3000 };
+
+	if (thread_sanitized()) {
+		printf("SKIP: ThreadSanitizer needs mappings itself\n");
+		return;
+	}
 	cowarena *arena = arena_case(_i);
 	char *p = page_block(arena, PAGES);
 	size_t room = 2 * mapping_limit() * page_size();
