@@ -168,7 +168,7 @@ void replica_digest(struct server *s, char *digest)
 	struct server *redis = s;
 
 	if (s->kind == COWKV) {
-		servers_ok(s, "SAVE");
+		servers_save(s);
 		redis = servers_start_in(REDIS, s->dir, args);
 	}
 	redisReply *r = servers_call(redis, "DEBUG DIGEST");

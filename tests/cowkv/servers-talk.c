@@ -56,6 +56,24 @@ void servers_ok(struct server *s, const char *format, ...)
 	freeReplyObject(r);
 }
 
+static bool has_saved(struct server *s)
+{
+	redisReply *r = servers_call(s, "SAVE");
+	bool busy =
+	    r->type == REDIS_REPLY_ERROR && strstr(r->str, "Background save already in progress");
+
+	ck_assert_msg(r->type != REDIS_REPLY_ERROR || busy, "SAVE: %s", r->str);
+	freeReplyObject(r);
+	return !busy;
+}
+
+void servers_save(struct server *s)
+{
+	for (unsigned long tries = 0; !has_saved(s); tries += 9, usleep(9000))
+		if (!await_nap(&tries))
+			ck_abort_msg("a background save does not end");
+}
+
 long long servers_info(struct server *s, const char *field)
 {
 	redisReply *r = servers_call(s, "INFO everything");

@@ -68,6 +68,9 @@ redisReply *servers_call(struct server *s, const char *format, ...);
 long long servers_number(struct server *s, const char *format, ...);
 void servers_ok(struct server *s, const char *format, ...);
 
+/* SAVE, when no save in the background is running any more. */
+void servers_save(struct server *s);
+
 /* A number of INFO; -1 if it has no such field. */
 long long servers_info(struct server *s, const char *field);
 

@@ -67,7 +67,7 @@ static void file_open(struct file *f, enum server_kind kind)
 	char path[80];
 
 	fill(s);
-	servers_ok(s, "SAVE");
+	servers_save(s);
 	snprintf(path, sizeof path, "%s/dump.rdb", s->dir);
 	FILE *from = fopen(path, "r");
 	ck_assert_ptr_nonnull(from);

@@ -202,7 +202,7 @@ START_TEST(test_damaged_snapshots)
 	servers_ok(from, "SET theirs 1");
 	REPLICA_AWAIT(!servers_number(cow, "EXISTS e1 e2 e3"), "keys expire");
 	usleep(300000);
-	servers_ok(from, "SAVE");
+	servers_save(from);
 	snprintf(path, sizeof path, "%s/dump.rdb", from->dir);
 	char *rdb = read_whole(path, &n);
 	replica_digest(cow, before);
@@ -251,7 +251,7 @@ START_TEST(test_broken_transaction)
 	size_t n;
 
 	servers_ok(cow, "SET k 0");
-	servers_ok(cow, "SAVE");
+	servers_save(cow);
 	snprintf(path, sizeof path, "%s/dump.rdb", cow->dir);
 	char *rdb = read_whole(path, &n);
 	fake_open(&f);

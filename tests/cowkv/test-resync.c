@@ -144,7 +144,7 @@ START_TEST(test_place_in_another_database)
 	servers_ok(redis, "SET b 1");
 	ck_assert_int_eq(servers_number(redis, "DEL b"), 1);
 	REPLICA_AWAIT(!servers_info(redis, "rdb_bgsave_in_progress"), "its child has ended");
-	servers_ok(redis, "SAVE");
+	servers_save(redis);
 	snprintf(command, sizeof command, "cp %s/dump.rdb %s/dump.rdb", redis->dir, dir);
 	ck_assert_int_eq(system(command), 0);
 	struct server *cow = replica_start(COWKV, redis, dir);
@@ -177,7 +177,7 @@ START_TEST(test_master_goes_on)
 	replica_wait(redis, true);
 	usleep(200000);
 	writer_stop(writer);
-	servers_ok(cow, "SAVE");
+	servers_save(cow);
 	servers_ok(cow, "SET last 1");
 	servers_ok(cow, "SET expires 1 PX 5000");
 	replica_catch_up(cow, redis);
