@@ -15,7 +15,7 @@ struct engine_state {
 	   there may be. */
 	_Atomic long borders;
 	struct os_file uffd; /* the userfaultfd of the engines that have one */
-	void *own;           /* a record that open() makes, and close() and abandon() give back */
+	void *own;           /* a record that open() makes, and stop() and abandon() give back */
 };
 
 static inline struct os_file *engine_uffd_file(const struct cowarena *arena)

@@ -70,7 +70,6 @@ struct fault {
 	enum occasion occasion;
 	enum fault_spoil spoiling;
 	unsigned hint; /* shard of the gate and of the counters */
-	struct counter_shard *count;
 
 	/* This try. */
 	struct range_of_pages range; /* to be done; then those that are locked */
@@ -217,6 +216,7 @@ static enum outcome preserve_range(struct fault *f)
 {
 	struct cowarena *arena = f->arena;
 	struct page *pages = arena->table.pages;
+	struct counter_shard *count = &arena->counters.shard[f->hint];
 	uint64_t done = f->epoch << PAGE_STAMP_SHIFT;
 	size_t first = f->range.first, end = first + f->range.n, page;
 	enum outcome outcome = RESOLVED;
@@ -230,7 +230,7 @@ static enum outcome preserve_range(struct fault *f)
 			continue;
 		bool wanted = page - f->wanted.first < f->wanted.n;
 		if (!preserve_page(arena, page, state,
-				   wanted ? COWARENA_PAGE_COPIED : COWARENA_PAGE_AHEAD, f->count)) {
+				   wanted ? COWARENA_PAGE_COPIED : COWARENA_PAGE_AHEAD, count)) {
 			page_unlock(&pages[page], state);
 			/* What would have been copied ahead is not worth a snapshot. */
 			if (page < f->wanted.first + f->wanted.n)
@@ -336,7 +336,6 @@ static void resolve(struct fault *f)
 {
 	struct cowarena *arena = f->arena;
 
-	f->count = &arena->counters.shard[f->hint];
 	f->width = 1;
 	for (;;) {
 		choose_range(f);
@@ -374,7 +373,7 @@ static bool is_mended(struct cowarena *arena, size_t page, unsigned hint)
 			      .wanted = {page, 1},
 			      .range = {page, 1},
 			      .occasion = FAULT,
-			      .count = &arena->counters.shard[hint]};
+			      .hint = hint};
 	bool mended = true;
 
 	gate_enter(&arena->gate, hint);
@@ -479,7 +478,7 @@ void fault_reopen(struct cowarena *arena, size_t first, size_t n)
 			  .wanted = {first, 0}, /* no store has asked for them */
 			  .range = {first, n},
 			  .occasion = AHEAD_OF_WRITES,
-			  .count = &arena->counters.shard[hint]};
+			  .hint = hint};
 
 	gate_enter(&arena->gate, hint);
 	resolve_range(&f);
@@ -495,8 +494,7 @@ int fault_preserve_all(struct cowarena *arena)
 		struct fault f = {.arena = arena,
 				  .wanted = {first, n},
 				  .range = {first, n},
-				  .occasion = AHEAD_OF_WRITES,
-				  .count = &arena->counters.shard[0]};
+				  .occasion = AHEAD_OF_WRITES};
 		if (resolve_range(&f) != RESOLVED)
 			return -1;
 	}
