@@ -149,13 +149,13 @@ void replica_wait(struct server *replica, bool up)
 {
 	const char *text = up ? "master_link_status:up" : "master_link_status:down";
 
-	REPLICA_AWAIT(replica_info_has(replica, text), text);
+	SERVERS_AWAIT(replica_info_has(replica, text), text);
 }
 
 void replica_catch_up(struct server *master, struct server *replica)
 {
 	replica_wait(replica, true);
-	REPLICA_AWAIT(servers_info(master, "master_repl_offset") ==
+	SERVERS_AWAIT(servers_info(master, "master_repl_offset") ==
 			  servers_info(replica, "slave_repl_offset"),
 		      "the replica has all");
 }

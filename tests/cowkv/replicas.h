@@ -33,10 +33,4 @@ void replica_check_order(struct server *s, unsigned writers);
 bool replica_info_has(struct server *s, const char *text);
 bool replica_log_has(const struct server *s, const char *text);
 
-/* Wait until it is true. */
-#define REPLICA_AWAIT(condition, what)                                                             \
-	for (unsigned long tries_ = 0; !(condition); tries_ += 9, usleep(9000))                    \
-		if (!await_nap(&tries_))                                                           \
-	ck_abort_msg("this did not come: %s", what)
-
 #endif

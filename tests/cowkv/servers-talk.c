@@ -69,9 +69,7 @@ static bool has_saved(struct server *s)
 
 void servers_save(struct server *s)
 {
-	for (unsigned long tries = 0; !has_saved(s); tries += 9, usleep(9000))
-		if (!await_nap(&tries))
-			ck_abort_msg("a background save does not end");
+	SERVERS_AWAIT(has_saved(s), "the save in the background has ended");
 }
 
 long long servers_info(struct server *s, const char *field)

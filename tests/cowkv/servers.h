@@ -68,6 +68,12 @@ redisReply *servers_call(struct server *s, const char *format, ...);
 long long servers_number(struct server *s, const char *format, ...);
 void servers_ok(struct server *s, const char *format, ...);
 
+/* Wait until a condition is true that costs a question to a server. */
+#define SERVERS_AWAIT(condition, what)                                                             \
+	for (unsigned long tries_ = 0; !(condition); tries_ += 9, usleep(9000))                    \
+		if (!await_nap(&tries_))                                                           \
+	ck_abort_msg("this did not come: %s", what)
+
 /* SAVE, when no save in the background is running any more. */
 void servers_save(struct server *s);
 

@@ -39,7 +39,7 @@ START_TEST(test_follows_and_is_promoted)
 	for (int i = 1; i <= (int)scaled(2, 30, 2); i++) {
 		long long before = servers_info(redis, "sync_partial_ok");
 		servers_ok(redis, "CLIENT KILL TYPE replica");
-		REPLICA_AWAIT(servers_info(redis, "sync_partial_ok") >= before + 2, "CONTINUE");
+		SERVERS_AWAIT(servers_info(redis, "sync_partial_ok") >= before + 2, "CONTINUE");
 		replica_wait(cow, true);
 	}
 	ck_assert_int_eq(servers_info(redis, "sync_full"), 2);
@@ -85,8 +85,8 @@ START_TEST(test_in_a_chain)
 	servers_ok(first, "FLUSHALL");
 	/* Its data go: the same address has another history from now on. */
 	servers_ok(cow, "REPLICAOF 127.0.0.1 %d", next->port);
-	REPLICA_AWAIT(replica_info_has(cow, "master_link_status:up"), "the other master");
-	REPLICA_AWAIT(servers_number(last, "EXISTS next") == 1, "the data of the other master");
+	SERVERS_AWAIT(replica_info_has(cow, "master_link_status:up"), "the other master");
+	SERVERS_AWAIT(servers_number(last, "EXISTS next") == 1, "the data of the other master");
 	replica_catch_up(cow, last);
 	replica_compare(next, last);
 	servers_free(last);
@@ -200,7 +200,7 @@ START_TEST(test_damaged_snapshots)
 		writer_stop(writers[i]);
 	servers_ok(cow, "SET ours 1");
 	servers_ok(from, "SET theirs 1");
-	REPLICA_AWAIT(!servers_number(cow, "EXISTS e1 e2 e3"), "keys expire");
+	SERVERS_AWAIT(!servers_number(cow, "EXISTS e1 e2 e3"), "keys expire");
 	usleep(300000);
 	servers_save(from);
 	snprintf(path, sizeof path, "%s/dump.rdb", from->dir);
@@ -260,7 +260,7 @@ START_TEST(test_broken_transaction)
 	fake_snapshot(&f, rdb, n, 0);
 	fake_say(&f, first, strlen(first));
 	fake_say(&f, begin, strlen(begin));
-	REPLICA_AWAIT(servers_number(cow, "GET k") == 1, "the first command");
+	SERVERS_AWAIT(servers_number(cow, "GET k") == 1, "the first command");
 	usleep(50000);
 	shutdown(f.fd, SHUT_WR);
 	fake_handshake(&f, asked, sizeof asked);
@@ -268,10 +268,10 @@ START_TEST(test_broken_transaction)
 	ck_assert_msg(strstr(asked, ID) && strstr(asked, text), "it asks %s", asked);
 	snprintf(text, sizeof text, "+CONTINUE\r\n%s%s", begin, end);
 	fake_say(&f, text, strlen(text));
-	REPLICA_AWAIT(servers_number(cow, "GET k") == 3, "both of the transaction");
+	SERVERS_AWAIT(servers_number(cow, "GET k") == 3, "both of the transaction");
 	/* What is for operators to say is not run. */
 	fake_say(&f, "REPLICAOF NO ONE\r\nSET k 4\r\n", 27);
-	REPLICA_AWAIT(servers_number(cow, "GET k") == 4, "the last command");
+	SERVERS_AWAIT(servers_number(cow, "GET k") == 4, "the last command");
 	ck_assert(replica_info_has(cow, "role:slave"));
 	/* Another database is none of ours. */
 	fake_say(&f, "SELECT 1\r\nSET k 5\r\n", 19);

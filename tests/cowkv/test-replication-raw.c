@@ -106,7 +106,7 @@ START_TEST(test_one_snapshot_for_all)
 		taken += servers_info(cow, "snapshots_taken");
 		for (int i = 0; i < 6; i++)
 			close(fds[i]);
-		REPLICA_AWAIT(servers_info(cow, "connected_slaves") == 0, "they are gone");
+		SERVERS_AWAIT(servers_info(cow, "connected_slaves") == 0, "they are gone");
 	}
 	ck_assert_int_eq(taken, 1);
 	servers_free(cow);
@@ -123,7 +123,7 @@ START_TEST(test_replica_that_stops)
 
 	ask(fd, "SYNC\r\n");
 	read_line(fd, line, sizeof line);
-	REPLICA_AWAIT(replica_info_has(cow, "state=online"), "it has its snapshot");
+	SERVERS_AWAIT(replica_info_has(cow, "state=online"), "it has its snapshot");
 	for (int i = 0; i < 80 && servers_info(cow, "connected_slaves"); i++) {
 		servers_ok(cow, "SET a %b", value, size);
 		ck_assert_int_lt(servers_info(cow, "mem_clients_normal"), 500 << 20);
@@ -146,7 +146,7 @@ START_TEST(test_replica_that_asks)
 	ask(fd, "SYNC\r\n");
 	read_line(fd, line, sizeof line);
 	ask(fd, "REPLCONF ACK 0\r\nSYNC\r\n");
-	REPLICA_AWAIT(replica_info_has(cow, "state=online"), "it has its snapshot");
+	SERVERS_AWAIT(replica_info_has(cow, "state=online"), "it has its snapshot");
 	ask(fd, "GET a\r\n");
 	while (recv(fd, &c, 1, 0) == 1)
 		;

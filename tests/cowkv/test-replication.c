@@ -26,7 +26,7 @@ START_TEST(test_two_replicas_under_load)
 	/* The links break: both go on where they were. */
 	servers_ok(cow, "CLIENT KILL TYPE replica");
 	for (int i = 0; i < 2; i++) {
-		REPLICA_AWAIT(replica_log_has(replicas[i], "Successful partial resync"),
+		SERVERS_AWAIT(replica_log_has(replicas[i], "Successful partial resync"),
 			      "CONTINUE");
 		replica_wait(replicas[i], true);
 	}
@@ -78,7 +78,7 @@ START_TEST(test_replica_comes_back)
 		usleep(100000);
 		replica = replica_start(REDIS, cow, dir);
 		replica_wait(replica, true);
-		REPLICA_AWAIT(replica_log_has(cow, sync[killed]), sync[killed]);
+		SERVERS_AWAIT(replica_log_has(cow, sync[killed]), sync[killed]);
 		ck_assert(!replica_log_has(cow, sync[!killed]));
 		writer_stop(writer);
 		replica_catch_up(cow, replica);

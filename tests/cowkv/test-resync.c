@@ -86,7 +86,7 @@ START_TEST(test_replica_goes_on)
 		redisReply *r = servers_call(cow, "BGSAVE");
 		ck_assert_int_eq(r->type, REDIS_REPLY_STATUS);
 		freeReplyObject(r);
-		REPLICA_AWAIT(!servers_info(cow, "rdb_bgsave_in_progress"), "it has saved");
+		SERVERS_AWAIT(!servers_info(cow, "rdb_bgsave_in_progress"), "it has saved");
 		usleep(100000);
 	}
 	servers_end(cow, _i == IS_KILLED ? SIGKILL : SIGTERM);
@@ -143,7 +143,7 @@ START_TEST(test_place_in_another_database)
 	servers_ok(redis, "SELECT 1");
 	servers_ok(redis, "SET b 1");
 	ck_assert_int_eq(servers_number(redis, "DEL b"), 1);
-	REPLICA_AWAIT(!servers_info(redis, "rdb_bgsave_in_progress"), "its child has ended");
+	SERVERS_AWAIT(!servers_info(redis, "rdb_bgsave_in_progress"), "its child has ended");
 	servers_save(redis);
 	snprintf(command, sizeof command, "cp %s/dump.rdb %s/dump.rdb", redis->dir, dir);
 	ck_assert_int_eq(system(command), 0);
@@ -286,7 +286,7 @@ START_TEST(test_info)
 		enum server_kind kind = i ? COWKV : REDIS;
 		replicas[i] = replica_start(kind, masters[i], NULL);
 		replica_wait(replicas[i], true);
-		REPLICA_AWAIT(replica_info_has(masters[i], "state=online"), "online");
+		SERVERS_AWAIT(replica_info_has(masters[i], "state=online"), "online");
 		names(masters[i], of[i], sizeof *of);
 	}
 	ck_assert_str_eq(of[0], of[1]);

@@ -57,17 +57,17 @@ static bool has_given_up(struct server *cow)
 static bool spoil(struct server *cow, struct server *replica)
 {
 	servers_ok(replica, "REPLICAOF 127.0.0.1 %d", cow->port);
-	REPLICA_AWAIT(servers_info(cow, "connected_slaves") == 1, "it asks");
+	SERVERS_AWAIT(servers_info(cow, "connected_slaves") == 1, "it asks");
 	kill(replica->pid, SIGSTOP);
-	REPLICA_AWAIT(!replica_info_has(cow, "state=wait_bgsave"), "the snapshot");
+	SERVERS_AWAIT(!replica_info_has(cow, "state=wait_bgsave"), "the snapshot");
 	write_to_all(cow);
-	REPLICA_AWAIT(has_given_up(cow) || replica_info_has(cow, "state=online"), GIVEN_UP);
+	SERVERS_AWAIT(has_given_up(cow) || replica_info_has(cow, "state=online"), GIVEN_UP);
 	kill(replica->pid, SIGCONT);
 	if (has_given_up(cow))
 		return true;
 	/* It was quicker. */
 	servers_ok(replica, "REPLICAOF NO ONE");
-	REPLICA_AWAIT(servers_info(cow, "connected_slaves") == 0, "it leaves");
+	SERVERS_AWAIT(servers_info(cow, "connected_slaves") == 0, "it leaves");
 	return false;
 }
 
@@ -81,7 +81,7 @@ START_TEST(test_slow_replica)
 
 	while (!spoil(cow, replica))
 		ck_assert_int_lt(++tries, TRIES);
-	REPLICA_AWAIT(replica_log_has(cow, "Connection with replica"), "it is disconnected");
+	SERVERS_AWAIT(replica_log_has(cow, "Connection with replica"), "it is disconnected");
 	ck_assert(replica_info_has(cow, WHY));
 	servers_ok(cow, "SET after 1");
 	writer_stop(writer);
@@ -106,7 +106,7 @@ START_TEST(test_broken_off)
 		n = recv(fd, piece, 1, 0);
 	while (n == 1 && *piece != '$');
 	write_to_all(cow);
-	REPLICA_AWAIT(servers_info(cow, "connected_slaves") == 0, "it is dropped");
+	SERVERS_AWAIT(servers_info(cow, "connected_slaves") == 0, "it is dropped");
 	ck_assert(has_given_up(cow));
 	for (size_t i = 0; i < sizeof line - 1 && !strchr(line, '\n'); i++)
 		ck_assert_int_eq(recv(fd, &line[i], 1, 0), 1);
