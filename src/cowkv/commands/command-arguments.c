@@ -46,6 +46,23 @@ void command_drop_empty(struct slice key, const void *value)
 		db_delete(key);
 }
 
+void command_remove(struct client *c, enum value_type type,
+		    bool (*remove)(void *value, struct slice element))
+{
+	bool wrong;
+	int64_t n = 0;
+	void *value = command_write(c, c->argv[1], type, &wrong);
+
+	if (wrong)
+		return;
+	for (size_t i = 2; i < c->argc && value; i++)
+		n += remove(value, c->argv[i]);
+	command_changed((uint64_t)n);
+	if (value)
+		command_drop_empty(c->argv[1], value);
+	reply_int(c, n);
+}
+
 bool command_integer(struct client *c, struct slice arg, int64_t *n, const char *error)
 {
 	if (slice_integer(arg, n))

@@ -98,6 +98,11 @@ void *command_make(struct client *c, struct slice key, enum value_type type);
 /* Delete the key if the value has no elements any more. */
 void command_drop_empty(struct slice key, const void *value);
 
+/* Run a command KEY ELEMENT... that removes elements from a value, and answers how many there were.
+   remove: takes one out of the value; returns whether it was there. */
+void command_remove(struct client *c, enum value_type type,
+		    bool (*remove)(void *value, struct slice element));
+
 /* The number that an argument is. Returns false after an error reply: `error`, or the usual one if
    that is NULL. */
 bool command_integer(struct client *c, struct slice arg, int64_t *n, const char *error);

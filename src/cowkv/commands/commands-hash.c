@@ -86,18 +86,7 @@ static void hmget(struct client *c)
 
 static void hdel(struct client *c)
 {
-	bool wrong;
-	int64_t n = 0;
-	struct hash *h = command_write(c, c->argv[1], VALUE_HASH, &wrong);
-
-	if (wrong)
-		return;
-	for (size_t i = 2; i < c->argc && h; i++)
-		n += hash_remove(h, c->argv[i]);
-	command_changed((uint64_t)n);
-	if (h)
-		command_drop_empty(c->argv[1], h);
-	reply_int(c, n);
+	command_remove(c, VALUE_HASH, hash_remove);
 }
 
 static void all(struct client *c, bool keys, bool values)

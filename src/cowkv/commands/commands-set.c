@@ -29,18 +29,7 @@ static void sadd(struct client *c)
 
 static void srem(struct client *c)
 {
-	bool wrong;
-	int64_t n = 0;
-	struct set *s = command_write(c, c->argv[1], VALUE_SET, &wrong);
-
-	if (wrong)
-		return;
-	for (size_t i = 2; i < c->argc && s; i++)
-		n += set_remove(s, c->argv[i]);
-	command_changed((uint64_t)n);
-	if (s)
-		command_drop_empty(c->argv[1], s);
-	reply_int(c, n);
+	command_remove(c, VALUE_SET, set_remove);
 }
 
 static void sismember(struct client *c)

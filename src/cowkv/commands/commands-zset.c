@@ -139,18 +139,7 @@ static void zincrby(struct client *c)
 
 static void zrem(struct client *c)
 {
-	bool wrong;
-	int64_t n = 0;
-	struct zset *z = command_write(c, c->argv[1], VALUE_ZSET, &wrong);
-
-	if (wrong)
-		return;
-	for (size_t i = 2; i < c->argc && z; i++)
-		n += zset_remove(z, c->argv[i]);
-	command_changed((uint64_t)n);
-	if (z)
-		command_drop_empty(c->argv[1], z);
-	reply_int(c, n);
+	command_remove(c, VALUE_ZSET, zset_remove);
 }
 
 static void zscore(struct client *c)

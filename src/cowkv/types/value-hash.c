@@ -26,9 +26,9 @@ bool hash_set(struct hash *h, struct slice field, struct slice text)
 	return added;
 }
 
-bool hash_remove(struct hash *h, struct slice field)
+bool hash_remove(void *hash, struct slice field)
 {
-	return dict_remove(&h->fields, field);
+	return dict_remove(&((struct hash *)hash)->fields, field);
 }
 
 /* ---- the kind ---- */

@@ -15,9 +15,9 @@ bool set_add(struct set *s, struct slice member)
 	return added;
 }
 
-bool set_remove(struct set *s, struct slice member)
+bool set_remove(void *set, struct slice member)
 {
-	return dict_remove(&s->members, member);
+	return dict_remove(&((struct set *)set)->members, member);
 }
 
 /* ---- the kind ---- */

@@ -12,7 +12,7 @@ struct set {
 };
 
 bool set_add(struct set *s, struct slice member);
-bool set_remove(struct set *s, struct slice member);
+bool set_remove(void *set, struct slice member);
 
 extern const struct value_kind set_kind;
 

@@ -139,8 +139,9 @@ bool zset_set(struct zset *z, struct slice member, double score)
 	return added;
 }
 
-bool zset_remove(struct zset *z, struct slice member)
+bool zset_remove(void *zset, struct slice member)
 {
+	struct zset *z = zset;
 	struct zset_node *n = zset_find(z, member);
 
 	if (!n)

@@ -33,7 +33,7 @@ struct zset {
 bool zset_set(struct zset *z, struct slice member, double score);
 /* Compare two names: members of one score are in this order. */
 int zset_compare_names(struct slice a, struct slice b);
-bool zset_remove(struct zset *z, struct slice member);
+bool zset_remove(void *zset, struct slice member);
 struct zset_node *zset_find(struct zset *z, struct slice member);
 
 /* The node of a rank, counted from 0; NULL if there are not so many. */
