@@ -5,7 +5,9 @@
 #
 # A table of floors stands in a document, between "<!-- floors of DIRECTORY -->" and "<!-- end of floors -->": the upper
 # floor first, in each row the files without .c, two spaces or more, and what they are. Names in parentheses are headers
-# without an object. A directory without a table is only checked for circles.
+# without an object. Where folders are the floors, the table is one of Markdown with a row for each folder; what lies in
+# none is above them all, and headers must not be included from above either. A directory without a table is only
+# checked for circles.
 
 srcdir=${srcdir:-.}
 : "${NM:=nm}"
@@ -16,7 +18,7 @@ trap 'rm -rf "$tmp"' EXIT
 # floors DOCUMENT DIRECTORY: "FLOOR NAME", a line for each file.
 floors() {
 	sed -n "/^<!-- floors of $(echo "$2" | sed 's,/,\\/,g') -->/,/^<!-- end of floors -->/p" "$srcdir/$1" |
-		sed -n 's/^    \(  *\)\{0,1\}\([a-z(].*\)$/\2/p' | sed 's/   *.*//' |
+		sed -n 's/^    \(  *\)\{0,1\}\([a-z(].*\)$/\2/p; s,^| `\([a-z]*/\)` .*,\1,p' | sed 's/   *.*//' |
 		awk '{ for (i = 1; i <= NF; i++) if ($i !~ /^\(/) print NR, $i }'
 }
 
@@ -45,10 +47,33 @@ check() {
 		echo "$directory: nothing of it was built"
 		return
 	fi
+	(cd "$srcdir/$directory" && find . -maxdepth "$depth" -name '*.[ch]' \
+		-exec grep -H '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' {} +) |
+		sed 's|^\./\([^:]*\):[^"]*"\([^"]*\)".*|\1 \2 include|' >>"$tmp/symbols"
 	awk -v directory="$directory" -v document="$document" -v floors="$tmp/floors" '
 		BEGIN {
-			while ((getline <floors) > 0)
+			while ((getline <floors) > 0) {
 				floor[$2] = $1
+				by_folder += $2 ~ /\/$/
+			}
+		}
+		# Its floor; 0 above all folders, -1 for none.
+		function level(name) {
+			if (name in floor)
+				return floor[name]
+			if (!by_folder)
+				return -1
+			if (name !~ /\//)
+				return 0
+			sub(/[^\/]*$/, "", name)
+			return name in floor ? floor[name] : -1
+		}
+		$3 == "include" {
+			if (by_folder && $2 !~ /^(config|cowarena)\.h$/ && level($2) >= 0 && level($2) < level($1)) {
+				print directory "/" $1 ": includes \"" $2 "\", which is above it"
+				bad = 1
+			}
+			next
 		}
 		{ seen[$1] = 1 }
 		$3 ~ /^[Uwv]$/ { wants[$1, $2] = 1; next }
@@ -65,13 +90,13 @@ check() {
 			}
 			if (document != "")
 				for (name in seen)
-					if (!(name in floor)) {
+					if (level(name) < 0) {
 						print directory "/" name ".c: has no floor in the table of " document
 						bad = 1
 					}
 			for (pair in why) {
 				split(pair, p, SUBSEP)
-				if (p[1] in floor && p[2] in floor && floor[p[2]] < floor[p[1]]) {
+				if (level(p[1]) >= 0 && level(p[2]) >= 0 && level(p[2]) < level(p[1])) {
 					print directory "/" p[1] ".c: calls " why[pair] "() of " p[2] ".c, which is above it"
 					bad = 1
 				}
@@ -98,6 +123,7 @@ check() {
 }
 
 check lib 1 doc/design.md
+check src/cowkv 9 src/cowkv/README.md
 check src 1
 check demos 1
 exit $status
