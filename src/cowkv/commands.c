@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* commands.c - all tables of commands. This file knows each of the files that have commands, and
-   none of them knows it. */
+/* commands.c - all tables of commands. This file knows all files that have commands; none of them
+   knows this file. */
 #include "config.h"
 
 #include "commands.h"
 #include "commands/command.h"
 
-/* A new table has a line here, */
+/* A new table has a line here, ... */
 extern const struct command connection_commands[];
 extern const struct command expiry_commands[];
 extern const struct command hash_commands[];
@@ -28,7 +28,7 @@ extern const struct command transaction_commands[];
 extern const struct command zset_commands[];
 extern const struct command zset_range_commands[];
 
-/* and its name here. */
+/* ... and its name here. */
 static const struct command *const tables[] = {
     connection_commands, expiry_commands,      hash_commands,     info_commands,
     key_commands,        list_commands,        number_commands,   pubsub_commands,

@@ -3,7 +3,7 @@
 #ifndef COWKV_COMMANDS_H
 #define COWKV_COMMANDS_H
 
-/* Let clients use all commands: once, before the first client comes. */
+/* Register all commands. Called once, before the first client comes. */
 void commands_init(void);
 
 #endif

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fuzz-rdb.c - whatever is loaded as an RDB file, nothing crashes; and what can be loaded can be
- * written, and loaded again, and is the same then. The checksum is not looked at: fuzzers do not
+ * fuzz-rdb.c - loads any bytes as an RDB file. Nothing may crash, and what can be loaded must be
+ * the same after it is written and loaded again. The checksum is ignored, since fuzzers do not
  * guess it.
  *
- * With COWKV_FLIPS=1 in the environment: the file is loaded with its checksum, and then with each
- * single bit flipped, and cut off at each length, none of which may be taken for sound.
+ * With COWKV_FLIPS=1 in the environment, the file is loaded with its checksum, then with each
+ * single bit flipped, and then cut off at each length. None of the damaged files may be taken for
+ * sound.
  */
 #include "config.h"
 
@@ -72,7 +73,7 @@ static void written(struct bytes *to)
 	to->piece = to->n;
 }
 
-/* Whether it is loaded, in strict order. */
+/* Whether it loads, in strict order. */
 static bool is_sound(char *data, size_t n, struct rdb_read_result *result)
 {
 	struct bytes in = {.data = data, .n = n, .piece = n};
@@ -114,7 +115,8 @@ static void fuzz_one(const char *data, size_t n)
 		damage(fuzz_data, n);
 		return;
 	}
-	/* A copy of its very length, in pieces: so that a sanitizer sees what is read beyond. */
+	/* A copy of exactly n bytes, given in pieces, so that a sanitizer sees each read beyond
+	   it. */
 	struct bytes in = {.n = n, .piece = 4093}, out = {.n = 0}, again = {.n = 0};
 	const struct rdb_source source = {give, &in}, from_out = {give, &out};
 	struct rdb_read_options options = {

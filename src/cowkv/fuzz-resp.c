@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fuzz-resp.c - whatever is said to the parser of requests, nothing crashes; its arguments lie
- * within what was said, and they are the same ones if it comes all at once or in pieces. The first
- * byte says how.
+ * fuzz-resp.c - gives any bytes to the parser of requests. Nothing may crash, all arguments must
+ * lie within the input, and they must be the same whether it comes at once or in pieces. The first
+ * byte chooses the limits and the size of the pieces.
  */
 #include "config.h"
 
@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-/* What was parsed, as one number (FNV-1a). */
+/* A digest (FNV-1a) of all that was parsed. */
 struct digest {
 	uint64_t h;
 	size_t requests;
@@ -32,7 +32,7 @@ static bool fuzz_begin(void)
 	return true;
 }
 
-/* Bytes that have come, in memory of their very number. */
+/* Add bytes to those that have come, in a block of exactly that size. */
 static char *come(char *before, size_t n, const char *data, size_t had)
 {
 	char *p = malloc(n ? n : 1);
@@ -40,13 +40,13 @@ static char *come(char *before, size_t n, const char *data, size_t had)
 	if (!p)
 		abort();
 	if (had)
-		memcpy(p, before, had); /* what the parser has changed in it stays so */
+		memcpy(p, before, had); /* keeps what the parser has changed */
 	memcpy(p + had, data + had, n - had);
 	free(before);
 	return p;
 }
 
-/* Parse what begins at `data`, which comes in pieces. */
+/* Parse the input in pieces of this size. */
 static struct digest parse(const char *data, size_t n, size_t piece, bool stranger)
 {
 	struct digest d = {.h = 0xcbf29ce484222325};

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fuzz.h - what the programs fuzz-*.c share: each takes files, or standard input, or is driven by
+ * fuzz.h - what the programs fuzz-*.c share. Each reads files, or standard input, or is driven by
  * AFL++.
  *
- * Such a program has fuzz_begin() and fuzz_one(); what is wrong ends it by abort().
+ * Such a program defines fuzz_begin() and fuzz_one(), and reports an error by abort().
  */
 #ifndef COWKV_FUZZ_H
 #define COWKV_FUZZ_H
@@ -26,7 +26,7 @@ __AFL_FUZZ_INIT();
 
 int main(void)
 {
-	__AFL_INIT(); /* from here on in the child: an arena does not outlive a fork() */
+	__AFL_INIT(); /* all that follows runs in the child: an arena does not outlive a fork() */
 	if (!fuzz_begin())
 		return EXIT_FAILURE;
 	const unsigned char *data = __AFL_FUZZ_TESTCASE_BUF;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* info.c - INFO: Redis' names where there are such, and the arena's. It asks all parts of the
-   server. */
+/* info.c - INFO, with Redis' names where there are any, and the arena's figures. It asks all parts
+   of the server. */
 #include "config.h"
 
 #include "base/counters.h"
@@ -131,8 +131,8 @@ static void print_keyspace(struct buffer *to)
 			     db->expiring);
 }
 
-/* A section; all of them if it has no name, or is "all", "everything" or "default". An unknown one
-   is empty. */
+/* Print a section: all of them if section.data is NULL or the name is "all", "everything" or
+   "default"; nothing if the name is unknown. */
 static void print(struct buffer *to, struct slice section)
 {
 	static const struct {

@@ -3,7 +3,7 @@
 #ifndef COWKV_INFO_H
 #define COWKV_INFO_H
 
-/* Before INFO can be asked for. */
+/* Called once, before INFO can be asked for. */
 void info_init(void);
 
 #endif

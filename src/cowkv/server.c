@@ -3,9 +3,9 @@
  * server.c - cowkv: a key-value server that saves from a snapshot in its own process, and never
  * forks for it.
  *
- * One thread runs the event loop, and all commands. All data are in one arena (heap.h). A save is a
- * snapshot, whose taking is the only pause, and a thread that writes the file from it (save.c); a
- * replica gets its data in the same way (replication.c).
+ * One thread runs the event loop and all commands. All data are in one arena (heap.h). A save takes
+ * a snapshot, which is the only pause, and a thread writes the file from it (save.c). A replica
+ * gets its data in the same way (replication.c).
  */
 #include "config.h"
 
@@ -35,11 +35,11 @@
 #include <unistd.h>
 
 #define HZ 10
-#define EXPIRE_AT_ONCE 1000 /* keys, in each tenth of a second */
-#define STEPS 1000          /* buckets that are moved when there is nothing else to do */
+#define EXPIRE_AT_ONCE 1000 /* keys deleted per tenth of a second */
+#define STEPS 1000          /* buckets moved per tick of the timer */
 
-#define MANY 20000 /* commands a second that are a load */
-#define LOOKS 32   /* before sleeping, then; some 25 us */
+#define MANY 20000 /* commands per second that count as load */
+#define LOOKS 32   /* looks for events before sleeping under load; some 25 us */
 
 static bool under_load;
 
@@ -67,7 +67,7 @@ static void cron(struct ev_loop *loop, ev_timer *timer, int events)
 	dict_shrink(&db->keys);
 	dict_step(&db->keys, STEPS);
 	save_cron();
-	if (ticks++ % HZ == 0) { /* a master is asked at once */
+	if (ticks++ % HZ == 0) { /* also at the first tick, so that a replica connects at once */
 		compact_cron();
 		client_cron();
 		listen_cron();
@@ -76,9 +76,9 @@ static void cron(struct ev_loop *loop, ev_timer *timer, int events)
 }
 
 /*
- * Run the event loop until the server leaves. To sleep and to be woken costs more than a request. A
- * server that is quicker than its clients would sleep before nearly each request: so under load it
- * looks for events some times more before it sleeps.
+ * Run the event loop until the server leaves. Sleeping and waking cost more than a request, and a
+ * server quicker than its clients would sleep before nearly each request. So under load it looks
+ * for events several times before it sleeps.
  */
 static void loop_run(void)
 {
@@ -125,7 +125,7 @@ static void told_of_expiry(struct slice key)
 	db_changes++;
 }
 
-/* Allow as many descriptors as clients may come; if the system refuses, allow fewer clients. */
+/* Allow as many descriptors as maxclients needs; if the system refuses, allow fewer clients. */
 static void allow_descriptors(void)
 {
 	struct rlimit limit;
@@ -202,7 +202,7 @@ int main(int argc, char **argv)
 	config_arguments(argc, argv);
 	if (!start())
 		return EXIT_FAILURE;
-	ev_loop_fork(main_loop); /* it may have gone to the background since it was made */
+	ev_loop_fork(main_loop); /* the process may have forked since the loop was made */
 	ev_timer_init(&timer, cron, 0.0, 1.0 / HZ);
 	ev_timer_start(main_loop, &timer);
 	ev_prepare_init(&prepare, before_waiting);
@@ -214,7 +214,7 @@ int main(int argc, char **argv)
 	listen_start(&normal_client);
 	loop_run();
 
-	client_send_all(); /* what can still go out */
+	client_send_all(); /* send what can still go out */
 	listen_close();
 	save_wait();
 	replication_close();

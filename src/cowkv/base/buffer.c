@@ -16,7 +16,7 @@ char *buffer_reserve(struct buffer *b, size_t n)
 {
 	if (b->room - b->len >= n)
 		return b->data + b->len;
-	if (b->at) { /* what has gone out makes room first */
+	if (b->at) { /* reuse the space of bytes that were taken */
 		memmove(b->data, b->data + b->at, buffer_size(b));
 		b->len -= b->at;
 		b->at = 0;

@@ -43,8 +43,8 @@ void log_line(enum log_level level, const char *format, ...)
 	if (n > LINE - 2)
 		n = LINE - 2;
 	line[n++] = '\n';
-	/* One write, so that threads do not mix their lines. If it fails there is nobody to
-	   tell. */
+	/* One write per line, so that the lines of different threads do not mix. If it fails, there
+	   is nobody to tell. */
 	if (write(log_fd, line, (size_t)n) < 0)
 		return;
 }

@@ -9,16 +9,16 @@
 
 extern struct ev_loop *main_loop;
 
-/* The server is leaving: no command is run any more, as what was saved is the end. */
+/* The server is leaving. No command runs any more: a change after the last save would be lost. */
 extern bool loop_leaving;
 
-/* Make the loop. Returns false if there is none to be had. */
+/* Make the loop. Returns false if that fails. */
 bool loop_open(void);
 
-/* Have the main thread leave the loop. */
+/* Make the main thread leave the loop. */
 void loop_leave(void);
 
-/* The time at which the loop woke up last, in seconds. */
+/* The time at which the loop last woke up, in seconds. */
 static inline time_t loop_now(void)
 {
 	return (time_t)ev_now(main_loop);

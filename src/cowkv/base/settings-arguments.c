@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* settings-arguments.c - the settings (settings.h) from the command line, and from a file that it
-   names. */
+/* settings-arguments.c - reads the settings (settings.h) from the command line, and from a file
+   that it names. */
 #include "config.h"
 
 #include "base/settings-parts.h"
@@ -38,7 +38,7 @@ __attribute__((noreturn)) static void print_help(void)
 	exit(fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
-/* Where: for messages, "" or "FILE:LINE: ". */
+/* `where` begins a message: "" or "FILE:LINE: ". */
 static void apply(const char *where, const char *name, const char *value)
 {
 	const struct setting *s = setting_find(name);
@@ -78,7 +78,7 @@ static void read_file(const char *path)
 			value[len - 1] = 0;
 			value++;
 		}
-		/* Lines of `save` add up, as in Redis' files. */
+		/* Several `save` lines add up, as in Redis' files. */
 		char all[2048], before[1024];
 		if (strcasecmp(name, "save") == 0 && rules && *value) {
 			setting_get(setting_find("save"), before, sizeof before);

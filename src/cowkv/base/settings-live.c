@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* settings-live.c - the settings (settings.h) while the server runs: CONFIG GET and SET, with
-   Redis' words for what is wrong. */
+/* settings-live.c - settings (settings.h) of a running server: CONFIG GET and SET, with Redis'
+   error messages. */
 #include "config.h"
 
 #include "base/settings-parts.h"
@@ -31,7 +31,7 @@ static void get(const struct setting *s, char *text, size_t size)
 		*text = 0;
 }
 
-/* What Redis says of a value that is none. */
+/* Redis' message for a value that is not valid. */
 static const char *wrong_value(const struct setting *s)
 {
 	switch (s->kind) {
@@ -75,7 +75,7 @@ const char *config_set(struct slice name, struct slice value)
 	return s->live ? set(s, value) : "can't set immutable config";
 }
 
-/* Whether these may be set at all. */
+/* Whether these settings exist, may be changed, and are named once each. */
 static const char *check(const struct slice *pairs, size_t n, struct slice *bad)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -99,7 +99,7 @@ const char *config_set_all(const struct slice *pairs, size_t n, struct slice *ba
 	char **before;
 	size_t i;
 
-	if (n > settings_count) { /* one of them is there twice, or unknown */
+	if (n > settings_count) { /* at least one is a duplicate, or unknown */
 		*bad = pairs[0];
 		wrong = check(pairs, settings_count + 1, bad);
 		return wrong;
@@ -137,7 +137,7 @@ void config_get(const struct slice *patterns, size_t n,
 		for (size_t k = 0; k < n; k++) {
 			if (!slice_matches(patterns[k], name, true))
 				continue;
-			/* A name is answered as it was written. */
+			/* The answer gives the name as the client wrote it. */
 			bool same = slice_is(patterns[k], s->name);
 			memcpy(as_asked, same ? patterns[k].data : s->name, name.len);
 			as_asked[name.len] = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* settings-parts.h - what the files of the settings share. settings.c has the table of all
-   settings, settings-live.c CONFIG GET and SET, settings-arguments.c the command line and its
+/* settings-parts.h - what the files of the settings share. settings.c has the table of settings,
+   settings-live.c has CONFIG GET and SET, settings-arguments.c reads the command line and its
    file. */
 #ifndef COWKV_SETTINGS_PARTS_H
 #define COWKV_SETTINGS_PARTS_H
@@ -21,13 +21,13 @@ struct setting {
 extern const struct setting settings[];
 extern const size_t settings_count;
 
-/* The setting of this name, or of this older name that Redis has for it; NULL if there is none. */
+/* Find a setting by its name, or by Redis' older name for it. Returns NULL if there is none. */
 const struct setting *setting_find(const char *name);
 
-/* Give a setting a value. Returns NULL, or what the setting wants if the value is wrong. */
+/* Set a value from text. Returns NULL, or what the setting wants if the value is wrong. */
 const char *setting_set(const struct setting *s, const char *text);
 
-/* The value of a setting, as the text that would set it. */
+/* Write the value of a setting as the text that would set it. */
 void setting_get(const struct setting *s, char *text, size_t size);
 
 #endif

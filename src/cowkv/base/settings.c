@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* settings.c - the settings (settings.h): from the command line, from a file, and by CONFIG SET. */
+/* settings.c - the table of settings (settings.h), and how each is read and written. */
 #include "config.h"
 
 #include "base/settings-parts.h"
@@ -84,7 +84,7 @@ static void set_text(char **at, const char *text)
 	free(before);
 }
 
-/* Pairs of numbers; nothing for no rules. */
+/* Pairs of numbers; an empty text means no rules. */
 static bool set_rules(const char *text)
 {
 	struct save_rule rules[SAVE_RULES];
@@ -196,7 +196,7 @@ void config_init(void)
 
 const struct setting *setting_find(const char *name)
 {
-	/* Redis' old word for it. */
+	/* Redis' older name for it. */
 	if (strcasecmp(name, "slaveof") == 0)
 		name = "replicaof";
 	for (size_t i = 0; i < settings_count; i++)

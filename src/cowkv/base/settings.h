@@ -7,7 +7,7 @@
 
 #define SAVE_RULES 16
 
-/* A save begins after so many changes within so many seconds. */
+/* Begin a save after this many changes within this many seconds. */
 struct save_rule {
 	uint64_t seconds, changes;
 };
@@ -34,14 +34,14 @@ static inline bool config_is_replica(void)
 void config_init(void);
 
 /* Take settings from the command line, and from the file that it names. Does not return after
-   --help, or after a mistake. */
+   --help, or if something is wrong. */
 void config_arguments(int argc, char **argv);
 
-/* Change one setting, as CONFIG SET does. Returns NULL, or what is wrong with the value; "" if
-   there is no setting of that name. */
+/* Change one setting, as CONFIG SET does. Returns NULL, or what is wrong with the value, or "" if
+   no setting has that name. */
 const char *config_set(struct slice name, struct slice value);
-/* Change n settings; `pairs` has a name, a value, a name, ... If one is wrong none is changed, and
-   *bad is its name. Returns as config_set(). */
+/* Change n settings; `pairs` is a name, a value, a name, ... If one is wrong, none is changed, and
+   `bad` is its name. Returns as config_set() does. */
 const char *config_set_all(const struct slice *pairs, size_t n, struct slice *bad);
 /* Call fn once for each setting whose name matches one of the patterns. */
 void config_get(const struct slice *patterns, size_t n,

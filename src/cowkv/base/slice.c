@@ -48,7 +48,7 @@ bool slice_double(struct slice s, double *d)
 		return false;
 	errno = 0;
 	*d = strtod(text, &end);
-	/* What is too small to be told from 0 is an error as well; a denormal number is none. */
+	/* A number too small to be told from 0 is an error too; a denormal number is not. */
 	return end == text + s.len && !isnan(*d) && !(errno == ERANGE && (isinf(*d) || *d == 0));
 }
 
@@ -62,7 +62,8 @@ static bool same(char a, char b, bool any_case)
 	return a == b || (any_case && tolower((unsigned char)a) == tolower((unsigned char)b));
 }
 
-/* A set [...] of a pattern, from behind its bracket: whether c is in it. *p is moved to its end. */
+/* Whether c is in the set of a pattern. *p points behind the '[', and is moved to the ']', or to
+   the end if there is none. */
 static bool in_set(const char **p, const char *end, char c, bool any_case)
 {
 	bool not = *p < end && **p == '^', found = false;
@@ -93,14 +94,13 @@ static bool in_set(const char **p, const char *end, char c, bool any_case)
 	return found != not ;
 }
 
-/* Without recursion: only the last star can have to take more, so no pattern takes exponential
-   time. */
+/* No recursion: only the last star ever has to match more, so no pattern takes exponential time. */
 bool slice_matches(struct slice pattern, struct slice s, bool any_case)
 {
 	const char *p = pattern.data, *end = p + pattern.len, *star = NULL;
 	size_t i = 0, back = 0;
 
-	/* In Redis "*" alone is no pattern, and no pattern is matched by an empty text. */
+	/* In Redis only "*" and the empty pattern match an empty text; "**" does not. */
 	if (!s.len)
 		return !pattern.len || slice_equal(pattern, SLICE("*"));
 	while (i < s.len) {

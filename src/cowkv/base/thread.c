@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define STACK ((size_t)4 << 20)
-#define NICE 10 /* more than the main thread's, which has 0 */
+#define NICE 10 /* above the main thread's 0 */
 
 struct beginning {
 	void *(*run)(void *ctx);
@@ -23,8 +23,8 @@ static void *begin(void *p)
 	struct beginning b = *(struct beginning *)p;
 
 	free(p);
-	/* Where processors are scarce, clients go first. (In Linux that is a property of a
-	   thread.) */
+	/* Clients come first where processors are scarce. (In Linux each thread has its own nice
+	   value.) */
 	setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
 	return b.run(b.ctx);
 }

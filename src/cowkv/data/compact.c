@@ -11,15 +11,15 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#define GROWTH ((size_t)4 << 20) /* bytes of the arena that are worth it */
+#define GROWTH ((size_t)4 << 20) /* compacting pays after this growth of the arena */
 
 static struct {
 	pthread_t thread;
 	bool running;
 	atomic_bool ended;
 	ev_async told;
-	size_t bytes;   /* of the arena, when it was compacted last */
-	uint64_t taken; /* snapshots, then */
+	size_t bytes;   /* size of the arena when it was last compacted */
+	uint64_t taken; /* number of snapshots taken by then */
 } compactor;
 
 static void *run(void *unused)

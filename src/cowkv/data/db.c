@@ -6,7 +6,7 @@
 
 #include <time.h>
 
-#define TRIES 100 /* to find a key at random that has not expired */
+#define TRIES 100 /* attempts to find a random key that has not expired */
 
 struct db *db;
 enum db_expiring db_expiring;
@@ -36,7 +36,7 @@ void db_open(void)
 	db_tick();
 }
 
-/* ---- the heap of those that expire ---- */
+/* ---- the heap of expiries ---- */
 
 static void place(size_t at, struct expiry x)
 {
@@ -44,7 +44,7 @@ static void place(size_t at, struct expiry x)
 	db_value(x.entry)->expiry = (uint32_t)at + 1;
 }
 
-/* Put x where it belongs, at `at` or nearer to the top. */
+/* Move x up from `at` to its place. */
 static void sift_up(size_t at, struct expiry x)
 {
 	for (; at && db->expiries[(at - 1) / 2].when > x.when; at = (at - 1) / 2)
@@ -52,7 +52,7 @@ static void sift_up(size_t at, struct expiry x)
 	place(at, x);
 }
 
-/* Put x where it belongs, at `at` or further from the top. */
+/* Move x down from `at` to its place. */
 static void sift_down(size_t at, struct expiry x)
 {
 	for (size_t child; (child = 2 * at + 1) < db->expiring; at = child) {

@@ -11,13 +11,12 @@
 #include <xxhash.h>
 
 #define SMALLEST 4
-#define LOAD_GUARDED 5 /* entries a bucket that a guarded dict puts up with */
-#define SPARSE 8       /* a table is too large with fewer than one entry in so many buckets */
-#define EMPTY_MAX 10   /* buckets without an entry that count as one step */
-#define STEPS_CROWDED                                                                              \
-	64 /* buckets that are moved at once when the table they are moved to is too small by now */
-#define LARGE 4096 /* buckets of a table for which there might be no room */
-#define TRIES 64   /* to hit a bucket that is not empty */
+#define LOAD_GUARDED 5   /* a guarded dict grows at this many entries per bucket */
+#define SPARSE 8         /* a table is too large below one entry per this many buckets */
+#define EMPTY_MAX 10     /* empty buckets that count as one step */
+#define STEPS_CROWDED 64 /* buckets per step when the new table is too small already */
+#define LARGE 4096       /* tables of this many buckets may find no room */
+#define TRIES 64         /* attempts to hit a bucket that is not empty */
 
 bool dict_guarded;
 
@@ -53,14 +52,14 @@ static bool rehashing(const struct dict *d)
 	return d->next != SIZE_MAX;
 }
 
-/* While it was being rehashed, or was not because of a snapshot, much was added: what it is moved
-   to has long chains already. Then it moves on in any case, so that it can be resized again. */
+/* Much was added while the rehash ran, or stood still for a snapshot, and the new table has long
+   chains already. Then the rehash goes on in any case, so that the dict can be resized again. */
 static bool crowded(const struct dict *d)
 {
 	return rehashing(d) && d->used / LOAD_GUARDED >= d->size[1];
 }
 
-/* Begin to move everything into a table of this size. */
+/* Begin to move all entries into a table of this size. */
 static void resize(struct dict *d, size_t size)
 {
 	struct entry **table = heap_zalloc(size * sizeof(struct entry *));
@@ -116,7 +115,7 @@ bool dict_step(struct dict *d, size_t n)
 	return true;
 }
 
-/* Whether there is memory for a table: without one the chains are longer, and that is all. */
+/* Whether there is memory for a table. Without it the chains get longer, no more. */
 static bool room_for(const struct dict *d, size_t size)
 {
 	return !d->size[0] || size < LARGE || heap_room(size * sizeof(struct entry *));
@@ -127,7 +126,7 @@ static void grow(struct dict *d)
 	if (rehashing(d) || d->used < d->size[0] * (dict_guarded && d->size[0] ? LOAD_GUARDED : 1))
 		return;
 	size_t size = size_for(d->used + 1 > 2 * d->size[0] ? d->used + 1 : 2 * d->size[0]);
-	/* For a large one room is not looked for at each entry. */
+	/* For a large table, room is not checked at each entry. */
 	if ((size < LARGE || d->used % 1024 == 0) && room_for(d, size))
 		resize(d, size);
 }
@@ -145,7 +144,7 @@ void dict_shrink(struct dict *d)
 		resize(d, size_for(d->used));
 }
 
-/* Where the pointer to the key's entry is, in either table; NULL if there is none. */
+/* The pointer that points to the key's entry, in either table; NULL if there is none. */
 static struct entry **lookup(struct dict *d, struct slice key, uint32_t hash)
 {
 	for (int t = 0; t < 2 && d->size[t]; t++) {
@@ -252,8 +251,8 @@ struct entry *dict_random(struct dict *d)
 	if (!d->used)
 		return NULL;
 	dict_step(d, 1);
-	/* What has been moved is not looked at. In a table that is nearly empty the first entry
-	   behind a random place must do. */
+	/* Buckets that have been moved are skipped. In a nearly empty table, the first entry behind
+	   a random place must do. */
 	size_t first = rehashing(d) ? d->next : 0, buckets = d->size[0] - first + d->size[1];
 	size_t at = 0;
 	for (int tries = 0; !e; tries++) {
@@ -278,8 +277,8 @@ static uint64_t reverse_bits(uint64_t v)
 	return (v >> 1 & 0x5555555555555555) | (v & 0x5555555555555555) << 1;
 }
 
-/* The cursor counts in the reversed bits of the bucket's number (P. Noordhuis' algorithm, as in
-   Redis): so what has been seen in a table of one size has been seen in one of any other. */
+/* The cursor counts in the reversed bits of the bucket number (P. Noordhuis' algorithm, as in
+   Redis), so entries seen in a table of one size count as seen in a table of any other size. */
 static uint64_t advance(uint64_t cursor, uint64_t mask)
 {
 	return reverse_bits(reverse_bits(cursor | ~mask) + 1);
@@ -302,7 +301,8 @@ uint64_t dict_scan(struct dict *d, uint64_t cursor, void (*fn)(void *ctx, struct
 		scan_bucket(d->table[0][cursor & (d->size[0] - 1)], fn, ctx);
 		return advance(cursor, d->size[0] - 1);
 	}
-	/* The bucket of the smaller table, and all those of the larger one that it spreads over. */
+	/* Visit the bucket of the smaller table, and all buckets of the larger one that it spreads
+	   over. */
 	int s = d->size[1] < d->size[0], l = !s;
 	uint64_t small = d->size[s] - 1, large = d->size[l] - 1;
 	scan_bucket(d->table[s][cursor & small], fn, ctx);

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MARGIN ((size_t)4 << 20) /* for what no request names: tables that grow, the heap's own */
+#define MARGIN ((size_t)4 << 20) /* for what no request names: growing tables, the heap's own */
 #define LOAD_MARGIN ((size_t)1 << 20)
-#define STALE ((size_t)1 << 20) /* after so many bytes the arena is asked again */
+#define STALE ((size_t)1 << 20) /* look at the arena again after this many bytes */
 
 cowarena *heap;
 
@@ -94,8 +94,8 @@ static bool room(size_t n, size_t margin)
 	if (since > STALE)
 		known = false;
 	look();
-	/* Free memory inside the heap counts as far as it is sure to be found: where there is none
-	   at the end, half of what is not live. */
+	/* Free memory inside the heap counts only as far as an allocation is sure to find it: half
+	   of what is not live, for use when there is no room at the end. */
 	size_t fresh = capacity - arena_bytes, inside = (arena_bytes - live_bytes) / 2;
 	size_t wanted = n + since + margin;
 	return wanted < fresh || (n < STALE && wanted < inside);
@@ -110,7 +110,7 @@ bool heap_room_to_load(size_t n)
 {
 	if (room(n, LOAD_MARGIN))
 		return true;
-	heap_stale(); /* what was asked for is more than what was taken */
+	heap_stale(); /* more was asked for than was taken */
 	since = 0;
 	return room(n, LOAD_MARGIN);
 }

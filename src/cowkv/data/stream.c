@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEEP ((size_t)64 << 10) /* of a buffer that is empty */
+#define KEEP ((size_t)64 << 10) /* for an empty buffer */
 
 #define NO_ID "0000000000000000000000000000000000000000"
 
@@ -90,7 +90,7 @@ void stream_know(void)
 
 bool stream_position(char id[RANDOM_ID + 1], int64_t *offset)
 {
-	/* Without a backlog changes were not counted, as there was nobody to follow them. */
+	/* Without a backlog changes are not counted: nobody follows them. */
 	if (!stream.backlog || stream.differs)
 		return false;
 	memcpy(id, stream.id, sizeof stream.id);
@@ -146,9 +146,9 @@ static void add_command(struct buffer *to, const struct slice *argv, size_t argc
 void stream_command(const struct slice *argv, size_t argc)
 {
 	static const struct slice select_0[] = {{"SELECT", 6}, {"0", 1}};
-	static struct buffer text; /* kept: there is one for each command that changes data */
+	static struct buffer text; /* kept, since each command that changes data needs it */
 
-	/* A replica passes its master's bytes on as they are (link-follow.c). */
+	/* A replica passes its master's bytes on unchanged (link-follow.c). */
 	if (!stream.backlog || config_is_replica())
 		return;
 	if (stream.select)

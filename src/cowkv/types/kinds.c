@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* kinds.c - all kinds of values: this file knows each of the files value-*.c. */
+/* kinds.c - all kinds of values. This file knows all files value-*.c. */
 #include "config.h"
 
 #include "types/kinds.h"

@@ -3,7 +3,7 @@
 #ifndef COWKV_KINDS_H
 #define COWKV_KINDS_H
 
-/* Have value.h know all kinds: once, before the first value is made. */
+/* Set value_kinds (value.h). Called once, before the first value is made. */
 void kinds_init(void);
 
 #endif

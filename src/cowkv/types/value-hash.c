@@ -15,7 +15,7 @@ bool hash_set(struct hash *h, struct slice field, struct slice text)
 	struct entry *e = dict_add(&h->fields, field, &added);
 	struct text *old = e->value;
 
-	/* A text of the same size is written over: no other page is dirtied. */
+	/* A text of equal size is overwritten in place: no other page is dirtied. */
 	if (old && old->len == text.len) {
 		if (text.len)
 			memmove(old->data, text.data, text.len);

@@ -13,7 +13,7 @@ struct hash {
 
 /* Set a field. Returns whether it is new. */
 bool hash_set(struct hash *h, struct slice field, struct slice text);
-/* Remove one. Returns whether there was one. */
+/* Remove a field. Returns whether there was one. */
 bool hash_remove(void *hash, struct slice field);
 
 extern const struct value_kind hash_kind;

@@ -9,7 +9,7 @@
 
 #include <inttypes.h>
 
-/* A block next to `near`, or the first of all. It begins where elements are added to it. */
+/* Add a block at one end. It is filled from the end where elements are added. */
 static struct list_block *add_block(struct list *l, bool at_tail)
 {
 	struct list_block *b = heap_alloc(sizeof *b), *near = at_tail ? l->tail : l->head;
@@ -64,7 +64,7 @@ struct text *list_pop(struct list *l, bool at_tail)
 	return t;
 }
 
-/* The block that has element *i, and its number there. */
+/* The block that has element *i; *i becomes the element's index in it. */
 static struct list_block *find(struct list *l, uint64_t *i)
 {
 	struct list_block *b;
@@ -74,7 +74,7 @@ static struct list_block *find(struct list *l, uint64_t *i)
 			*i -= b->n;
 		return b;
 	}
-	uint64_t back = l->count - *i; /* from the end, 1 for the last */
+	uint64_t back = l->count - *i; /* counted from the end, 1 for the last */
 	for (b = l->tail; back > b->n; b = b->before)
 		back -= b->n;
 	*i = b->n - back;
@@ -154,7 +154,7 @@ static bool read_elements(struct list *l, struct elements *e)
 	return !e->in->failed;
 }
 
-/* Lists of lists. */
+/* A list stored as a list of packed lists. */
 static bool read_quicklist(struct rdb_in *in, struct list *l, unsigned type)
 {
 	uint64_t nodes, form = NODE_PACKED;

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* value-list.h - lists: both ends are near. */
+/* value-list.h - lists, with quick access at both ends. */
 #ifndef COWKV_VALUE_LIST_H
 #define COWKV_VALUE_LIST_H
 
 #include "data/value.h"
 
-/* A list of blocks of elements: both ends are near, and an element costs little more than its
-   text. */
+/* A list is a chain of blocks of elements, so an element costs little more than its text. */
 #define LIST_BLOCK 32
 struct list_block {
 	struct list_block *before, *after;
@@ -21,13 +20,13 @@ struct list {
 
 void list_push(struct list *l, struct slice s, bool at_tail);
 
-/* Take the first or the last element out: the caller frees it. NULL if the list is empty. */
+/* Remove the first or the last element; the caller frees it. NULL if the list is empty. */
 struct text *list_pop(struct list *l, bool at_tail);
 
-/* Where element i is; i < count. */
+/* The place of element i; i < count. */
 struct text **list_at(struct list *l, uint64_t i);
 
-/* Call fn for n elements from the i-th on. */
+/* Call fn for n elements, from element i on. */
 void list_range(struct list *l, uint64_t i, uint64_t n, void (*fn)(void *ctx, struct slice s),
 		void *ctx);
 

@@ -23,7 +23,7 @@ struct string *string_new(struct slice s)
 struct string *string_resize(struct string *s, size_t n)
 {
 	if (n > s->room) {
-		/* Who appends once does so again. */
+		/* A string that was appended to once will be again. */
 		size_t room = n < ((size_t)1 << 20) ? 2 * n : n + ((size_t)1 << 20);
 		if (room > STRING_MAX)
 			room = STRING_MAX;

@@ -13,7 +13,7 @@ struct string {
 
 struct string *string_new(struct slice s);
 
-/* Make it n bytes long, new ones being zero. It may move: the new place is returned. */
+/* Make a string n bytes long; new bytes are zero. Returns its address, which may change. */
 struct string *string_resize(struct string *s, size_t n);
 
 extern const struct value_kind string_kind;

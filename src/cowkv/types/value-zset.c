@@ -21,7 +21,7 @@ static struct zset_node *new_node(uint32_t levels, double score, struct entry *m
 	return n;
 }
 
-/* One node in four is on the next level too. */
+/* One node in four is also on the next level. */
 static uint32_t random_levels(void)
 {
 	static uint64_t state = 0x9e3779b97f4a7c15;
@@ -41,7 +41,7 @@ int zset_compare_names(struct slice a, struct slice b)
 	return order ? order : (a.len > b.len) - (a.len < b.len);
 }
 
-/* Whether a comes before what has this score and name. */
+/* Whether a comes before this score and name. */
 static bool is_before(const struct zset_node *a, double score, struct slice name)
 {
 	if (a->score != score)
@@ -49,7 +49,7 @@ static bool is_before(const struct zset_node *a, double score, struct slice name
 	return zset_compare_names(entry_slice(a->member), name) < 0;
 }
 
-/* On each level the last node before that place, and its rank, counted from 0 for the head. */
+/* On each level, the last node before a place, and the rank of that node; the head has rank 0. */
 struct path {
 	struct zset_node *node[ZSET_LEVELS];
 	uint64_t rank[ZSET_LEVELS];
@@ -126,8 +126,7 @@ bool zset_set(struct zset *z, struct slice member, double score)
 	struct entry *e = dict_add(&z->by_name, member, &added);
 	struct zset_node *n = e->value;
 
-	score +=
-	    0.0; /* -0 is 0: as in Redis' small sets, so that no answer depends on a set's size */
+	score += 0.0; /* -0 becomes 0, as in Redis' small sets: no answer depends on a set's size */
 	if (added) {
 		n = e->value = new_node(random_levels(), score, e);
 		insert(z, n);
@@ -211,7 +210,7 @@ static uint64_t length(const void *zset)
 	return ((const struct zset *)zset)->by_name.used;
 }
 
-/* From the highest down: who reads it puts each in front of the others. */
+/* From the highest down: a reader then inserts each member in front of the others. */
 static void write(struct walk *w, const void *zset)
 {
 	const struct zset *z = zset;
@@ -268,7 +267,7 @@ static bool fill(void *zset, struct elements *e, unsigned type)
 		if (!e->is_packed) {
 			buffer_trim(kept, STRING_MAX / 512);
 			kept->at = kept->len = 0;
-			buffer_reserve(kept, 1); /* the empty one too has an address */
+			buffer_reserve(kept, 1); /* an empty member needs an address too */
 			buffer_add(kept, s.data, s.len);
 			s.data = kept->data;
 		}
