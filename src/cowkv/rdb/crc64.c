@@ -2,10 +2,10 @@
 /*
  * crc64.c - see crc64.h.
  *
- * By tables of 256 for 8 bytes at once; or, where the processor multiplies polynomials, by folding
+ * With tables of 256, 8 bytes at a time; or, if the processor multiplies polynomials, by folding
  * (V. Gopal et al., "Fast CRC computation for generic polynomials using PCLMULQDQ", Intel, 2009):
- * 64 bytes are replaced by others, 64 bytes further on, that leave the same remainder. The 16 bytes
- * that are left in the end go through the tables.
+ * 64 bytes are replaced by 64 bytes further on with the same remainder. The tables process the last
+ * 16 bytes.
  */
 #include "config.h"
 
@@ -20,7 +20,7 @@
 
 static uint64_t tables[8][256];
 static bool by_folding;
-/* x to the power of: a block and 8 bytes, a block; a lane and 8 bytes, a lane. */
+/* Powers of x, by the distance in bytes: a block plus 8, a block; a lane plus 8, a lane. */
 static uint64_t block_high, block_low, lane_high, lane_low;
 
 /* x^n modulo the polynomial. */
@@ -49,7 +49,8 @@ static uint64_t by_tables(uint64_t crc, const unsigned char *p, size_t n)
 	return crc;
 }
 
-/* What has the same remainder as x further on, by the distance that k is for, and what is there. */
+/* Move x forward by the distance that k stands for, keeping the remainder, and add what is
+   there. */
 __attribute__((target("pclmul,sse2"))) static inline __m128i fold(__m128i x, __m128i k,
 								  __m128i there)
 {
@@ -84,7 +85,7 @@ uint64_t crc64(uint64_t crc, const void *data, size_t n)
 	return by_folding && n >= 2 * BLOCK ? folded(crc, data, n) : by_tables(crc, data, n);
 }
 
-/* Bit by bit, as the definition says. */
+/* Bit by bit, as the definition has it. */
 static uint64_t plainly(const unsigned char *p, size_t n)
 {
 	uint64_t crc = 0;
@@ -108,7 +109,7 @@ bool crc64_init(void)
 	for (int t = 1; t < 8; t++)
 		for (unsigned i = 0; i < 256; i++)
 			tables[t][i] = tables[0][tables[t - 1][i] & 255] ^ tables[t - 1][i] >> 8;
-	/* One less each: a product of reflected factors comes out multiplied by x. */
+	/* One less each, since the product of two reflected factors is multiplied by x. */
 	block_high = power(8 * BLOCK + 63);
 	block_low = power(8 * BLOCK - 1);
 	lane_high = power(8 * LANE + 63);

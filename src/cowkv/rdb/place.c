@@ -11,8 +11,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Whether the place can be believed. Of another database than 0 the stream may go on with, and
-   would not say so again. */
+/* Whether the position can be used. In a database other than 0, the stream may go on without
+   another SELECT. */
 static bool is_place(const struct rdb_read_result *file)
 {
 	return strspn(file->repl_id, "0123456789abcdefABCDEF") == RANDOM_ID &&
@@ -21,11 +21,12 @@ static bool is_place(const struct rdb_read_result *file)
 
 void place_adopt(const struct rdb_read_result *file)
 {
-	/* Keys that went before the place was known went without a word. */
+	/* Keys that expired before the position was known were dropped without a DEL in the
+	   stream. */
 	if (stream.backlog || !is_place(file) || file->expired)
 		return;
 	stream_follow(file->repl_id, file->repl_offset);
-	/* A master goes its own way from here: it may have gone another one after the file was
+	/* A master begins a new stream here: it may have sent other changes after the file was
 	   made. */
 	if (!config_is_replica())
 		stream_new_id();

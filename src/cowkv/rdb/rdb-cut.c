@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* rdb-cut.c - cuts of rdb.h. */
+/* rdb-cut.c - the cuts of rdb.h. */
 #include "config.h"
 
 #include "base/settings.h"
@@ -28,15 +28,15 @@ bool rdb_cut_take(struct rdb_cut *cut, char *error, size_t size)
 	uint64_t begin = usec_now();
 
 	*cut = (struct rdb_cut){0};
-	/* Not COWARENA_QUIESCENT, though no other thread writes to the heap: the pages that it
-	   copies at once, of which the view then has copies of its own, would make the pause longer
-	   and take memory twice. */
+	/* Not COWARENA_QUIESCENT, though no other thread writes to the heap: it copies pages at
+	   once, of which the view then has its own copies, so the pause is longer and memory is
+	   taken twice. */
 	cut->snapshot = cowarena_snapshot_take(heap, 0);
 	if (!cut->snapshot) {
 		snprintf(error, size, "no snapshot: %s", cowarena_errmsg());
 		return false;
 	}
-	/* At once: nothing has changed yet that would have to be copied. */
+	/* Open the view at once, while nothing has changed that it would have to copy. */
 	cut->data.view = cowarena_view_open(cut->snapshot, 0);
 	if (!cut->data.view) {
 		snprintf(error, size, "no view of the snapshot: %s", cowarena_errmsg());
@@ -59,7 +59,7 @@ bool rdb_cut_take(struct rdb_cut *cut, char *error, size_t size)
 
 bool rdb_cut_spoiled(const struct rdb_cut *cut)
 {
-	/* Reading no bytes fails when the snapshot was given up. */
+	/* A read of no bytes fails if the snapshot has been given up. */
 	return cut->snapshot ? cowarena_snapshot_read(cut->snapshot, NULL, NULL, 0) != 0
 			     : cut->spoiled;
 }

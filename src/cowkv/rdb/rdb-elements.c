@@ -7,7 +7,7 @@
 
 #include <inttypes.h>
 
-#define RESERVE ((uint64_t)4096) /* elements that a table gets room for before they come */
+#define RESERVE ((uint64_t)4096) /* most elements for which a table gets room in advance */
 
 bool elements_plain(struct elements *e, struct rdb_in *in, unsigned each)
 {
@@ -82,7 +82,7 @@ static bool begin(struct elements *e, struct rdb_in *in, unsigned type)
 	case RDB_SET_LISTPACK:
 		return elements_packed(e, in, PACKED_LISTPACK);
 	}
-	return true; /* a quicklist: many blocks */
+	return true; /* a quicklist has many blocks */
 }
 
 void *elements_collection(struct rdb_in *in, unsigned rdb_type, enum value_type type,
@@ -90,7 +90,7 @@ void *elements_collection(struct rdb_in *in, unsigned rdb_type, enum value_type 
 {
 	struct elements e = {0};
 
-	/* A sorted set has a node of all levels from the start. */
+	/* A sorted set begins with a node that has all levels. */
 	if (!rdb_in_room(in, value_kinds[type]->size + 2048))
 		return NULL;
 	struct value *v = value_new(type);

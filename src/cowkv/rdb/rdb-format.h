@@ -4,15 +4,15 @@
 #define COWKV_RDB_FORMAT_H
 
 #define RDB_MAGIC "REDIS"
-#define RDB_MAGIC_LENGTH 9 /* with the version, in four digits */
+#define RDB_MAGIC_LENGTH 9 /* including the version, four digits */
 
-/* A length: its two highest bits say how it goes on. */
+/* A length. Its two highest bits tell its form. */
 enum rdb_length {
 	RDB_LENGTH_6 = 0x00,
 	RDB_LENGTH_14 = 0x40,
-	RDB_LENGTH_32 = 0x80, /* this byte, and four, the highest first */
+	RDB_LENGTH_32 = 0x80, /* four more bytes, the highest first */
 	RDB_LENGTH_64 = 0x81,
-	RDB_ENCODED = 0xc0 /* no length: a string of another form */
+	RDB_ENCODED = 0xc0 /* not a length: an encoded string */
 };
 enum rdb_encoding { RDB_INT8, RDB_INT16, RDB_INT32, RDB_LZF };
 
@@ -40,7 +40,7 @@ enum rdb_type {
 	RDB_STREAM_3 = 21
 };
 
-/* The bit of a type, in a set of types. */
+/* The bit of a type in a set of types. */
 #define RDB_BIT(type) ((uint32_t)1 << (type))
 
 enum rdb_opcode {
@@ -57,8 +57,8 @@ enum rdb_opcode {
 	RDB_EOF = 255
 };
 
-#define RDB_LZF_MIN 20       /* strings up to this length are not compressed */
-#define RDB_CHECKSUM_SINCE 5 /* version */
-#define RDB_VERSION_MAX 11   /* that is read: what 7.2 writes */
+#define RDB_LZF_MIN 20       /* only longer strings are compressed */
+#define RDB_CHECKSUM_SINCE 5 /* version of the format */
+#define RDB_VERSION_MAX 11   /* highest version that is read: Redis 7.2 writes it */
 
 #endif

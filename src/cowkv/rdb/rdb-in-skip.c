@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* rdb-in-skip.c - what an RDB stream has that is not for us (rdb-in.h). */
+/* rdb-in-skip.c - skips data in an RDB stream that cowkv has no use for (rdb-in.h). */
 #include "config.h"
 
 #include "base/log.h"
@@ -7,13 +7,12 @@
 
 enum module_part { PART_EOF, PART_INT, PART_UINT, PART_FLOAT, PART_DOUBLE, PART_STRING };
 
-/* What a module has saved besides keys goes unread. */
 bool rdb_in_skip_module(struct rdb_in *in)
 {
 	uint64_t part, n;
 	struct slice s;
 
-	if (!rdb_in_length(in, &n)) /* which */
+	if (!rdb_in_length(in, &n)) /* the module's id */
 		return false;
 	log_line(LOG_WARNING, "The RDB file has data of a module, which are ignored");
 	while (rdb_in_length(in, &part)) {

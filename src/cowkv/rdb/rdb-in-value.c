@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* rdb-in-value.c - a value from an RDB stream (rdb-in.h): it is read by its kind. */
+/* rdb-in-value.c - reads a value from an RDB stream (rdb-in.h), by its kind. */
 #include "config.h"
 
 #include "rdb/rdb-format.h"

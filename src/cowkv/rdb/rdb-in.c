@@ -17,9 +17,9 @@
 #include <string.h>
 
 #define ROOM ((size_t)256 << 10)
-#define PIECE ((size_t)1 << 20) /* of a long string that is to come */
-#define KEEP ((size_t)1 << 20)  /* of buffers, between strings */
-#define UNPACKED_MAX 89         /* bytes that one compressed byte can become: 264 from 3 */
+#define PIECE ((size_t)1 << 20) /* room made at once for more of a long string */
+#define KEEP ((size_t)1 << 20)  /* most room that a buffer keeps between strings */
+#define UNPACKED_MAX 89         /* most bytes that one compressed byte yields: 264 from 3 */
 
 bool rdb_in_open(struct rdb_in *in, const struct rdb_source *source, char *error, size_t size)
 {
@@ -38,7 +38,7 @@ void rdb_in_close(struct rdb_in *in)
 	buffer_free(&in->key);
 }
 
-/* The key in words: what cannot be printed is a question mark. */
+/* Write the key as text, with a question mark for each unprintable byte. */
 static int print_key(struct rdb_in *in, char *to, size_t size)
 {
 	size_t n = buffer_size(&in->key), most = size / 3;
@@ -76,7 +76,7 @@ uint64_t rdb_in_sum(struct rdb_in *in)
 	return in->crc;
 }
 
-/* Have n bytes in the buffer, or as many as there are. Returns how many. */
+/* Get n bytes into the buffer, or all that are left. Returns how many there are. */
 static size_t fill(struct rdb_in *in, size_t n)
 {
 	if (in->len - in->at >= n || in->failed)
@@ -129,7 +129,7 @@ bool rdb_in_byte(struct rdb_in *in, unsigned *byte)
 	return true;
 }
 
-/* A length; or, if *encoded, how a string is encoded. */
+/* A length; or the encoding of a string, if *encoded is set. */
 static bool length(struct rdb_in *in, uint64_t *n, bool *encoded)
 {
 	const unsigned char *p = rdb_in_bytes(in, 1);
@@ -179,7 +179,7 @@ bool rdb_in_length(struct rdb_in *in, uint64_t *n)
 	return !encoded || rdb_in_fail(in, "a length is wanted, and this is a string");
 }
 
-/* n bytes as they are. If they are many, memory is allocated as they come. */
+/* n bytes without an encoding. For a long string, memory is allocated as the bytes come. */
 static const char *raw(struct rdb_in *in, uint64_t n)
 {
 	if (n > STRING_MAX) {

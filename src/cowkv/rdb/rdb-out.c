@@ -14,8 +14,8 @@
 #include <stdlib.h>
 
 #define PACKED_ROOM ((size_t)64 << 10)
-#define GAIN 4        /* bytes that compression has to save */
-#define DIGITS_MAX 11 /* of a number of 32 bits, with its sign */
+#define GAIN 4        /* least number of bytes that compression must save */
+#define DIGITS_MAX 11 /* digits of a 32-bit number, with the sign */
 
 bool rdb_out_open(struct rdb_out *out, const struct rdb_sink *sink, bool compress)
 {
@@ -38,8 +38,8 @@ void rdb_out_close(struct rdb_out *out)
 }
 
 /*
- * Summed here, while it is in the cache. And a place to let others have the processor: the
- * scheduler would have a client wait some milliseconds for a thread that writes, though it is nice.
+ * Bytes are added to the checksum here, while they are in the cache. The thread also yields here:
+ * nice or not, the scheduler would make a client wait some milliseconds for a thread that writes.
  */
 static void send(struct rdb_out *out, const void *data, size_t n)
 {
@@ -89,13 +89,13 @@ void rdb_out_length(struct rdb_out *out, uint64_t n)
 	}
 }
 
-/* As a number of 1, 2 or 4 bytes, if the text is what that number looks like. */
+/* Write a text as a number of 1, 2 or 4 bytes, if the number prints as this text. */
 static bool as_integer(struct rdb_out *out, const char *data, size_t n)
 {
 	unsigned char bytes[5];
 	int64_t v;
 
-	/* Most texts are none by their first character. */
+	/* The first character rules out most texts. */
 	if (!n || n > DIGITS_MAX || (*data != '-' && (*data < '0' || *data > '9')) ||
 	    !slice_integer((struct slice){data, n}, &v) || v != (int32_t)v)
 		return false;
@@ -107,8 +107,7 @@ static bool as_integer(struct rdb_out *out, const char *data, size_t n)
 	return true;
 }
 
-/* Room for n compressed bytes. A string that is too long for the memory there is goes out as it
-   is. */
+/* Make room for n compressed bytes. Without memory for it, the string goes out uncompressed. */
 static bool make_room(struct rdb_out *out, size_t n)
 {
 	if (n <= out->packed_room)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* rdb-out.h - what rdb-write.c writes by: a buffer, the checksum, and the format's lengths and
+/* rdb-out.h - what rdb-write.c uses: a buffer, the checksum, and the format's lengths and
    strings. */
 #ifndef COWKV_RDB_OUT_H
 #define COWKV_RDB_OUT_H
@@ -16,22 +16,22 @@ struct rdb_out {
 	size_t n;
 	uint64_t crc;
 	bool compress;
-	int failed; /* an errno: nothing goes out any more */
+	int failed; /* an errno: nothing is written any more */
 	char *packed;
 	size_t packed_room;
 };
 
-/* False, with errno, if there is no memory. */
+/* Returns false, with errno, if there is no memory. */
 bool rdb_out_open(struct rdb_out *out, const struct rdb_sink *sink, bool compress);
 void rdb_out_close(struct rdb_out *out);
 
-/* Have what is in the buffer go out. */
+/* Write out what is in the buffer. */
 void rdb_out_flush(struct rdb_out *out);
 
 void rdb_out_long(struct rdb_out *out, const void *data, size_t n);
 void rdb_out_length(struct rdb_out *out, uint64_t n);
 
-/* A string, in the shortest of its forms. */
+/* Write a string in its shortest form. */
 void rdb_out_string(struct rdb_out *out, const char *data, size_t n);
 
 static inline void rdb_out_bytes(struct rdb_out *out, const void *data, size_t n)

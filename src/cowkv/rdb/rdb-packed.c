@@ -12,7 +12,7 @@
 #define LISTPACK_HEAD 6
 #define ZIPLIST_HEAD 10
 #define INTSET_HEAD 8
-#define COUNT_UNKNOWN 0xffff /* there are so many elements, or more */
+#define COUNT_UNKNOWN 0xffff /* this many elements, or more */
 
 static uint64_t little(const unsigned char *p, size_t n)
 {
@@ -52,11 +52,11 @@ static bool give_number(struct packed *p, int64_t n, struct slice *s)
 	return true;
 }
 
-/* An element that begins at p->at: `head` bytes that say what it is, then `n` bytes of text, or of
-   a number. */
+/* The form of the element at p->at: `head` bytes that tell the form, then `n` bytes of text or of a
+   number. */
 struct shape {
 	size_t head, n;
-	bool is_number, in_head; /* in_head: `number` is it */
+	bool is_number, in_head; /* in_head: the head contains `number` */
 	int64_t number;
 };
 
@@ -80,7 +80,7 @@ static bool of_small(struct shape *shape, size_t head, int64_t number)
 
 /* ---- listpacks ---- */
 
-/* q: `left` bytes, at least one. */
+/* q has `left` bytes, at least one. */
 static bool listpack_shape(const unsigned char *q, size_t left, struct shape *shape)
 {
 	if (*q < 0x80)
@@ -108,7 +108,7 @@ static bool listpack_shape(const unsigned char *q, size_t left, struct shape *sh
 	return false;
 }
 
-/* Behind each element of a listpack stands its length, to be read backwards. */
+/* Each element of a listpack is followed by its length, for reading backwards. */
 static size_t listpack_length(unsigned char to[5], size_t n)
 {
 	size_t bytes = n <= 127 ? 1 : n < 16383 ? 2 : n < 2097151 ? 3 : n < 268435455 ? 4 : 5;
@@ -156,7 +156,7 @@ static bool ziplist_shape(const unsigned char *q, size_t left, struct shape *sha
 	return *q > 0xf0 && *q < 0xfe && of_small(shape, 1, (*q & 15) - 1);
 }
 
-/* Before each element of a ziplist stands the length of the one before it. */
+/* Each element of a ziplist is preceded by the length of the previous element. */
 static bool ziplist_before(struct packed *p)
 {
 	const unsigned char *q = p->data + p->at;
@@ -202,7 +202,7 @@ static bool next_element(struct packed *p, struct slice *s)
 	return true;
 }
 
-/* At the end of the block: whether all is as its head said. */
+/* At the end of the block, check what its head has announced. */
 static void check_end(struct packed *p)
 {
 	if (p->count != COUNT_UNKNOWN && p->seen != p->count)

@@ -12,16 +12,16 @@
 #include <stdio.h>
 #include <string.h>
 
-#define KEY_BYTES 4        /* of the stream, that a key takes at least: type, name, value */
-#define KEY_MEMORY 128     /* of the arena, that a small one takes at most */
-#define UNKNOWN_SIZE 65536 /* keys that tables get room for, when the size of it all is not known */
+#define KEY_BYTES 4        /* least bytes of a key in the stream: type, name, value */
+#define KEY_MEMORY 128     /* most memory of a small key in the arena */
+#define UNKNOWN_SIZE 65536 /* most keys to make room for if the stream's size is unknown */
 
 struct reading {
 	struct rdb_in in;
 	const struct rdb_read_options *options;
 	struct rdb_read_result *result;
 	unsigned version;
-	int64_t expires; /* the next key; 0: it does not */
+	int64_t expires; /* when the next key expires; 0 if it does not */
 };
 
 /* ---- around the keys ---- */
@@ -97,7 +97,7 @@ static bool select_db(struct rdb_in *in)
 				 n);
 }
 
-/* Room for the keys that are announced, as far as so many can come. */
+/* Make room for the announced number of keys, as far as the stream can hold that many. */
 static bool resize_db(struct reading *r)
 {
 	struct rdb_in *in = &r->in;
@@ -110,8 +110,7 @@ static bool resize_db(struct reading *r)
 		keys = most;
 	if (keys < 4)
 		return true;
-	/* If memory may be scarce, tables grow as the keys come: as they did when these came
-	   first. */
+	/* If memory may be scarce, tables grow as the keys come, as they did before the save. */
 	if (heap_room(keys * (2 * sizeof(void *) + KEY_MEMORY)))
 		dict_reserve(&db->keys, keys);
 	return true;
@@ -129,7 +128,7 @@ static bool read_expiry(struct reading *r, unsigned opcode)
 	bits = le64toh(bits);
 	r->expires = size == 4 ? (int64_t)(int32_t)bits * 1000 : (int64_t)bits;
 	if (r->expires <= 0)
-		r->expires = 1; /* long ago */
+		r->expires = 1; /* a time long past */
 	return true;
 }
 
@@ -172,7 +171,7 @@ static bool read_key(struct reading *r, unsigned type)
 		return false;
 	buffer_trim(key, (size_t)1 << 20);
 	key->at = key->len = 0;
-	buffer_reserve(key, 1); /* the empty key too has an address */
+	buffer_reserve(key, 1); /* an empty key needs an address too */
 	buffer_add(key, s.data, s.len);
 	void *value = rdb_in_value(in, type);
 	if (in->failed)
@@ -237,7 +236,7 @@ static bool read_end(struct reading *r)
 			return false;
 		memcpy(&said, p, sizeof said);
 		said = le64toh(said);
-		/* 0: it was written without. */
+		/* 0 means that the stream was written without a checksum. */
 		if (said && said != sum && !r->options->ignore_checksum)
 			return rdb_in_fail(in, "the checksum is wrong: the file is damaged");
 	}
@@ -248,8 +247,8 @@ static bool read_end(struct reading *r)
 			r->options->rest(in->source->ctx, in->data + in->at, n);
 		return true;
 	}
-	/* An end that damage has made up, in front of eight bytes of 0, would go for one without a
-	   checksum. */
+	/* Damage could make up an end in front of eight bytes of 0, which would pass for an end
+	   without a checksum. So nothing may follow the end. */
 	return !rdb_in_rest(in, &rest) ? !in->failed : rdb_in_fail(in, "it goes on behind its end");
 }
 

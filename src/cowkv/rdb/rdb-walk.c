@@ -2,8 +2,8 @@
 /*
  * rdb-walk.c - walk_dict() of rdb-walk.h.
  *
- * The entries lie all over the memory. They are visited in groups: their lines are fetched all at
- * once, and nobody waits for one after the other.
+ * The entries lie all over the memory. They are visited in groups: the cache lines of a group are
+ * prefetched together, instead of waiting for one after the other.
  */
 #include "config.h"
 
@@ -20,7 +20,7 @@ static void add_to(struct walk *w, struct group *g, const struct entry *e)
 	g->entry[g->n++] = e;
 }
 
-/* Write a group with fn; those behind its entries are the next group's first. */
+/* Write a group with fn. The entries that follow in their chains begin the next group. */
 static void visit(struct walk *w, struct group *g, void (*fn)(struct walk *, const struct entry *))
 {
 	const struct entry *here[WALK_GROUP];

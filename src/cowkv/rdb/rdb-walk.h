@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * rdb-walk.h - the way through the data of a cut, for rdb_write().
+ * rdb-walk.h - how rdb_write() walks through the data of a cut.
  *
  * A snapshot can be given up while it is read (--cow-limit). From then on its view shows newer
- * pages between older ones, and a pointer or a length that is read there may be anything. So each
- * pointer is checked to lie in the view before it is followed, and what it leads to to end there;
- * and the view is asked every now and then, so that no walk goes round in circles for long. What
- * went out by then is wrong, and the caller is told so.
+ * pages among older ones, and a pointer or a length read from it may be anything. So each pointer
+ * is checked to lie in the view before it is followed, and the object that it points to must end
+ * there; and the view is checked from time to time, so that no walk goes in circles for long. What
+ * was written by then is wrong, and the caller is told.
  */
 #ifndef COWKV_RDB_WALK_H
 #define COWKV_RDB_WALK_H
 
 #include "rdb/rdb-out.h"
 
-#define WALK_GROUP 32 /* entries that are fetched at once; steps between two looks at the view */
+#define WALK_GROUP 32 /* entries prefetched at once; steps between two checks of the view */
 
 struct walk {
 	struct rdb_out out;
@@ -21,17 +21,17 @@ struct walk {
 	uintptr_t low;
 	size_t size;
 	cowarena_view *view;
-	const struct expiry *expiries; /* where they can be read */
+	const struct expiry *expiries; /* in the view */
 	size_t expiring;
 	uint64_t keys;
 	bool torn;
 };
 
-/* What was read once must not be read again behind the check, where it could be something else. */
+/* Keep the compiler from reading x again after the check, when it may have changed. */
 #define WALK_PIN(x) __asm__ volatile("" : "+r"(x))
 
-/* Where n bytes can be read that are at p in the live heap. NULL, and the end of it all, if they
-   are not there. */
+/* Where to read the n bytes at p of the live heap. If they are not in the view, returns NULL, and
+   the walk ends. */
 static inline const void *walk_reach(struct walk *w, const void *p, size_t n)
 {
 	uintptr_t at = (uintptr_t)p - w->low;
@@ -45,7 +45,7 @@ static inline const void *walk_reach(struct walk *w, const void *p, size_t n)
 	return AT((const char *)p, w->shift);
 }
 
-/* Where the struct *p can be read; NULL, and the end of it all, if it is not there. */
+/* Where to read the struct *p of the live heap; NULL as walk_reach(). */
 #define WALK_REACH(w, p) ((const __typeof__(*(p)) *)walk_reach((w), (p), sizeof *(p)))
 
 static inline bool walk_goes_on(struct walk *w)
@@ -55,7 +55,7 @@ static inline bool walk_goes_on(struct walk *w)
 	return !w->torn && !w->out.failed;
 }
 
-/* n bytes behind something that was reached, as a string. */
+/* Write n bytes as a string. They follow something that was reached. */
 static inline void walk_text(struct walk *w, const char *data, size_t n)
 {
 	size_t before = (uintptr_t)data - (uintptr_t)w->shift - w->low;
@@ -67,11 +67,11 @@ static inline void walk_text(struct walk *w, const char *data, size_t n)
 		rdb_out_string(&w->out, data, n);
 }
 
-/* Call fn for all entries of a dict, which is where it can be read; so is what fn gets. */
+/* Call fn for all entries of a dict. `d` and what fn gets are addresses in the view. */
 void walk_dict(struct walk *w, const struct dict *d,
 	       void (*fn)(struct walk *w, const struct entry *e));
 
-/* A struct text, as a string. */
+/* Write a struct text as a string. */
 static inline void walk_struct_text(struct walk *w, const struct text *live)
 {
 	const struct text *t = WALK_REACH(w, live);

@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <time.h>
 
-#define REDIS_VERSION "7.0.15" /* whose format it is */
+#define REDIS_VERSION "7.0.15" /* the version whose format is written */
 
-/* Where a value can be read, and its kind; NULL if the value is not in the view. */
+/* Get a value's address in the view, and its kind; NULL if it is not in the view. */
 static const struct value *reach(struct walk *w, const struct value *live,
 				 const struct value_kind **kind)
 {
@@ -30,7 +30,7 @@ static const struct value *reach(struct walk *w, const struct value *live,
 	return walk_reach(w, live, (*kind)->size);
 }
 
-/* Keys that have expired are written too, as Redis does: whoever reads the file knows the time. */
+/* Expired keys are written too, as Redis does: the reader of the file knows the time. */
 static void write_key(struct walk *w, const struct entry *e)
 {
 	const struct value_kind *kind;
@@ -119,7 +119,7 @@ enum rdb_written rdb_write(const struct rdb_sink *sink, const struct rdb_data *d
 	write_head(&w, data, options);
 	if (walk_goes_on(&w))
 		write_db(&w, data->root);
-	if (walk_goes_on(&w)) { /* after the last look at the view */
+	if (walk_goes_on(&w)) { /* the last check of the view */
 		rdb_out_byte(&w.out, RDB_EOF);
 		rdb_out_flush(&w.out);
 		uint64_t crc = htole64(w.out.crc);

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SYNC_EACH ((off_t)8 << 20) /* bytes that the disk is given to write while more come */
+#define SYNC_EACH ((off_t)8 << 20) /* give the disk work after this many bytes */
 
 struct file {
 	int fd;
@@ -64,7 +64,8 @@ static bool write_some(void *ctx, const void *data, size_t n)
 		n -= (size_t)done;
 		file->written += done;
 	}
-	/* So that not all is left to the fsync() at the end. A hint: it may fail. */
+	/* Start writing now, to leave less for the fsync() at the end. This is a hint, and may
+	   fail. */
 	if (file->written - file->synced >= SYNC_EACH) {
 		sync_file_range(file->fd, file->synced, file->written - file->synced,
 				SYNC_FILE_RANGE_WRITE);
@@ -103,7 +104,7 @@ bool save_file_write(struct save_file *f, const struct rdb_data *data, const str
 	char temp[32];
 
 	snprintf(temp, sizeof temp, "temp-%d.rdb", (int)getpid());
-	/* What is there is of a process of this number that has died. */
+	/* A file of this name was left by a dead process of the same number. */
 	unlinkat(f->dir, temp, 0);
 	int fd = openat(f->dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	if (fd < 0)
@@ -115,7 +116,7 @@ bool save_file_write(struct save_file *f, const struct rdb_data *data, const str
 		fine = failed(f, "cannot rename %s to %.128s: %s", temp, f->name, strerror(errno));
 	if (!fine)
 		unlinkat(f->dir, temp, 0);
-	else if (fsync(f->dir) && errno != EINVAL) /* file systems that cannot */
+	else if (fsync(f->dir) && errno != EINVAL) /* EINVAL: the file system cannot */
 		fine = failed(f, "cannot sync the directory: %s", strerror(errno));
 	return fine;
 }

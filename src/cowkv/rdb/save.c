@@ -20,12 +20,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RETRY 5 /* seconds that rules wait after a failure */
+#define RETRY 5 /* seconds without saves by rules after a failure */
 #define MIB 1048576.0
 
 struct save_state save_state = {.last_seconds = -1};
 
-/* The save that is running. */
+/* The running save. */
 static struct {
 	pthread_t thread;
 	atomic_bool ended;
@@ -143,7 +143,7 @@ void save_wait(void)
 
 /* ---- in the foreground ---- */
 
-/* Written from the live heap: nobody changes it while the main thread is here. */
+/* Writes from the live heap, which nobody changes while the main thread is here. */
 bool save_now(void)
 {
 	struct save_file file;
@@ -207,7 +207,7 @@ void save_init(void)
 
 static struct rdb_read_result loaded;
 
-/* A replica that has the data of this file has the key too: it has to be told. */
+/* A replica with the data of this file has the expired key too, so the stream must delete it. */
 static void on_expired(struct slice key)
 {
 	const struct slice argv[] = {SLICE("DEL"), key};
@@ -232,8 +232,7 @@ bool save_load(void)
 		return false;
 	}
 	place_adopt(&loaded);
-	/* Huge pages: the first snapshot then has few of them to protect, and is taken in no
-	   time. */
+	/* With huge pages, the first snapshot has little to protect and is quick. */
 	cowarena_compact(heap);
 	clock_gettime(CLOCK_MONOTONIC, &to);
 	if (loaded.skipped)
