@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* command-arguments.c - what many commands begin with (command.h): the value of a key, and
-   numbers. */
+/* command-arguments.c - what many commands begin with (command.h): getting the value of a key,
+   parsing numbers. */
 #include "config.h"
 
 #include "commands/command.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* command-sub.c - commands that are several (command.h). */
+/* command-sub.c - names that stand for several commands (command.h). */
 #include "config.h"
 
 #include "commands/command.h"

@@ -15,12 +15,12 @@
 
 #define BUCKETS 512
 #define NAME_MAX_LENGTH 32
-#define ARGUMENT 64 /* what keeping one takes besides its bytes */
+#define ARGUMENT 64 /* memory for an argument besides its bytes */
 
 static const struct command *all[BUCKETS / 2], *buckets[BUCKETS];
 static size_t count;
 
-/* What the running command has done. */
+/* What the running command has done so far. */
 static struct {
 	uint64_t changes;
 	bool instead;
@@ -89,7 +89,7 @@ void command_call(struct client *c, const struct command *command)
 	c->command = command;
 	command->fn(c);
 	counters.commands++;
-	/* What a command sends itself, it sends while it runs. */
+	/* A command that sends something instead has sent it by now. */
 	if (effect.changes && !effect.instead)
 		stream_command(c->argv, c->argc);
 	db_changes += effect.changes;
@@ -98,7 +98,7 @@ void command_call(struct client *c, const struct command *command)
 
 /* ---- checks ---- */
 
-/* EXEC that may not run is the end of its transaction. */
+/* Refuse a request. If it is EXEC, its transaction ends. */
 __attribute__((format(printf, 3, 4))) static void
 refuse(struct client *c, const struct command *command, const char *format, ...)
 {
@@ -121,7 +121,7 @@ refuse(struct client *c, const struct command *command, const char *format, ...)
 
 static void unknown(struct client *c)
 {
-	char args[160] = ""; /* the last one is cut so that all are about 128 bytes */
+	char args[160] = ""; /* the last one is cut, so that all take about 128 bytes */
 	size_t at = 0;
 
 	for (size_t i = 1; i < c->argc && at < 128; i++) {
@@ -138,7 +138,7 @@ static bool right_count(const struct client *c, int arity)
 	return arity > 0 ? c->argc == (size_t)arity : c->argc >= (size_t)-arity;
 }
 
-/* Whether there is such a command, with so many arguments. */
+/* Whether there is such a command, taking this many arguments. */
 static bool exists(struct client *c, const struct command *command)
 {
 	char name[NAME_MAX_LENGTH + 1];
@@ -185,7 +185,7 @@ size_t command_memory(const struct client *c, const struct command *command)
 	return 2 * n;
 }
 
-/* EXEC is all that it runs; and whatever is queued takes memory. */
+/* EXEC has the flags of all that it runs. Queueing a command takes memory, whatever the command. */
 static unsigned flags_of(const struct client *c, const struct command *command)
 {
 	unsigned flags = command->flags;
@@ -197,7 +197,7 @@ static unsigned flags_of(const struct client *c, const struct command *command)
 	return flags;
 }
 
-/* Before anything is refused the arena is looked at anew: much may just have been deleted. */
+/* Before a command is refused, look at the arena again: much may have been deleted. */
 static bool full(const struct client *c, const struct command *command)
 {
 	size_t n = command_memory(c, command);
@@ -208,7 +208,7 @@ static bool full(const struct client *c, const struct command *command)
 	return !heap_room(n) || (config.maxmemory && heap_used() > config.maxmemory);
 }
 
-/* Whether it may run now; if not, the client has been told why. */
+/* Whether a command may run now. If not, an error reply has been sent. */
 static bool allowed(struct client *c, const struct command *command, bool is_master)
 {
 	if (!exists(c, command))
@@ -235,7 +235,8 @@ static bool allowed(struct client *c, const struct command *command, bool is_mas
 
 void command_run_from(struct client *c, const struct command_source *source)
 {
-	/* A browser that was lured into talking to this port: what looks like HTTP ends at once. */
+	/* Close a connection that looks like HTTP at once: a browser may have been lured to this
+	   port. */
 	if (slice_is(c->argv[0], "post") || slice_is(c->argv[0], "host:")) {
 		log_line(LOG_WARNING,
 			 "Client %s speaks HTTP, perhaps sent by somebody else: closed", c->peer);

@@ -25,7 +25,7 @@ static void echo(struct client *c)
 	reply_bulk(c, c->argv[1]);
 }
 
-/* In a time that does not tell how much of it was right. */
+/* In a time that does not tell how much of the password was right. */
 static bool is_password(struct slice said)
 {
 	size_t n = strlen(config.requirepass);
@@ -119,7 +119,7 @@ static void list(struct client *c, bool all)
 	buffer_free(&text);
 }
 
-/* What CLIENT KILL looks for. */
+/* What CLIENT KILL selects by. */
 struct victims {
 	int64_t id;       /* 0: any */
 	const char *type; /* NULL: any */
@@ -127,7 +127,7 @@ struct victims {
 	bool skip_me;
 };
 
-/* A type as it is asked for. NULL after an error reply. */
+/* Parse a type of clients. NULL after an error reply. */
 static const char *parse_type(struct client *c, struct slice s)
 {
 	static const char *const types[][2] = {{"normal", "normal"},
@@ -143,7 +143,7 @@ static const char *parse_type(struct client *c, struct slice s)
 	return NULL;
 }
 
-/* CLIENT KILL ID id ADDR ip:port TYPE type SKIPME yes|no, in any order. False after an error
+/* Parse ID id ADDR ip:port TYPE type SKIPME yes|no, in any order. Returns false after an error
    reply. */
 static bool parse_victims(struct client *c, struct victims *v)
 {
@@ -201,7 +201,7 @@ static void client_kill(struct client *c)
 		reply_status(c, "OK");
 	else
 		reply_error(c, "ERR No such client");
-	c->closing |= myself; /* when it has been told */
+	c->closing |= myself; /* once the reply is sent */
 }
 
 static void client_getname(struct client *c)

@@ -106,7 +106,7 @@ static void persist(struct client *c)
 	reply_int(c, done);
 }
 
-/* -2: no such key; -1: it does not expire. */
+/* Reply the time left; -2 if there is no such key, -1 if it does not expire. */
 static void time_left(struct client *c, int64_t unit, bool from_now)
 {
 	struct entry *e = db_find(c->argv[1]);

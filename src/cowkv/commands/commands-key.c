@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* commands-key.c - keys of whatever type: DEL, EXISTS, KEYS, RENAME. */
+/* commands-key.c - keys of any type: DEL, EXISTS, KEYS, RENAME. */
 #include "config.h"
 
 #include "commands/command.h"

@@ -104,8 +104,8 @@ static void reply_element(void *c, struct slice s)
 	reply_bulk(c, s);
 }
 
-/* Two indices, those from the end being negative, made to be in the list. False if nothing is
-   between them. */
+/* Turn two indices, negative ones counting from the end, into indices within the list. Returns
+   false if no element lies between them. */
 static bool clip(const struct list *l, int64_t *start, int64_t *end)
 {
 	int64_t n = (int64_t)l->count;
@@ -136,7 +136,7 @@ static void lrange(struct client *c)
 	list_range(l, (uint64_t)start, (uint64_t)(end - start + 1), reply_element, c);
 }
 
-/* Element i, from the end if negative. NULL if it is not there. */
+/* Element i, counted from the end if negative. NULL if there is none. */
 static struct text **element(struct list *l, int64_t i)
 {
 	i = i < 0 ? i + (int64_t)l->count : i;

@@ -85,7 +85,7 @@ long double number_parse(struct slice s)
 										 : (long double)NAN;
 }
 
-/* Returns the length. */
+/* Print d without an exponent or zeros at the end. Returns the length. */
 static size_t print_float(char text[LONG_DOUBLE_TEXT], long double d)
 {
 	size_t n = (size_t)snprintf(text, LONG_DOUBLE_TEXT, "%.17Lf", d);
@@ -132,7 +132,7 @@ static void incrbyfloat(struct client *c)
 	if (!result.data)
 		return;
 	string_store(c->argv[1], e, result, true);
-	/* Replicas are told the result: their sums might be rounded in another way. */
+	/* Replicas are sent the result, since they might round the sum differently. */
 	const struct slice argv[] = {SLICE("SET"), c->argv[1], result, SLICE("KEEPTTL")};
 	command_changed(1);
 	command_send_instead(argv, 4);

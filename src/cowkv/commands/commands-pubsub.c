@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* commands-pubsub.c - SUBSCRIBE, UNSUBSCRIBE, PUBLISH. (There are no patterns. A subscriber may go
-   on with other commands.) */
+/* commands-pubsub.c - SUBSCRIBE, UNSUBSCRIBE, PUBLISH. (There are no patterns. A subscriber may
+   also run other commands.) */
 #include "config.h"
 
 #include "base/log.h"
@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OUT_MAX ((size_t)32 << 20) /* that a subscriber does not take; as in Redis */
-#define CHANNELS_MAX 1024          /* of one client */
+#define OUT_MAX ((size_t)32 << 20) /* bytes that a subscriber may leave unread, as in Redis */
+#define CHANNELS_MAX 1024          /* subscriptions of one client */
 #define NAME_MAX_LENGTH 4096
 
 struct subscription {
@@ -38,7 +38,7 @@ static int64_t count(const struct client *c)
 	return n;
 }
 
-/* Take out those of a client, or only that of one channel. */
+/* Drop all subscriptions of a client, or the one to `channel`. */
 static void drop(const struct client *c, const struct slice *channel)
 {
 	struct subscription *s;
@@ -123,7 +123,7 @@ static void publish(struct client *c)
 		n++;
 	}
 	reply_int(c, n);
-	stream_command(c->argv, c->argc); /* those who have subscribed at a replica get it too */
+	stream_command(c->argv, c->argc); /* for those who have subscribed at a replica */
 }
 
 const struct command pubsub_commands[] = {

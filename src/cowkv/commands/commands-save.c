@@ -22,7 +22,7 @@ static void save(struct client *c)
 		reply_error(c, "ERR");
 }
 
-/* Whether this command is run by EXEC. */
+/* Whether EXEC runs this command. */
 static bool in_exec(const struct client *c)
 {
 	return c->queue.n && !c->queue.open;
@@ -62,7 +62,6 @@ static bool load_again(const struct rdb_read_options *options)
 	return false;
 }
 
-/* DEBUG RELOAD [MERGE] [NOFLUSH] [NOSAVE]. */
 static void debug_reload(struct client *c)
 {
 	struct rdb_read_options options = {.keep_expired = config_is_replica()};
@@ -83,7 +82,7 @@ static void debug_reload(struct client *c)
 	}
 	if (!saving || !flush)
 		stream_differs();
-	save_wait(); /* two saves would use one temporary file */
+	save_wait(); /* a second save would use the same temporary file */
 	if (saving && !save_now()) {
 		reply_error(c, "ERR");
 		return;

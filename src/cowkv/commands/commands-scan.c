@@ -11,7 +11,7 @@
 
 struct found {
 	const struct scan *scan;
-	bool keys; /* of the whole db: expired ones are left out, TYPE counts */
+	bool keys; /* a scan of the db: expired keys are left out, and TYPE counts */
 	const struct entry **entries;
 	size_t n, room;
 };
@@ -41,7 +41,7 @@ bool scan_cursor(struct client *c, size_t from, struct scan *s)
 	struct slice arg = c->argv[from];
 
 	*s = (struct scan){.count = 10};
-	/* As lenient as Redis, which lets "" be 0, and -1 be all 64 bits. */
+	/* As lenient as Redis, which reads "" as 0, and -1 as all 64 bits set. */
 	errno = 0;
 	bool is_number = !(arg.len && isspace((unsigned char)*arg.data)) && slice_text(arg, text);
 	if (is_number)
@@ -103,8 +103,7 @@ void scan_run(struct client *c, struct dict *d, const struct scan *s,
 	char text[24];
 	struct found f = {.scan = s, .keys = d == &db->keys};
 	uint64_t cursor = s->cursor;
-	/* In a dict that is nearly empty most buckets hold nothing: look at so many, and no
-	   more. */
+	/* Most buckets of a nearly empty dict are empty: limit how many are looked at. */
 	int64_t rounds = s->count <= INT64_MAX / 10 ? 10 * s->count : INT64_MAX;
 
 	do

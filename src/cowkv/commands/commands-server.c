@@ -32,7 +32,7 @@ static void config_get_command(struct client *c)
 	size_t where = reply_array_later(c);
 
 	config_get(c->argv + 2, c->argc - 2, reply_setting, &l);
-	/* What redis-benchmark asks for, and has no meaning here. */
+	/* redis-benchmark asks for these, which mean nothing here. */
 	for (size_t i = 2; i < c->argc; i++)
 		if (slice_is(c->argv[i], "appendonly")) {
 			reply_setting(&l, "appendonly", "no");
@@ -132,7 +132,7 @@ static void command_info(struct client *c)
 
 static void command_docs(struct client *c)
 {
-	reply_array(c, 0); /* redis-cli does without */
+	reply_array(c, 0); /* redis-cli does without an answer */
 }
 
 static void command_list(struct client *c)

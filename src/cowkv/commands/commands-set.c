@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-#define REPEATS_MAX 10000000 /* of SRANDMEMBER with repetitions: an answer is made in memory */
+#define REPEATS_MAX 10000000 /* most repeats in SRANDMEMBER: the answer is built in memory */
 
 static struct set *read_set(struct client *c, bool *wrong)
 {
@@ -77,7 +77,7 @@ static void scard(struct client *c)
 		reply_int(c, s ? (int64_t)s->members.used : 0);
 }
 
-/* Replicas are told which members went: theirs are in another order. */
+/* Replicas are sent the members that went: they would choose others. */
 static void pop(struct client *c, struct set *s, size_t n)
 {
 	struct slice argv[64] = {SLICE("SREM"), c->argv[1]};
@@ -138,13 +138,13 @@ static void *allocate(size_t n, size_t size)
 	return p;
 }
 
-/* n members, perhaps some of them again. */
+/* Reply n members, which may repeat. */
 static void with_repetitions(struct client *c, struct dict *d, size_t n)
 {
 	const struct entry **all = NULL;
 	size_t k = 0;
 
-	if (dict_sparse(d) && n > 1) { /* each search would be long */
+	if (dict_sparse(d) && n > 1) { /* each random search would be long */
 		struct dict_iterator i = DICT_ITERATOR(d);
 		all = allocate(d->used, sizeof *all);
 		for (struct entry *e; (e = dict_next(&i)) != NULL;)
@@ -156,7 +156,7 @@ static void with_repetitions(struct client *c, struct dict *d, size_t n)
 	free(all);
 }
 
-/* n different members, few of all: what was drawn before is drawn again. */
+/* Reply n different members, a small part of all: one drawn twice is drawn again. */
 static void few(struct client *c, struct dict *d, size_t n)
 {
 	size_t size = 4;
@@ -178,8 +178,8 @@ static void few(struct client *c, struct dict *d, size_t n)
 	free(drawn);
 }
 
-/* n different members, many of all: each of those left over is chosen with the same chance (Knuth,
-   TAOCP 2, 3.4.2, algorithm S). */
+/* Reply n different members, a large part of all: each one left is chosen with the same chance
+   (Knuth, TAOCP 2, 3.4.2, algorithm S). */
 static void many(struct client *c, struct dict *d, size_t n)
 {
 	struct dict_iterator i = DICT_ITERATOR(d);

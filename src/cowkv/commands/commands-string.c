@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* commands-string.c - strings: SET and its kin, and several at once; parts of them are in
-   commands-substring.c, numbers in commands-number.c. */
+/* commands-string.c - strings: SET and its kin, and commands on several keys. commands-substring.c
+   has parts of strings, commands-number.c numbers. */
 #include "config.h"
 
 #include "commands/string-parts.h"
@@ -21,7 +21,7 @@ void string_store(struct slice key, struct entry *e, struct slice s, bool keep_e
 {
 	struct string *old = e ? e->value : NULL;
 
-	/* A text that fits is written over: the fewest pages are dirtied. */
+	/* A text that fits is overwritten in place, which dirties the fewest pages. */
 	if (old && old->value.type == VALUE_STRING && s.len <= old->room &&
 	    s.len >= old->room / 2) {
 		if (!keep_expiry && old->value.expiry)
@@ -51,11 +51,12 @@ void string_reply(struct client *c, const struct string *s)
 
 struct set_options {
 	bool nx, xx, get, keep;
-	struct slice unit, time; /* EX and the like; without data if there is none */
+	struct slice unit, time; /* EX, PX, EXAT or PXAT, and its argument; no data if absent */
 	int64_t expiry;          /* 0 for none */
 };
 
-/* EX, PX, EXAT or PXAT, with its time: when that is. False after an error. */
+/* Parse the argument of EX, PX, EXAT or PXAT into the time of expiry. Returns false after an error
+   reply. */
 static bool parse_expiry(struct client *c, struct slice unit, struct slice arg, int64_t *when)
 {
 	bool seconds = slice_is(unit, "ex") || slice_is(unit, "exat");
@@ -73,7 +74,7 @@ static bool parse_expiry(struct client *c, struct slice unit, struct slice arg, 
 	return true;
 }
 
-/* A unit of time; the same one may be said again, and the last one counts. */
+/* Whether s is EX, PX, EXAT or PXAT. One of them may be given repeatedly; the last one counts. */
 static bool is_unit(struct slice s, const struct set_options *o)
 {
 	static const char *const units[] = {"ex", "px", "exat", "pxat"};
@@ -107,7 +108,7 @@ static bool parse_set_options(struct client *c, struct set_options *o)
 	return !o->unit.data || parse_expiry(c, o->unit, o->time, &o->expiry);
 }
 
-/* Replicas are told when it expires, and not how long that is from now. */
+/* Replicas are sent the time of expiry, not the time left. */
 static void send_set(struct slice key, struct slice text, int64_t when)
 {
 	char number[24];
@@ -117,7 +118,8 @@ static void send_set(struct slice key, struct slice text, int64_t when)
 	command_send_instead(argv, 5);
 }
 
-/* Set, and let it expire at once if that time has come: as if it had been set, and then expired. */
+/* Set a key that expires. If the time has passed, delete it, as if it had been set and then
+   expired. */
 static void store_until(struct slice key, struct slice text, int64_t when)
 {
 	if (when <= db_now() && db_expiring == DB_DELETES) {

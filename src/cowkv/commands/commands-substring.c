@@ -22,7 +22,7 @@ static bool too_long(struct client *c, uint64_t n)
 	return n > STRING_MAX;
 }
 
-/* A string that grows may be copied, to where there is twice the room. */
+/* Whether memory is short for a string of n bytes: growing may copy it, to twice the room. */
 static bool no_room(struct client *c, size_t n)
 {
 	if (heap_room(2 * n))
@@ -31,7 +31,7 @@ static bool no_room(struct client *c, size_t n)
 	return true;
 }
 
-/* Put text at an offset of the string of a key, which may not be there yet. */
+/* Write text at an offset of a key's string, which is made if there is none. */
 static struct string *write_at(struct slice key, struct entry *e, size_t offset, struct slice text)
 {
 	struct string *s = e ? e->value : string_new((struct slice){NULL, 0});

@@ -45,7 +45,7 @@ static void exec(struct client *c)
 		writes |= (c->queue.at[i].command->flags & COMMAND_WRITE) != 0;
 	if (writes)
 		stream_command(&begin, 1);
-	c->queue.open = false; /* what runs now is not queued */
+	c->queue.open = false; /* commands run from here on, instead of being queued */
 	reply_array(c, c->queue.n);
 	for (size_t i = 0; i < c->queue.n; i++) {
 		c->argv = c->queue.at[i].argv;

@@ -55,7 +55,7 @@ struct bound {
 	bool exclusive;
 };
 
-/* As lenient as Redis: "" is 0, there may be spaces before, and what is too large is infinite. */
+/* As lenient as Redis: "" is 0, spaces may come first, and a number too large is infinite. */
 static bool parse_bound(struct slice s, struct bound *b)
 {
 	char text[NUMBER_TEXT], *end;
@@ -93,7 +93,7 @@ static void by_score(struct client *c, const struct range *r, struct slice from,
 		return;
 	size_t where = reply_array_later(c);
 	struct zset_node *at = NULL;
-	if (z && r->reverse) { /* the last one below: before the first one above */
+	if (z && r->reverse) { /* the last node below max precedes the first above it */
 		at = zset_from(z, max.score, !max.exclusive);
 		at = at ? at->before : z->tail;
 	} else if (z) {
@@ -112,11 +112,11 @@ static void by_score(struct client *c, const struct range *r, struct slice from,
 	reply_array_set(c, where, n);
 }
 
-/* ---- by name: of members that all have the same score ---- */
+/* ---- by name, among members of equal score ---- */
 
 struct name_bound {
 	struct slice name;
-	int end; /* -1: before all, 1: behind all, 0: at that name */
+	int end; /* -1: before all names, 1: after all, 0: at `name` */
 	bool exclusive;
 };
 
@@ -175,8 +175,8 @@ static void by_name(struct client *c, const struct range *r, struct slice from, 
 
 /* ---- ZRANGE and its kin ---- */
 
-/* What is behind the bounds; what ZRANGE can be told, and not those that are it by their names, is
-   `may_choose`. */
+/* Parse the options after the bounds. may_choose: this is ZRANGE, whose options include those that
+   its kin have in their names. */
 static bool parse_options(struct client *c, struct range *r, bool may_choose)
 {
 	bool chosen = !may_choose, reversed = !may_choose;

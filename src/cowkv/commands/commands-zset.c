@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* commands-zset.c - sorted sets; ranges of them are in commands-zset-range.c. */
+/* commands-zset.c - sorted sets. commands-zset-range.c has their ranges. */
 #include "config.h"
 
 #include "commands/scan.h"
@@ -17,11 +17,11 @@ static struct zset *read_zset(struct client *c, bool *wrong)
 struct zadd {
 	bool nx, xx, gt, lt, ch, incr;
 	int64_t added, updated;
-	bool done;    /* the last one was set */
-	double score; /* of the last one */
+	bool done;    /* the last member was set */
+	double score; /* of the last member */
 };
 
-/* One member. False after an error reply. */
+/* Add one member. Returns false after an error reply. */
 static bool add_one(struct client *c, struct zset *z, struct slice member, double score,
 		    struct zadd *o)
 {
@@ -51,7 +51,7 @@ static bool add_one(struct client *c, struct zset *z, struct slice member, doubl
 	return true;
 }
 
-/* The options, up to the first score. Returns where that is; 0 after an error reply. */
+/* Parse the options. Returns the index of the first score, or 0 after an error reply. */
 static size_t zadd_options(struct client *c, struct zadd *o)
 {
 	size_t i = 2;
@@ -90,7 +90,7 @@ static void zadd_run(struct client *c, size_t from, struct zadd *o)
 	bool wrong, ok = true;
 	double score;
 
-	/* All scores are looked at before anything is done. */
+	/* Check all scores before anything is changed. */
 	for (size_t i = from; i < c->argc; i += 2)
 		if (!command_double(c, c->argv[i], &score, NULL))
 			return;

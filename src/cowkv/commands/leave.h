@@ -7,8 +7,8 @@
 
 enum leave { LEAVE_AS_CONFIGURED, LEAVE_SAVING, LEAVE_WITHOUT };
 
-/* Have the event loop end. Save before, if there are rules for saves, or `how` says so; if that
-   save fails, return false: the server goes on. */
+/* Make the event loop end. First saves, if there are rules for saves or `how` demands it. If that
+   save fails, returns false, and the server goes on. */
 bool server_leave(enum leave how);
 
 #endif

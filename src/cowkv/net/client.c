@@ -12,12 +12,12 @@
 #include <unistd.h>
 
 #define READ_SIZE ((size_t)16 << 10)
-#define IN_MAX ((size_t)1 << 30)   /* bytes of a request, as client-query-buffer-limit of Redis */
-#define OUT_SOFT ((size_t)1 << 20) /* unread answers: beyond that no more requests are read */
-#define KEEP ((size_t)64 << 10)    /* bytes of a buffer that is empty */
+#define IN_MAX ((size_t)1 << 30)   /* bytes of a request, as Redis' client-query-buffer-limit */
+#define OUT_SOFT ((size_t)1 << 20) /* with more unread answers, no requests are read */
+#define KEEP ((size_t)64 << 10)    /* room that an empty buffer keeps */
 #define KEEP_ARGS 64
-#define SEND_MAX ((size_t)1 << 20) /* at a time, before others have their turn */
-#define CLOSING_MAX 60             /* seconds for a client to take its last answer */
+#define SEND_MAX ((size_t)1 << 20) /* bytes sent before other clients have their turn */
+#define CLOSING_MAX 60             /* seconds that a client has to read its last answer */
 
 struct client *clients;
 size_t client_count;
@@ -119,7 +119,7 @@ static bool take_arguments(struct client *c)
 	return true;
 }
 
-/* Run the request that has been parsed. */
+/* Run the request just parsed. */
 static void run(struct client *c)
 {
 	struct client *outer = running;
@@ -141,12 +141,11 @@ void client_process(struct client *c)
 {
 	const char *error;
 
-	/* Nothing is run, and answered, that would not be in the file that was saved before
-	   leaving. */
+	/* When the server is leaving, the last save has been made: a command that ran now would be
+	   answered and lost. */
 	while (!c->dead && !c->closing && !loop_leaving && buffer_size(&c->in)) {
 		if (c->kind->bounded && buffer_size(&c->out) > OUT_SOFT) {
-			ev_io_stop(main_loop,
-				   &c->reading); /* until the client has read its answers */
+			ev_io_stop(main_loop, &c->reading); /* until answers are read */
 			break;
 		}
 		enum resp_result result =
@@ -179,7 +178,7 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 	size_t want = READ_SIZE;
 
 	(void)events;
-	/* A long argument is on its way: read it in few pieces, and not into ever growing room. */
+	/* A long argument is coming: read it in few pieces, into room that is made once. */
 	if (c->request.bulk > 0 && (size_t)c->request.bulk > READ_SIZE)
 		want = c->request.at + (size_t)c->request.bulk + 2 > buffer_size(&c->in)
 			   ? c->request.at + (size_t)c->request.bulk + 2 - buffer_size(&c->in)
@@ -193,7 +192,7 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 		client_close(c);
 		return;
 	}
-	if (c->closing) /* nothing is run any more */
+	if (c->closing) /* no command runs any more */
 		return;
 	c->in.len += (size_t)n;
 	c->last = (time_t)ev_now(loop);
@@ -222,7 +221,7 @@ void client_wants_to_send(struct client *c)
 	waiting = c;
 }
 
-/* Send what goes without waiting. Returns false if the client is gone. */
+/* Send what can be sent without waiting. Returns false if the client is gone. */
 static bool send_some(struct client *c)
 {
 	for (size_t sent = 0; buffer_size(&c->out) && (sent < SEND_MAX || loop_leaving);) {
@@ -264,7 +263,7 @@ static void on_writable(struct ev_loop *loop, ev_io *io, int events)
 	if (!send_some(c) || ev_is_active(&c->reading) || buffer_size(&c->out) > OUT_SOFT)
 		return;
 	ev_io_start(loop, &c->reading);
-	client_process(c); /* what has come in before */
+	client_process(c); /* requests that came in meanwhile */
 }
 
 void client_send_all(void)
@@ -277,7 +276,7 @@ void client_send_all(void)
 			continue;
 		if (send_some(c) && !ev_is_active(&c->reading) && !c->closing &&
 		    buffer_size(&c->out) <= OUT_SOFT) {
-			/* Paused, and by now everything has gone. */
+			/* The client was paused, and has read its answers. */
 			ev_io_start(main_loop, &c->reading);
 			client_process(c);
 		}

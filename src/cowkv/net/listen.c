@@ -21,7 +21,7 @@
 
 #define ADDRESSES 8
 #define BACKLOG 511
-#define AT_ONCE 1000 /* connections, before others have their turn */
+#define AT_ONCE 1000 /* connections accepted before other events have their turn */
 
 static const char too_many[] = "-ERR max number of clients reached\r\n";
 static const char protected_text[] =
@@ -37,7 +37,7 @@ static size_t n_fds;
 static bool resting;
 static const struct client_kind *kind;
 
-/* One address. Returns 0, or errno. */
+/* Listen at one address. Returns 0, or errno. */
 static int listen_at(const struct addrinfo *a)
 {
 	int yes = 1, fd;
@@ -97,7 +97,7 @@ static bool is_local(const struct sockaddr_storage *a)
 	return IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
 }
 
-/* Say why, and hang up. If it cannot be said at once it is not said. */
+/* Send the reason if that is possible at once, and hang up. */
 static void refuse(int fd, const char *why)
 {
 	counters.rejected++;
@@ -106,7 +106,7 @@ static void refuse(int fd, const char *why)
 	close(fd);
 }
 
-/* Take no connections until listen_cron(). */
+/* Accept no connections until listen_cron(). */
 static void rest(void)
 {
 	static time_t told;
@@ -139,8 +139,8 @@ static void on_connection(struct ev_loop *loop, ev_io *io, int events)
 					  SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd < 0) {
-			/* Without a descriptor or memory the connection stays, and this would be
-			   called at once again. */
+			/* Without a descriptor or memory the connection stays pending, and this
+			   function would be called again at once. */
 			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
 			    errno == ENOMEM)
 				rest();

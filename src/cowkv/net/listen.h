@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* listen.h - where clients come in. */
+/* listen.h - accepts connections. */
 #ifndef COWKV_LISTEN_H
 #define COWKV_LISTEN_H
 
@@ -7,13 +7,13 @@
 
 struct client_kind;
 
-/* Bind config.bind and config.port. Returns false, and logs why, if that fails. */
+/* Bind config.bind and config.port. If that fails, logs why and returns false. */
 bool listen_open(void);
 
 /* Accept clients, and make them of this kind. */
 void listen_start(const struct client_kind *kind);
 
-/* Every second: accept clients again, if descriptors had run out. */
+/* Called every second. Accepts clients again if descriptors had run out. */
 void listen_cron(void);
 void listen_close(void);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* queue.h - a transaction: requests that are kept until their client says EXEC. */
+/* queue.h - a transaction: the requests kept until their client sends EXEC. */
 #ifndef COWKV_QUEUE_H
 #define COWKV_QUEUE_H
 
@@ -7,7 +7,7 @@
 
 struct command;
 
-/* The arguments are copies, in one block. */
+/* A request. The arguments are copies, in one block. */
 struct queued {
 	const struct command *command;
 	struct slice *argv;
@@ -18,15 +18,15 @@ struct queue {
 	struct queued *at;
 	size_t n, room;
 	size_t bytes; /* memory of all requests */
-	bool open;    /* requests are put here instead of being run */
-	bool spoiled; /* one of them was refused: none may be run */
+	bool open;    /* requests are queued instead of run */
+	bool spoiled; /* a request was refused, so none may run */
 };
 
-/* Put a copy of a request at the end. False if the queue holds too much already. */
+/* Add a copy of a request. Returns false if the queue holds too much already. */
 bool queue_add(struct queue *q, const struct command *command, const struct slice *argv,
 	       size_t argc);
 
-/* Forget all requests, and close the queue. */
+/* Drop all requests, and close the queue. */
 void queue_clear(struct queue *q);
 
 #endif

@@ -18,8 +18,8 @@ static bool answers(struct client *c)
 	return true;
 }
 
-/* Whether there is room for an answer of n bytes: one request, or a transaction, can ask for any
-   amount. If not, the client is closed when the command has ended. */
+/* Whether there is room for an answer of n bytes, since a request or a transaction can ask for any
+   amount. If not, the client is closed after the command. */
 static bool fits(struct client *c, size_t n)
 {
 	if (!c->kind->bounded || buffer_size(&c->out) + n <= CLIENT_OUT_MAX)
@@ -69,7 +69,7 @@ void reply_double(struct client *c, double d)
 {
 	char text[40];
 
-	/* 17 digits are every double, exactly; an infinity has Redis' name. */
+	/* 17 digits represent each double exactly; infinities have Redis' names. */
 	if (isinf(d))
 		strcpy(text, d > 0 ? "inf" : "-inf");
 	else
@@ -101,8 +101,7 @@ size_t reply_array_later(struct client *c)
 		return 0;
 	memset(buffer_reserve(&c->out, BUFFER_HEAD), 0, BUFFER_HEAD);
 	c->out.len += BUFFER_HEAD;
-	return buffer_size(
-	    &c->out); /* what has gone out is taken off the front: count from there */
+	return buffer_size(&c->out); /* counted from `at`, which moves as bytes are sent */
 }
 
 void reply_array_set(struct client *c, size_t where, size_t n)
@@ -111,7 +110,7 @@ void reply_array_set(struct client *c, size_t where, size_t n)
 
 	if (!where || !answers(c))
 		return;
-	/* The head is shorter than the room: close the gap. */
+	/* The head is shorter than the space left for it: close the gap. */
 	size_t len = buffer_head(text, '*', (int64_t)n), end = c->out.at + where;
 	char *p = c->out.data + end - BUFFER_HEAD;
 	memmove(p + len, p + BUFFER_HEAD, c->out.len - end);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* reply.h - answers in RESP2. All these functions do nothing for our master, which is not
-   answered. */
+/* reply.h - answers in RESP2. These functions send nothing to our master, which gets no answers. */
 #ifndef COWKV_REPLY_H
 #define COWKV_REPLY_H
 
@@ -10,20 +9,21 @@ void reply_status(struct client *c, const char *text); /* +text */
 void reply_int(struct client *c, int64_t n);
 void reply_bulk(struct client *c, struct slice s);
 void reply_text(struct client *c, const char *text); /* as a bulk string */
-void reply_double(struct client *c, double d); /* as a bulk string, in Redis' form of scores */
+void reply_double(struct client *c, double d);       /* a bulk string, as Redis formats scores */
 void reply_null(struct client *c);
 void reply_null_array(struct client *c);
 void reply_array(struct client *c, size_t n); /* n more replies follow */
 
-/* Begin an array whose length is not known yet. Returns what reply_array_set() wants as `where`
-   when the length n is known. */
+/* Begin an array whose length n is not known yet. Returns `where` for reply_array_set(), to be
+   called when n is known. */
 size_t reply_array_later(struct client *c);
 void reply_array_set(struct client *c, size_t where, size_t n);
 
-/* An error. The format begins with the code: "ERR ...". CR and LF in the text become spaces. */
+/* Send an error. The format begins with the code: "ERR ...". CR and LF in the text become
+   spaces. */
 __attribute__((format(printf, 2, 3))) void reply_error(struct client *c, const char *format, ...);
 
-/* Tell a client why what it has sent is no request. */
+/* Tell a client why its input is not a request. */
 void reply_garbled(struct client *c, const char *why);
 
 #define ERROR_WRONGTYPE "WRONGTYPE Operation against a key holding the wrong kind of value"
@@ -33,8 +33,8 @@ void reply_garbled(struct client *c, const char *why);
 #define ERROR_NO_KEY "ERR no such key"
 #define ERROR_RANGE "ERR index out of range"
 
-/* Whether this client has been sent an error since the last call. For our master: would have
-   been. */
+/* Whether a command has failed for this client since the last call; also for our master, which is
+   not told. */
 bool reply_failed(struct client *c);
 
 #endif

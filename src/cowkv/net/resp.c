@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* resp.c - see resp.h. The limits and the words of errors are those of Redis 7.0 (networking.c). */
+/* resp.c - see resp.h. The limits and error messages are those of Redis 7.0 (networking.c). */
 #include "config.h"
 
 #include "net/resp.h"
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEEP 64 /* arguments that there stays room for */
+#define KEEP 64 /* arguments for which room is kept */
 
 void resp_next(struct resp *r)
 {
@@ -33,7 +33,8 @@ void resp_free(struct resp *r)
 static bool add(struct resp *r, size_t at, size_t len)
 {
 	if (r->argc == r->room) {
-		/* As they come, not as announced: an announcement costs nothing. */
+		/* Grow as arguments come, not as announced: an announcement costs the client
+		   nothing. */
 		size_t room = r->room ? 2 * r->room : 8;
 		void *args = realloc(r->args, room * sizeof *r->args);
 		if (!args)
@@ -45,7 +46,7 @@ static bool add(struct resp *r, size_t at, size_t len)
 	return true;
 }
 
-/* A whole number in data[0 .. n - 1], written as Redis wants it: no plus, no zeros before it. */
+/* Parse data[0 .. n - 1] as an integer, in Redis' strict form: no plus, no leading zeros. */
 static bool parse_integer(const char *data, size_t n, int64_t *value)
 {
 	bool minus = n && *data == '-';
@@ -62,7 +63,7 @@ static bool parse_integer(const char *data, size_t n, int64_t *value)
 	return true;
 }
 
-/* A line of the protocol, from `at` to its CR LF. NULL if its end has not come yet. */
+/* A line of the protocol, from `at` to its CR LF. NULL if it is not complete yet. */
 static const char *line(const struct resp *r, const char *data, size_t n, size_t *len)
 {
 	const char *start = data + r->at, *cr = memchr(start, '\r', n - r->at);
@@ -89,8 +90,8 @@ static int hex(char c)
 	return isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
 }
 
-/* One argument of a line that ends at `end`: words, "quoted" with escapes, 'quoted'. It is unquoted
-   in place. Returns where to go on, or NULL when quotes are not balanced. */
+/* Take one argument from a line that ends at `end`: a word, "quoted" with escapes, or 'quoted'. It
+   is unquoted in place. Returns where the next one begins, or NULL if quotes are not balanced. */
 static char *split(struct resp *r, char *data, char *p, char *end)
 {
 	char *start = p, *out = p;
