@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* commands-role.c - whose replica this server is: REPLICAOF, and ROLE, which tells. */
+/* commands-role.c - REPLICAOF, which says whose replica this server is, and ROLE, which tells. */
 #include "config.h"
 
 #include "base/log.h"
@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The link in a word. */
+/* The state of the link, in a word. */
 static const char *link_state(void)
 {
 	return link_.step == STEP_NONE         ? "connect"
@@ -54,7 +54,7 @@ static void replicaof(struct client *c)
 	char host[256];
 	int64_t port;
 
-	/* A transaction is in the stream as a whole, or not at all. */
+	/* The stream has a transaction as a whole, or not at all. */
 	for (size_t i = 0; i < c->queue.n; i++) {
 		if (c->queue.at[i].command->flags & COMMAND_WRITE) {
 			reply_error(c, "ERR %s in a transaction that writes", c->command->name);
@@ -85,7 +85,7 @@ static void replicaof(struct client *c)
 		return;
 	}
 	link_to(host, (uint64_t)port);
-	link_cron(); /* at once */
+	link_cron(); /* connect at once */
 	log_line(LOG_NOTICE, "REPLICAOF %s:%d enabled (user request from '%s')", host, (int)port,
 		 c->peer);
 	reply_status(c, "OK");

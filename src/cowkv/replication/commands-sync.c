@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* commands-sync.c - what replicas say: REPLCONF, PSYNC, SYNC. Our master says REPLCONF too. */
+/* commands-sync.c - the commands of replicas: REPLCONF, PSYNC, SYNC. Our master also sends
+   REPLCONF. */
 #include "config.h"
 
 #include "base/counters.h"
@@ -13,7 +14,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* False after an error reply. What could not be printed in a line is not taken. */
+/* Returns false after an error reply. An address that INFO could not print in a line is ignored. */
 static bool take_address(struct client *c, struct replica *r, struct slice s)
 {
 	if (s.len >= sizeof r->address) {
@@ -37,14 +38,14 @@ static void replconf(struct client *c)
 		reply_error(c, ERROR_SYNTAX);
 		return;
 	}
-	/* Our master asks for our offset, or tells something that needs no answer. */
+	/* Our master asks for our offset, or sends something that needs no answer. */
 	if (c == link_.master) {
 		if (slice_is(c->argv[1], "getack"))
 			link_acknowledge();
 		return;
 	}
 	if (replica_is(c) && !slice_is(c->argv[1], "ack")) {
-		client_close(c); /* no answer may get into the stream */
+		client_close(c); /* an answer must not get into the stream */
 		return;
 	}
 	struct replica *r = replica_of(c);
@@ -56,9 +57,9 @@ static void replconf(struct client *c)
 				r->offset = n;
 			if (replica_is(c))
 				replica_has_loaded(r);
-			return; /* is not answered */
+			return; /* gets no answer */
 		}
-		if (slice_is(name, "getack")) /* of a master, and we are none of its */
+		if (slice_is(name, "getack")) /* only our master may ask */
 			return;
 		if (slice_is(name, "listening-port")) {
 			if (!command_integer(c, value, &n, NULL))
@@ -84,10 +85,11 @@ static void wait_for_transfer(struct client *c, bool psync)
 	counters.sync_full++;
 	stream_open_backlog();
 	replicas_add(c, REPLICA_WAITS, psync);
-	/* The cron begins the transfer: replicas that come at about one time share a snapshot. */
+	/* The cron begins the transfer, so that replicas that come at about the same time share a
+	   snapshot. */
 }
 
-/* Whether a replica may ask now. If not, it has been told why. */
+/* Whether a replica may synchronise now. If not, an error reply has been sent. */
 static bool may_sync(struct client *c)
 {
 	if (config_is_replica() && !link_up()) {
@@ -107,7 +109,7 @@ static void psync(struct client *c)
 
 	if (!may_sync(c) || !command_integer(c, c->argv[2], &offset, NULL))
 		return;
-	/* A replica names the first byte that it wants; the first byte of a stream is number 1. */
+	/* A replica names the first byte that it wants; a stream begins with byte 1. */
 	if (offset > 0 && stream_has(c->argv[1], offset - 1)) {
 		counters.sync_partial_ok++;
 		log_line(LOG_NOTICE,
@@ -120,7 +122,7 @@ static void psync(struct client *c)
 		client_wants_to_send(c);
 		return;
 	}
-	/* A replica that says '?' has not asked for a part of the stream. */
+	/* '?' is not a request for part of the stream. */
 	counters.sync_partial_err += !c->argv[1].len || *c->argv[1].data != '?';
 	wait_for_transfer(c, true);
 }

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Our master sends what cannot be run here: hang up, and ask for all data again later. */
+/* Our master has sent what cannot be run here. Hang up, and ask for all data again later. */
 static void refuse(const char *why)
 {
 	link_fail_late();
@@ -22,8 +22,8 @@ static void refuse(const char *why)
 	client_close(link_.master);
 }
 
-/* A command that works at the master but not here makes the data differ. If that can be seen
-   before, the stream is not followed. If it fails here, ran() logs it. */
+/* A command that works at the master but not here makes the data differ. If that can be foreseen,
+   stop following the stream. If the command fails here, ran() logs it. */
 static bool may_say(struct client *c, const struct command *command)
 {
 	if (!command)
@@ -51,11 +51,11 @@ static void run(struct client *c)
 	command_run_from(c, &master);
 }
 
-/* Count bytes of the stream, which have been run, or queued. */
+/* Count bytes of the stream that were run or queued. */
 static void count(struct client *c, const char *data, size_t n)
 {
-	/* A transaction that is queued was not run yet. If it counted already, and the link broke,
-	   we would go on from behind it, and lose it. */
+	/* A queued transaction has not run yet. If it were counted now and the link broke, we would
+	   continue after it, and lose it. */
 	if (c->queue.open) {
 		buffer_add(&link_.held, data, n);
 		return;
@@ -93,7 +93,7 @@ static void gone(struct client *c)
 	log_line(LOG_WARNING, "Connection with master lost.");
 	link_.master = NULL;
 	link_.step = STEP_NONE;
-	/* A transaction whose end has not come was not run: all of it is asked for again. */
+	/* An unfinished transaction has not run: ask for all of it again. */
 	buffer_free(&link_.held);
 	link_.down_since = loop_now();
 }
@@ -111,7 +111,7 @@ void link_begin_stream(void)
 	snprintf(link_.master->peer, sizeof link_.master->peer, "master");
 	link_.step = STEP_STREAM;
 	stream_know();
-	/* Bytes of the stream that came together with the last line. */
+	/* These bytes of the stream came together with the last line. */
 	buffer_add(&link_.master->in, link_.in.data + link_.in.at, buffer_size(&link_.in));
 	buffer_free(&link_.in);
 	if (buffer_size(&link_.master->in))
@@ -124,7 +124,7 @@ void link_acknowledge(void)
 
 	if (link_.step != STEP_STREAM)
 		return;
-	/* reply.h does not answer masters: this goes past it. */
+	/* reply.h does not answer masters, so this goes past it. */
 	int n = snprintf(offset, sizeof offset, "%" PRId64, stream.offset);
 	buffer_print(&link_.master->out, "*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$%d\r\n%s\r\n", n,
 		     offset);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* link-handshake.c - connecting to a master, and what is said before its snapshot or its stream
+/* link-handshake.c - connects to a master, and talks to it until its snapshot or its stream
    comes. */
 #include "config.h"
 
@@ -46,7 +46,7 @@ static unsigned count(const struct addrinfo *a)
 	return n;
 }
 
-/* The loop waits while a name is looked up: give an address where names are slow. */
+/* A name look-up stops the event loop: give an address where look-ups are slow. */
 void link_start(void)
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *found;
@@ -59,7 +59,7 @@ void link_start(void)
 		link_give_up("%s", gai_strerror(e));
 		return;
 	}
-	/* A name may have several addresses: each try takes the next one. */
+	/* A name may have several addresses: each attempt takes the next one. */
 	const struct addrinfo *a = found;
 	for (unsigned skip = link_.tries++ % count(found); skip; skip--)
 		a = a->ai_next;
@@ -81,7 +81,7 @@ void link_start(void)
 	ev_io_start(main_loop, &link_.io);
 }
 
-/* A few words: the socket's own buffer takes them. */
+/* These few words fit into the socket's own buffer. */
 static bool say(size_t argc, const char *const *argv)
 {
 	struct buffer text = {0};
@@ -108,7 +108,7 @@ static void say_psync(void)
 	SAY("PSYNC", stream.known ? stream.id : "?", offset);
 }
 
-/* Say what comes after a step that has been answered. */
+/* The last step was answered: send the next one. */
 static void go_on(void)
 {
 	char port[8];
@@ -141,7 +141,7 @@ static void go_on(void)
 
 /* ---- lines ---- */
 
-/* The name of a stream, at the start of text. */
+/* Take the id of a stream from the start of text. */
 static bool take_id(char id[RANDOM_ID + 1], const char *text)
 {
 	if (strspn(text, "0123456789abcdefABCDEF") != RANDOM_ID)
@@ -167,7 +167,8 @@ static bool on_full(const char *rest)
 	return true;
 }
 
-/* Where it went on from, under a new name perhaps: then ours stays valid up to here. */
+/* The master continues our stream, perhaps under a new id: then the old id stays valid up to
+   here. */
 static bool on_continue(const char *rest)
 {
 	char id[RANDOM_ID + 1];
@@ -176,7 +177,7 @@ static bool on_continue(const char *rest)
 		return false;
 	if (*rest == ' ' && take_id(id, rest + 1) && strcmp(id, stream.id) != 0) {
 		stream_rename(id);
-		replicas_close(); /* they have to learn it */
+		replicas_close(); /* they must learn the new id */
 	}
 	log_line(LOG_NOTICE, "Successful partial resynchronization with master.");
 	link_begin_stream();
@@ -199,7 +200,7 @@ static void on_line(const char *line)
 {
 	switch (link_.step) {
 	case STEP_PING:
-		/* A password may be asked for first. */
+		/* The master may want a password first. */
 		if (*line == '+' || strncmp(line, "-NOAUTH", 7) == 0 ||
 		    strncmp(line, "-NOPERM", 7) == 0)
 			go_on();
@@ -214,14 +215,14 @@ static void on_line(const char *line)
 		break;
 	case STEP_PORT:
 	case STEP_CAPA:
-		go_on(); /* an old one may not know the word */
+		go_on(); /* an old master may not know the option */
 		break;
 	case STEP_PSYNC:
 		if (*line)
 			on_psync_answer(line);
 		break;
 	case STEP_SIZE:
-		if (*line) /* empty: it is still there */
+		if (*line) /* an empty line is only a sign of life */
 			receive_begin(line);
 		break;
 	default:

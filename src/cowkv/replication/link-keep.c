@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* link-keep.c - the link to our master (link.h): made, given up when nothing comes, and made
+/* link-keep.c - makes the link to our master (link.h), gives it up when nothing comes, and makes it
    again. */
 #include "config.h"
 
@@ -14,15 +14,14 @@
 #include <string.h>
 
 #define TIMEOUT 60                 /* seconds */
-#define OUT_MAX ((size_t)64 << 10) /* a master that has not taken so much is told nothing more */
+#define OUT_MAX ((size_t)64 << 10) /* with this much unsent, a master is sent no more */
 
 void link_to(const char *host, uint64_t port)
 {
 	if (link_.master)
 		client_close(link_.master);
 	link_hang_up();
-	/* Our own history, under its name: a master that has it under that name may go on from
-	   it. */
+	/* Offer our own stream under its id: a master that knows the id may continue from there. */
 	stream_know();
 	free(config.master_host);
 	config.master_host = strdup(host ? host : "");
@@ -32,7 +31,7 @@ void link_to(const char *host, uint64_t port)
 	if (!host)
 		link_.down_since = 0;
 	link_.next_try = link_.pause = 0;
-	replicas_close(); /* they have to ask anew */
+	replicas_close(); /* they must ask for the data again */
 }
 
 void link_cron(void)

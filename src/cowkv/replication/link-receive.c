@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * link-receive.c - a master's snapshot: received into a file, and loaded when it is there whole.
+ * link-receive.c - receives a master's snapshot into a file, and loads the file when it is
+ * complete.
  *
- * Until the loading has succeeded the old data are kept by a snapshot of our own: if what came is
- * damaged, the server goes on with what it had.
+ * A snapshot of our own keeps the old data until the loading has succeeded. If the file is damaged,
+ * the server goes on with the old data.
  */
 #include "config.h"
 
@@ -27,8 +28,8 @@
 
 /* ---- loading ---- */
 
-/* Loading takes a while, in which nothing else is done: each second the master is told that we are
-   still there. */
+/* Loading takes a while, and nothing else runs meanwhile: tell the master each second that we are
+   alive. */
 static ssize_t from_file(void *ctx, void *data, size_t n)
 {
 	time_t *told = ctx, now = time(NULL);
@@ -51,7 +52,7 @@ static bool read_file(struct rdb_read_result *result)
 	return rdb_read(&source, &options, result);
 }
 
-/* Everything is lost: who followed us must not believe that nothing has happened. */
+/* All data are lost. Our replicas must not believe that nothing has happened. */
 static void lose_all(void)
 {
 	log_line(LOG_WARNING, "The data there were could not be kept: there are none now");
@@ -61,7 +62,7 @@ static void lose_all(void)
 	stream.known = false;
 }
 
-/* Load what has been received, with what there was kept until that has succeeded. */
+/* Load what was received, and keep the old data until that has succeeded. */
 static bool load(void)
 {
 	struct rdb_read_result result;
@@ -101,12 +102,12 @@ static void end_snapshot(void)
 	}
 	close(link_.file);
 	link_.file = -1;
-	/* Other data, of another history: those who have followed us have to begin anew. */
+	/* The data now have another history: our replicas must begin anew. */
 	replicas_close();
 	stream_follow(link_.id, link_.offset);
 	db_changes++;
 	link_begin_stream();
-	link_acknowledge(); /* at once: the stream waits for that */
+	link_acknowledge(); /* at once, since the master's stream waits for it */
 }
 
 /* ---- receiving ---- */
@@ -162,7 +163,7 @@ static bool write_file(const char *data, size_t n)
 	return true;
 }
 
-/* The last bytes that were received: the mark is not followed by anything. */
+/* Keep the last bytes received, to compare them with the mark. */
 static void keep_tail(const char *data, size_t n)
 {
 	if (n >= RANDOM_ID) {
@@ -173,7 +174,7 @@ static void keep_tail(const char *data, size_t n)
 	memcpy(link_.tail + RANDOM_ID - n, data, n);
 }
 
-/* What takes more in a file takes more in the heap too: more of it need not come. */
+/* A snapshot whose file is larger than the arena would not fit into it: the rest need not come. */
 static bool is_too_large(void)
 {
 	if (link_.received <= config.capacity && (link_.marked || link_.size <= config.capacity))

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define PAUSE_MAX 16 /* seconds, between tries that fail late */
+#define PAUSE_MAX 16 /* seconds between attempts that fail late */
 
 struct link link_ = {.fd = -1, .file = -1};
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* replicas.c - replicas: how they are listed, sent what they need, and given up when they are too
-   slow (replicas.h). */
+/* replicas.c - the list of replicas (replicas.h): sends them what they need, and gives up those
+   that are too slow. */
 #include "config.h"
 
 #include "base/log.h"
@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* As Redis' defaults of repl-timeout, repl-ping-replica-period and client-output-buffer-limit. */
+/* The defaults of Redis' repl-timeout, repl-ping-replica-period and client-output-buffer-limit. */
 #define TIMEOUT 60
 #define PING_PERIOD 10
 /* A replica is disconnected when its unread bytes exceed OUT_HARD, or exceed OUT_SOFT for some
@@ -73,8 +73,7 @@ struct slice replica_address(const struct replica *r)
 
 /* ---- their clients ---- */
 
-/* A replica acknowledges, and says nothing else: replies would get between the bytes of the
-   stream. */
+/* A replica may only acknowledge: a reply to anything else would get into the stream. */
 static bool may_say(struct client *c, const struct command *command)
 {
 	if (command && strcmp(command->name, "replconf") == 0)
@@ -93,8 +92,8 @@ static void run(struct client *c)
 	command_run_from(c, &replica);
 }
 
-/* Not while the thread of a transfer writes to the socket, nor before the replica has found the end
-   of its snapshot. */
+/* Not while a transfer's thread writes to the socket, nor before the replica has found the end of
+   its snapshot. */
 static bool may_send(const struct client *c)
 {
 	const struct replica *r = c->kind_data;
@@ -151,7 +150,8 @@ void replicas_close(void)
 
 /* ---- the stream ---- */
 
-/* For all that have their snapshot, or are receiving it. */
+/* Called with what is added to the stream: for all replicas that have their snapshot, or receive
+   it. */
 static void send_stream(const char *data, size_t n)
 {
 	for (struct replica *r = replicas, *after; r; r = after) {
@@ -185,7 +185,7 @@ void replica_has_loaded(struct replica *r)
 
 static void has_received(struct replica *r, bool eof)
 {
-	/* If a mark ends the snapshot, the stream must not follow before the replica has found the
+	/* If a mark ends the snapshot, hold the stream back until the replica has found the
 	   mark. */
 	r->state = eof ? REPLICA_LOADS : REPLICA_ONLINE;
 	r->heard = loop_now();
@@ -218,7 +218,7 @@ static void drop_waiting(void)
 	}
 }
 
-/* All that wait receive the same snapshot. */
+/* All replicas that wait receive the same snapshot. */
 static void collect(void)
 {
 	size_t n = 0;
@@ -236,8 +236,8 @@ static void collect(void)
 		r->acked = false;
 		r->target = t;
 		r->state = REPLICA_RECEIVES;
-		buffer_take(&r->client->out,
-			    buffer_size(&r->client->out)); /* signs of life, at most */
+		/* At most signs of life. */
+		buffer_take(&r->client->out, buffer_size(&r->client->out));
 	}
 }
 
@@ -254,7 +254,7 @@ static void begin_transfer(void)
 
 /* ---- each second ---- */
 
-/* Whether a replica must go: it does not answer, or does not take what it is sent. */
+/* Why a replica must go: it does not answer, or does not read. NULL if it may stay. */
 static const char *is_lost(struct client *c)
 {
 	struct replica *r = c->kind_data;
@@ -268,7 +268,7 @@ static const char *is_lost(struct client *c)
 		r->over_soft = loop_now();
 	else if (loop_now() - r->over_soft > SOFT_SECONDS)
 		return "it has been far behind for too long";
-	/* A replica that loads sends empty lines, which are no commands. */
+	/* A replica that is loading sends empty lines, which are no commands. */
 	time_t heard = c->last > r->heard ? c->last : r->heard;
 	if ((r->state == REPLICA_LOADS || (r->state == REPLICA_ONLINE && r->psync)) &&
 	    loop_now() - heard > TIMEOUT)
@@ -295,14 +295,14 @@ void replicas_cron(void)
 		if (r->state != REPLICA_WAITS)
 			continue;
 		waits = true;
-		/* While another transfer runs: we are still there. */
+		/* It waits for another transfer to end: send a sign of life. */
 		buffer_add(&c->out, "\n", 1);
 		client_wants_to_send(c);
 	}
 	if (waits && !transfer.running)
 		begin_transfer();
-	/* Not to nobody: one who has followed us to the end may be our master next, and have us go
-	   on from there. */
+	/* Only if there is a replica. A former replica that has our whole stream may be our master
+	   next, and continue it for us. */
 	if (any && ++seconds % PING_PERIOD == 0)
 		stream_command(ping, 1);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* replication-info.c - INFO's section of replication. */
+/* replication-info.c - the section on replication of INFO. */
 #include "config.h"
 
 #include "base/loop.h"
@@ -18,7 +18,7 @@ static bool syncs(void)
 	return link_.step == STEP_SIZE || link_.step == STEP_SNAPSHOT;
 }
 
-/* How much there will be is not known yet, and with a mark at its end not at all. */
+/* The size of the snapshot is not known yet, or not at all if a mark ends it. */
 static void print_sync(struct buffer *to)
 {
 	bool begun = link_.step == STEP_SNAPSHOT;
@@ -51,7 +51,7 @@ static void print_link(struct buffer *to)
 	buffer_print(to, "slave_priority:100\r\nslave_read_only:1\r\nreplica_announced:1\r\n");
 }
 
-/* ---- of a master, which a replica can be as well ---- */
+/* ---- of a master; a replica can be one too ---- */
 
 static const char *const states[] = {"wait_bgsave", "wait_bgsave", "send_bulk", "online", "online"};
 

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* replication.h - a master of replicas (replicas.h), and a replica of a master (link.h). */
+/* replication.h - replication: the master's part (replicas.h) and the replica's part (link.h). */
 #ifndef COWKV_REPLICATION_H
 #define COWKV_REPLICATION_H
 
 #include "base/buffer.h"
 
-/* After the settings are known. */
+/* Called once the settings are known. */
 void replication_init(void);
 
-/* Every second. */
+/* Called every second. */
 void replication_cron(void);
 
-/* At the end: no thread runs any more. */
+/* Called at the end. No thread of replication runs afterwards. */
 void replication_close(void);
 
-/* INFO's section. */
+/* Print INFO's section. */
 void replication_info(struct buffer *to);
 
 #endif

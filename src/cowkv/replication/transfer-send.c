@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* transfer-send.c - the thread of a transfer (transfer.h): it writes the snapshot to the sockets of
-   replicas. */
+/* transfer-send.c - the thread of a transfer (transfer.h), which writes the snapshot to the sockets
+   of replicas. */
 #include "config.h"
 
 #include "base/loop.h"
@@ -13,14 +13,13 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A replica that takes nothing for so long is given up; earlier if others wait for it, as they
-   receive the same bytes. */
+/* A replica that reads nothing for this long is given up; sooner if there are others, which wait
+   for it since all receive the same bytes. */
 #define STALL_MS 60000
 #define STALL_OTHERS_MS 20000
-#define TURN_MS 100 /* between two looks at whether it is worth waiting */
+#define TURN_MS 100 /* between two checks whether waiting is still of use */
 
-/* Whether what would be sent is wrong: the snapshot was given up (--cow-limit), or the view is
-   broken. */
+/* Whether the snapshot is wrong by now: it was given up (--cow-limit), or the view is broken. */
 static bool is_spoiled(const struct transfer *t)
 {
 	return cowarena_view_check(t->cut.data.view) != 0;
@@ -53,7 +52,7 @@ static void send_to(struct transfer *t, struct target *to, const void *data, siz
 		to->failed = true;
 }
 
-/* Send to all targets, as long as there is one that takes it. */
+/* Send to all targets. Returns false if none of them takes it. */
 static bool to_targets(void *ctx, const void *data, size_t n)
 {
 	struct transfer *t = ctx;
@@ -68,7 +67,7 @@ static bool to_targets(void *ctx, const void *data, size_t n)
 	return any;
 }
 
-/* Each second an empty line, which may come before the snapshot: we are still there. */
+/* Send an empty line each second, which may precede the snapshot, to show that we are alive. */
 static void sign_of_life(struct transfer *t)
 {
 	time_t now = time(NULL);
@@ -142,7 +141,7 @@ void *transfer_run(void *transfer)
 		if (t->result == RDB_WRITTEN && t->targets[i].eof)
 			send_to(t, &t->targets[i], t->mark, RANDOM_ID);
 	if (t->result == RDB_NOT_TAKEN && is_spoiled(t))
-		t->result = RDB_SPOILED; /* why nobody took it */
+		t->result = RDB_SPOILED; /* the reason why no target took it */
 	rdb_cut_release(&t->cut);
 	ev_async_send(main_loop, &t->done);
 	return NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* transfer.c - see transfer.h; what the thread does is in transfer-send.c. */
+/* transfer.c - see transfer.h; the thread is in transfer-send.c. */
 #include "config.h"
 
 #include "base/log.h"
@@ -75,7 +75,7 @@ bool transfer_take(struct transfer *t)
 		fails(t, error);
 		return false;
 	}
-	/* From here on the stream is collected for the targets. */
+	/* From this offset on, the stream is collected for the targets. */
 	t->offset = stream.offset;
 	memcpy(t->id, stream.id, sizeof stream.id);
 	stream.select = true;
@@ -106,7 +106,7 @@ void transfer_stop(struct transfer *t)
 {
 	if (!t->running)
 		return;
-	for (size_t i = 0; i < t->n; i++) /* the thread need not go on for them */
+	for (size_t i = 0; i < t->n; i++) /* the thread need not go on for its targets */
 		atomic_store(&t->targets[i].gone, true);
 	finish(t);
 }
