@@ -37,7 +37,8 @@ static int thaw(struct side *s)
 	return 0;
 }
 
-/* Writes after a fork split huge pages; the fork that they make cheap is that of whole ones. */
+/* Writes after a fork split huge pages. MADV_COLLAPSE joins them again, as a fork is cheap only
+   with whole ones. */
 static int collapse(struct side *s, char *p)
 {
 	if (s->huge && madvise(p, s->pages->count * s->pages->page, MADV_COLLAPSE))
@@ -54,7 +55,7 @@ static int freeze(struct side *s, unsigned flags, double *seconds)
 	double start = seconds_now();
 	s->child = fork();
 	if (s->child == 0) {
-		/* Not to be left over with all that memory if our side is killed. */
+		/* If our side is killed, do not stay behind with all that memory. */
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		for (;;)
 			pause();
@@ -63,7 +64,7 @@ static int freeze(struct side *s, unsigned flags, double *seconds)
 	return s->child > 0 ? 0 : side_fail(s, "fork, see ulimit -u and --size");
 }
 
-/* The child has its memory in view. */
+/* The child has the memory; there is nothing to open. */
 static int view(struct side *s, unsigned flags)
 {
 	(void)s, (void)flags;
@@ -89,7 +90,7 @@ static char *map(struct side *s)
 	return collapse(s, p) ? NULL : p;
 }
 
-/* No child here: it would only make the way back dearer. */
+/* No child here: it would only slow the restore down. */
 static int save(struct side *s)
 {
 	if (!s->copy)
@@ -106,7 +107,7 @@ static int restore(struct side *s, double *seconds)
 	return 0;
 }
 
-/* What the kernel duplicates: the pages that were written, no more. */
+/* The kernel duplicates the pages that were written, and no others. */
 static int held(struct side *s, size_t dirty, double *bytes)
 {
 	*bytes = (double)dirty * (double)s->pages->page;
@@ -140,7 +141,7 @@ int rival_start(struct rival *rival, const struct scenario *scenario, const stru
 {
 	int fds[2];
 
-	/* A packet is a message: no reading in pieces. */
+	/* Packets keep messages whole. */
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds))
 		return -1;
 	fflush(NULL);
@@ -178,8 +179,8 @@ void rival_stop(struct rival *rival)
 {
 	if (rival->pid <= 0)
 		return;
-	/* The rival ends when its input does. (A rival that was forked later has a copy of this
-	   descriptor, so that closing it would not do.) */
+	/* The rival ends when its input ends. (A rival that was forked later has a copy of this
+	   descriptor, so close() alone would not end the input.) */
 	shutdown(rival->fd, SHUT_RDWR);
 	close(rival->fd);
 	while (waitpid(rival->pid, NULL, 0) < 0 && errno == EINTR)

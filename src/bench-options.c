@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * bench-options.c - what `cowarena bench` was asked for, and whether it goes together.
- */
+/* bench-options.c - the options of `cowarena bench`, and whether they fit together. */
 #include "config.h"
 
 #include "bench.h"
@@ -103,7 +101,7 @@ static int parse_option(struct bench_options *want, int option)
 	return EXIT_OK;
 }
 
-/* What each option cannot know by itself. */
+/* Checks that involve several options. */
 static int check_together(const struct bench_options *want)
 {
 	if (want->scaling && want->huge)
@@ -116,7 +114,7 @@ static int check_together(const struct bench_options *want)
 	if (want->json && want->plot && strcmp(want->json, want->plot) == 0)
 		return fail("--json and --plot both name '%s': give each a file of its own",
 			    want->json);
-	/* The name becomes part of a line of a script. */
+	/* The name becomes part of a line in a gnuplot script. */
 	if (want->plot && strchr(want->plot, '\n'))
 		return fail("--plot: the name has a line break: choose another");
 	return EXIT_OK;

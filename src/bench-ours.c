@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SLACK ((size_t)64 << 20) /* for the heap's bookkeeping */
+#define SLACK ((size_t)64 << 20) /* for the heap's own data */
 
-/* The library's message tells all. */
+/* The library's message says it all. */
 static int failed(struct side *s)
 {
 	snprintf(s->error, sizeof s->error, "%s", cowarena_errmsg());
@@ -26,7 +26,8 @@ static int close_view(struct side *s)
 	return cowarena_view_close(view) ? failed(s) : 0;
 }
 
-/* The older snapshot is there while the new one is taken: so it is where they follow each other. */
+/* The older snapshot stays until the new one is taken, as it does in programs that take one after
+   the other. */
 static int freeze(struct side *s, unsigned flags, double *seconds)
 {
 	cowarena_snapshot *older = s->snapshot;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bench-output.c - files that are whole or not there.
+ * bench-output.c - output files that are complete or absent.
  *
- * They are written under another name and renamed, so that a run that fails, or is interrupted,
- * neither leaves half a file nor destroys the one of the last time.
+ * A file is written under a temporary name and renamed at the end. So a run that fails or is
+ * interrupted leaves no partial file, and keeps the previous one.
  */
 #include "config.h"
 
@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A device, a pipe or a link is written as it is: it must not be replaced by a file. */
+/* A device, a pipe or a link is written directly: a file must not replace it. */
 static bool is_replaced(const char *path)
 {
 	struct stat st;
@@ -24,7 +24,7 @@ static bool is_replaced(const char *path)
 void output_begin(struct output *output, const char *path)
 {
 	output->path = path;
-	/* A name that was cut is one that the kernel refuses for its length. */
+	/* If the name is cut here, it is too long for the kernel, which refuses it. */
 	if (is_replaced(path))
 		snprintf(output->written, sizeof output->written, "%s.%ld.tmp", path,
 			 (long)getpid());

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bench-plot-scaling.c - pauses and costs of a write against the size, log-log.
+ * bench-plot-scaling.c - plots pauses and the costs of a write against the size, log-log.
  *
- * A panel each. The colour tells the scenario; ours is a full line, fork() a broken one.
+ * One panel for each. The colour tells the scenario; ours is a solid line, fork() a dashed one.
  */
 #include "config.h"
 
@@ -21,7 +21,7 @@ static bool has_rival(const struct series *s)
 	return false;
 }
 
-/* One line a size: the size, the median, its spread. */
+/* One line per size: the size, the median, its spread. */
 static void data(FILE *to, const struct series *s, bool rival)
 {
 	fprintf(to, "$%s_%s << EOD\n", s->key, rival ? "fork" : "ours");
@@ -44,7 +44,7 @@ static unsigned panel_lines(const struct series *series, bool pauses)
 	return n;
 }
 
-/* All sizes of any line, each at its place. */
+/* Label each size that any line has. */
 static void size_axis(FILE *to, const struct series *series)
 {
 	size_t low = SIZE_MAX, high = 0;

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * bench-plot.c - gnuplot, and the ratios as a picture.
- */
+/* bench-plot.c - runs gnuplot, and draws the ratios. */
 #include "config.h"
 
 #include "bench.h"
@@ -16,7 +14,7 @@ bool plot_possible(void)
 	return system("command -v gnuplot >/dev/null 2>&1") == 0;
 }
 
-/* In gnuplot's single quotes only they themselves are special; a leading | would be a command. */
+/* Within gnuplot's single quotes only a single quote is special. A leading | would be a command. */
 static void quoted(FILE *to, const char *path)
 {
 	fputs(*path == '/' ? "'" : "'./", to);
@@ -30,7 +28,7 @@ static void quoted(FILE *to, const char *path)
 
 int gnuplot_open(struct gnuplot *g, const char *path, size_t width, size_t height)
 {
-	/* If gnuplot ends early, that is told by its status. */
+	/* If gnuplot ends early, its status tells. */
 	g->sigpipe = signal(SIGPIPE, SIG_IGN);
 	g->to = popen("gnuplot", "we");
 	if (!g->to) {
@@ -57,8 +55,8 @@ int gnuplot_close(struct gnuplot *g)
 /* ---- ratios ---- */
 
 /*
- * One line a scenario: where it is drawn, the ratio, its spread, the scenario's name on the left
- * and the ratio on the right, where it cannot lie on anything.
+ * One line per scenario: its position, the ratio, its spread, the scenario's name on the left, and
+ * the ratio as text on the right, where it covers nothing.
  */
 static size_t data(const struct report *report, FILE *to, const char *name, bool huge)
 {
@@ -84,7 +82,8 @@ static void widen(const struct range *r, struct range *all)
 	all->max = r->max > all->max ? r->max : all->max;
 }
 
-/* By hand, because 1 is always to be seen and gnuplot warns of a range that is one point. */
+/* The range is set here because 1 must always be visible, and gnuplot warns of a range of one
+   point. */
 static void ratio_axis(const struct report *report, FILE *to)
 {
 	struct range all = {1, 1, 1};

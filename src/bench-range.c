@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* bench-range.c - median, least and most. */
+/* bench-range.c - median, minimum and maximum. */
 #include "config.h"
 
 #include "bench.h"

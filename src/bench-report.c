@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * bench-report.c - medians and their spread, as a table and as JSON.
- */
+/* bench-report.c - prints medians and their spread, as a table and as JSON. */
 #include "config.h"
 
 #include "bench.h"
@@ -14,7 +12,7 @@
 
 /* ---- table ---- */
 
-/* Three digits are as many as mean anything. Never more than seven characters. */
+/* Print three digits, as more would mean nothing. At most seven characters. */
 static const char *number(char to[32], double v)
 {
 	const char *format = "%.2g";

@@ -11,11 +11,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define WARM_UP 2 /* rounds that do not count: frames are there to be recycled */
+#define WARM_UP 2 /* rounds that do not count: afterwards there are frames to recycle */
 
 enum { OURS, RIVAL, RATIO, HUGE_RIVAL, HUGE_RATIO, COLUMNS };
 
-/* On a terminal only, and gone when the row is printed. */
+/* Show progress, on a terminal only. The row replaces it. */
 static void progress(const char *label, unsigned done, unsigned all)
 {
 	unsigned filled = done * 30 / all;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bench-scaling.c - does the cost stay with the pages written when the heap grows?
+ * bench-scaling.c - whether the cost follows the pages written, not the size of the heap.
  *
- * A few scenarios at sizes that differ by powers of 4. What is left of the size shows as flatness:
- * the largest median of ours over the smallest, 1 if the size does not matter.
+ * Runs a few scenarios at sizes that differ by powers of 4. The influence of the size is shown as
+ * flatness: our largest median over our smallest, which is 1 if the size does not matter.
  */
 #include "config.h"
 
@@ -16,7 +16,7 @@
 
 #define SMALLEST ((size_t)64 << 20)
 #define LABEL "%-11s %9s %-7s" /* scenario, size, unit */
-/* Page tables and bookkeeping: a share of the memory, and something for the programs. */
+/* Page tables and bookkeeping take a share of the memory; programs need some besides. */
 #define OVERHEAD 1.03
 #define PROGRAMS ((double)(192 << 20))
 
@@ -39,7 +39,7 @@ bool scaling_has(const char *key)
 
 /* ---- sizes ---- */
 
-/* 64 MiB, four times as much each, and the largest. */
+/* 64 MiB, four times as much each time, and the largest size. */
 static size_t list_sizes(size_t largest, size_t sizes[MAX_SIZES])
 {
 	size_t n = 0;
@@ -58,7 +58,7 @@ static const char *size_text(char to[32], double size)
 	return to;
 }
 
-/* The memory, and again what is written of it; eager copies all of it, for two snapshots. */
+/* The memory, and a copy of what is written. Engine eager copies everything, for two snapshots. */
 static double memory_needed(const struct series *s, const struct bench_options *want, size_t size,
 			    unsigned sides)
 {
@@ -69,7 +69,7 @@ static double memory_needed(const struct series *s, const struct bench_options *
 
 /* ---- measuring ---- */
 
-/* The scenario of the comparison, but many times a round, and for one page. */
+/* The scenario as in the comparison, but repeated often within a round, and scaled to one page. */
 static struct scenario scaled_scenario(const struct series *s, size_t pages)
 {
 	struct scenario scenario = {0};
@@ -84,7 +84,7 @@ static struct scenario scaled_scenario(const struct series *s, size_t pages)
 	return scenario;
 }
 
-/* Returns: 0, also when there is too little memory for it; -1 after a message. */
+/* Returns: 0, also when memory is too short for this size; -1 after a message. */
 static int measure_size(const struct bench_options *want, struct series *s, size_t size)
 {
 	struct pages pages = {.page = (size_t)sysconf(_SC_PAGESIZE)};
@@ -222,7 +222,7 @@ int bench_scaling(const struct bench_options *want)
 	for (const struct series *s = series; s < series + SCALED; s++)
 		if (s->measured)
 			engine = s->points[0].result.engine;
-	/* With nothing to tell, files of the last time stay as they are. */
+	/* If nothing was measured, earlier output files stay. */
 	if (!engine)
 		return status ? status : fail("no size fits in memory: choose a smaller --size");
 	print_flatness();

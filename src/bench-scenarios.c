@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * bench-scenarios.c - what is measured. Each runs unchanged on either side.
- */
+/* bench-scenarios.c - the scenarios. Each runs unchanged on either side. */
 #include "config.h"
 
 #include "bench.h"
@@ -71,7 +69,7 @@ uint32_t *pages_list(const struct pages *pages)
 	return calloc(pages->count > HOT_WRITES ? pages->count : HOT_WRITES, sizeof(uint32_t));
 }
 
-/* n pages in random order; those of the next round are others. */
+/* Choose n pages in random order; the next round gets others. */
 static size_t pick(struct side *s, size_t n, unsigned round)
 {
 	const struct pages *p = s->pages;
@@ -81,7 +79,7 @@ static size_t pick(struct side *s, size_t n, unsigned round)
 	return n;
 }
 
-/* The hottest pages are scattered, as they are in a heap. */
+/* Choose pages by a distribution with hot ones, which are scattered as in a heap. */
 static size_t pick_hot(struct side *s, size_t n, unsigned round)
 {
 	const struct pages *p = s->pages;
@@ -149,7 +147,7 @@ static int pause_1pct(struct side *s, unsigned round, double *value)
 	return s->ops->freeze(s, 0, value);
 }
 
-/* A few times in each round, since what is hot shows only over several snapshots. */
+/* Several times per round, since a page proves hot only over several snapshots. */
 static int pause_hot(struct side *s, unsigned round, double *value)
 {
 	size_t n = pick(s, s->pages->count / 100, 0);
@@ -203,7 +201,7 @@ static int roview_write_rand(struct side *s, unsigned round, double *value)
 	return write_viewed(s, round, value, 0);
 }
 
-/* Letting the older snapshot go counts on our side: it has to be done by the same thread. */
+/* The release of the older snapshot counts on our side, as the thread that writes must do it. */
 static int write_hot(struct side *s, unsigned round, double *value)
 {
 	double total = 0, pause;
@@ -261,7 +259,7 @@ static void *writer_main(void *p)
 	return NULL;
 }
 
-/* Put the pages of the lower half first. Returns how many they are. */
+/* Put the pages of the lower half first. Returns their number. */
 static size_t by_half(struct side *s, size_t n)
 {
 	size_t split = 0;
@@ -275,7 +273,7 @@ static size_t by_half(struct side *s, size_t n)
 	return split;
 }
 
-/* The time is from the first start to the last end, over all pages of both. */
+/* Measures from the first start to the last end, over all pages of both threads. */
 static int threads_2(struct side *s, unsigned round, double *value)
 {
 	size_t n = pick(s, s->pages->count / 10, round);
@@ -324,7 +322,7 @@ int scenario_run(const struct scenario *scenario, struct side *side, unsigned ro
 	double start = seconds_now();
 
 	do {
-		/* A round of its own for each, so that each writes other pages. */
+		/* Each measurement has a round number of its own, so that it writes other pages. */
 		if (scenario->run(side, round * most + n, &values[n]))
 			return -1;
 	} while (++n < most && seconds_now() - start < REPEAT_SECONDS);

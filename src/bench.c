@@ -13,7 +13,7 @@
 
 #define LABEL "%-17s %-5s" /* scenario, unit */
 
-/* Now rather than after minutes. */
+/* Check these now rather than after minutes of measuring. */
 static int check(const struct bench_options *want)
 {
 	const char *reason = try_engine(want->engine);
@@ -42,7 +42,7 @@ static int check_memory(const struct bench_options *want)
 	return EXIT_OK;
 }
 
-/* One that fails does not keep the others from running. Returns: EXIT_OK or EXIT_ERROR. */
+/* A scenario that fails does not keep the others from running. Returns: EXIT_OK or EXIT_ERROR. */
 static int run_all(struct report *report, const struct pages *pages)
 {
 	const struct bench_options *want = report->want;
@@ -83,7 +83,7 @@ static int compare(const struct bench_options *want)
 	else
 		status = run_all(&report, &pages);
 	pages_free(&pages);
-	/* With nothing to tell, files of the last time stay as they are. */
+	/* If nothing was measured, earlier output files stay. */
 	if (!report.engine)
 		return status;
 	if (want->json && report_json(&report))

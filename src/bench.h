@@ -2,9 +2,10 @@
 /*
  * bench.h - the parts of `cowarena bench`.
  *
- * A scenario is written once and run on two sides that offer the same operations: an arena
- * (bench-ours.c) and a process that forks (bench-fork.c). The forking side is a process of its own,
- * so that neither pays for the other's page tables and mappings; it answers one round at a time.
+ * A scenario is written once and runs on two sides with the same operations: an arena
+ * (bench-ours.c) and a process that forks (bench-fork.c). The forking side is a separate process,
+ * so that neither side pays for the other's page tables and mappings; it answers one round at a
+ * time.
  */
 #ifndef BENCH_H
 #define BENCH_H
@@ -17,13 +18,13 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-/* ---- what was asked for: bench-options.c ---- */
+/* ---- options: bench-options.c ---- */
 
 struct bench_options {
-	size_t size; /* with `scaling` the largest */
+	size_t size; /* with `scaling`, the largest size */
 	unsigned rounds, engine;
 	bool huge, scaling;
-	bool chosen[32]; /* by the index in scenarios[] */
+	bool chosen[32]; /* indexed as scenarios[] */
 	size_t choices;  /* 0 = all */
 	const char *json, *plot;
 };
@@ -36,31 +37,32 @@ static inline bool bench_wants(const struct bench_options *want, size_t scenario
 	return !want->choices || want->chosen[scenario];
 }
 
-/* ---- what is measured: bench-scenarios.c ---- */
+/* ---- scenarios: bench-scenarios.c ---- */
 
-/* Which pages are written, in which order: the same on all sides. */
+/* Which pages are written, in which order: equal on all sides. */
 struct pages {
 	size_t page, count;
 	uint32_t *order; /* a permutation */
-	double *zipf;    /* the distribution of ranks, summed up */
+	double *zipf;    /* cumulative distribution of the ranks */
 };
 
 /* Returns: 0; or -1 when there is no memory. To be freed in either case. */
 int pages_init(struct pages *pages, size_t size);
 void pages_free(struct pages *pages);
-/* Room for as many as any scenario writes in one go. Returns: NULL when there is no memory. */
+/* Room for the longest list of pages that a scenario writes. Returns: NULL when there is no
+   memory. */
 uint32_t *pages_list(const struct pages *pages);
 
 struct side;
 
 /* Each returns 0, or -1 with the reason in the side's `error`. */
 struct side_ops {
-	/* Freeze the memory; what was frozen before is let go, outside of *seconds. */
+	/* Freeze the memory. The previous freeze ends, which does not count in *seconds. */
 	int (*freeze)(struct side *side, unsigned flags, double *seconds);
 	int (*view)(struct side *side, unsigned flags);
 	int (*thaw)(struct side *side);
-	int (*settle)(struct side *side); /* into huge mappings, as far as the side has them */
-	int (*save)(struct side *side);   /* for restore; freezes no more than it must */
+	int (*settle)(struct side *side); /* put the memory in huge pages, if the side has them */
+	int (*save)(struct side *side);   /* for restore; freezes no more than needed */
 	int (*restore)(struct side *side, double *seconds);
 	int (*held)(struct side *side, size_t dirty, double *bytes);
 };
@@ -70,7 +72,7 @@ struct side {
 	const struct pages *pages;
 	char *block;
 	uint32_t *list; /* pages to write in this round */
-	double drop;    /* seconds that letting go took in the last freeze, if they count */
+	double drop;    /* seconds that ending the previous freeze took, if they count */
 	char error[400];
 	/* the arena */
 	cowarena *arena;
@@ -82,15 +84,15 @@ struct side {
 	bool huge;
 };
 
-/* What is over in a moment is measured several times a round: at most so often, and so long. */
+/* A short measurement is repeated within a round, at most this often and this long. */
 #define REPEATS 5001
 #define REPEAT_SECONDS 0.25
 
 struct scenario {
 	const char *key, *unit;
 	int (*run)(struct side *side, unsigned round, double *value);
-	double scale;  /* units in what `run` gives: seconds, or bytes */
-	bool repeated; /* the median of several measurements is what a round gives */
+	double scale;  /* units in one second, or one byte, of the result of `run` */
+	bool repeated; /* a round's value is the median of several measurements */
 };
 
 extern const struct scenario scenarios[];
@@ -108,45 +110,46 @@ int side_fail(struct side *side, const char *what);
 int ours_open(struct side *side, const struct pages *pages, unsigned engine);
 void ours_close(struct side *side);
 
-/* The process that forks. */
+/* A process that forks. */
 struct rival {
 	pid_t pid;
 	int fd;
 };
 
-/* Returns: 0, or -1 with errno. It is to be started before there is an arena. */
+/* Start the rival, before there is an arena. Returns: 0, or -1 with errno. */
 int rival_start(struct rival *rival, const struct scenario *scenario, const struct pages *pages,
 		bool huge);
-/* error: at least 400 bytes. */
+/* error: room for at least 400 bytes. */
 int rival_run(struct rival *rival, unsigned round, double *value, char *error);
 void rival_stop(struct rival *rival);
 
-/* ---- measuring: bench-run.c, and at several sizes: bench-scaling.c ---- */
+/* ---- measuring: bench-run.c; at several sizes: bench-scaling.c ---- */
 
 struct range {
 	double median, min, max;
 };
 
 struct result {
-	const struct scenario *scenario; /* NULL = was not run, or failed */
+	const struct scenario *scenario; /* NULL if it did not run, or failed */
 	bool alone;                      /* there was no rival */
 	char engine[16];
 	struct range ours, rival, ratio, huge, huge_ratio;
 };
 
-/* The sides in turn, round by round. Returns: 0, or -1 after a message that begins with `label`. */
+/* Run the sides in turn, round by round. Returns: 0, or -1 after a message that begins with
+   `label`. */
 int measure(const struct bench_options *want, const struct scenario *scenario,
 	    const struct pages *pages, const char *label, bool alone, struct result *result);
 
 /* Sorts the values. bench-range.c */
 struct range range_of(double *values, unsigned n);
 
-/* Bytes that programs can have now without pushing each other out. */
+/* Memory that programs can use now without swapping. */
 double memory_available(void);
 
 struct point {
 	size_t size;
-	struct scenario scenario; /* with what depends on the size */
+	struct scenario scenario; /* scaled_scenario() adapts it to the size */
 	struct result result;
 };
 
@@ -154,55 +157,56 @@ enum { SCALED = 4, MAX_SIZES = 20 };
 
 struct series {
 	const char *key, *unit;
-	double dirty;      /* share of the pages that is written, which takes memory */
-	bool per_page;     /* `run` gives the time of all of these pages */
-	bool is_pause;     /* what the plot shows it with */
+	double dirty;      /* share of the pages that is written, and so takes memory */
+	bool per_page;     /* `run` returns the time for all pages written */
+	bool is_pause;     /* drawn in the plot's panel of pauses */
 	unsigned measured; /* points */
 	struct point points[MAX_SIZES];
 };
 
-/* The scenarios measured at several sizes, for messages. */
+/* The keys of the scenarios measured at several sizes, for messages. */
 extern const char scaling_keys[];
 bool scaling_has(const char *key);
 
 /* Returns: EXIT_OK, or EXIT_ERROR after a message. */
 int bench_scaling(const struct bench_options *want);
 
-/* ---- files that are whole or not there: bench-output.c ---- */
+/* ---- output files, complete or absent: bench-output.c ---- */
 
 struct output {
 	const char *path;
-	char written[PATH_MAX]; /* its name until it is whole */
+	char written[PATH_MAX]; /* its name until it is complete */
 	FILE *file;
 };
 
-/* Whether a file can be written at the end, to be asked before the work. Sets errno. */
+/* Whether a file can be written at the end. Asked before the measurements. Sets errno. */
 bool output_possible(const char *path);
 void output_begin(struct output *output, const char *path);
-/* Put it in its place, or take it away. Returns: 0; or -1 if it is not whole, or with errno. */
+/* Move a complete file to its place, or remove an incomplete one. Returns: 0; or -1 if it is
+   incomplete, or with errno. */
 int output_end(struct output *output, bool whole);
-/* Open such a file to write to it here, and close it. Return NULL, and -1, with errno. */
+/* Open such a file for writing; close it. They return NULL, and -1, with errno. */
 FILE *output_open(struct output *output, const char *path);
 int output_close(struct output *output);
 
-/* ---- telling: bench-report.c, bench-plot.c, bench-plot-scaling.c ---- */
+/* ---- reports: bench-report.c, bench-plot.c, bench-plot-scaling.c ---- */
 
 struct report {
 	const struct bench_options *want;
-	struct result *results; /* one for each of scenarios[] */
+	struct result *results; /* one per scenario, as scenarios[] */
 	const char *engine;
 };
 
-/* Ours, the rival, and the ratio, in columns that do not shift. The label is a line's beginning. */
+/* Print ours, the rival's and the ratio in columns of fixed width. The label begins the line. */
 void report_head(const char *label);
 void report_row(const char *label, const struct result *result);
 void report_huge_row(const char *label, const struct result *result);
 /* Write want->json. Returns: 0, or -1 with errno. */
 int report_json(const struct report *report);
 
-/* The members "ratio", "ours" and "rival" of an object, and those of huge pages. */
+/* Write the members "ratio", "ours" and "rival" of an object, and those for huge pages. */
 void json_ranges(FILE *to, const struct result *result, bool huge);
-/* The member "host". */
+/* Write the member "host". */
 void json_host(FILE *to, const struct bench_options *want, const char *engine);
 
 bool plot_possible(void);
@@ -212,13 +216,13 @@ int plot_scaling(const struct bench_options *want, const struct series *series, 
 
 struct gnuplot {
 	FILE *to;
-	void (*sigpipe)(int); /* the handler to come back to */
+	void (*sigpipe)(int); /* handler to restore */
 	struct output output;
 };
 
-/* Start it with an empty picture of that size. Returns: 0 or -1. */
+/* Start gnuplot with an empty picture of this size. Returns: 0 or -1. */
 int gnuplot_open(struct gnuplot *gnuplot, const char *path, size_t width, size_t height);
-/* Returns: 0, or -1 when it could not draw. */
+/* Returns: 0, or -1 when gnuplot could not draw. */
 int gnuplot_close(struct gnuplot *gnuplot);
 
 #endif

@@ -12,19 +12,20 @@ enum { EXIT_OK, EXIT_NO_ENGINE, EXIT_ERROR };
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-/* Which trap the library was built with. */
+/* The trap that the library was built with. */
 extern const char trap_name[];
 
-/* Say what went wrong, on standard error. Returns: EXIT_ERROR. */
+/* Print what went wrong on standard error. Returns: EXIT_ERROR. */
 int fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* A string in JSON, or null for an empty one. */
+/* Write a string as JSON, or null for an empty one. */
 void json_text(FILE *to, const char *s);
 
-/* The number of an engine. Returns: false when there is none of that name. */
+/* Find an engine's number. Returns: false when no engine has that name. */
 bool find_engine(const char *name, unsigned *engine);
 
-/* Use an engine once. Returns: NULL, or why it does not work here, until the next call. */
+/* Use an engine once. Returns: NULL, or why it does not work here; the text is valid until the next
+   call. */
 const char *try_engine(unsigned engine);
 
 int info(bool json);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* cowarena.c - the command: which subcommand is meant. */
+/* cowarena.c - the command cowarena: runs the subcommand. */
 #include "config.h"
 
 #include "command.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * info.c - what the library can do on this machine, and why not more.
+ * info.c - what the library can do on this machine, and why it cannot do more.
  *
- * Whether an engine works is found out by using it: an arena, a snapshot, a write, and the old
- * value read back. Nothing is derived from the kernel's version.
+ * Each engine is tried: an arena, a snapshot, a write, and the old value read back. Nothing is
+ * derived from the kernel's version.
  */
 #include "config.h"
 
@@ -47,9 +47,9 @@ static struct fact {
     [THP_SHARED] = {"huge_pages_shared", "huge pages, shared", "", true, ""},
 };
 
-/* ---- what the engines can do ---- */
+/* ---- the engines ---- */
 
-/* An arena, a snapshot, a write, the old value. NULL, or why not. */
+/* Take a snapshot, write, and read the old value. Returns: NULL, or why it failed. */
 static const char *try_snapshot(cowarena *arena)
 {
 	volatile int *now = cowarena_calloc(arena, 1, sizeof *now);
@@ -74,8 +74,8 @@ static const char *try_options(unsigned engine, unsigned flags)
 	const char *reason;
 	sigset_t blocked;
 
-	/* The kernel would kill us at the write. Signal masks are inherited, so our parent did
-	   it. */
+	/* With these signals blocked, the kernel would kill this process at the write. Signal masks
+	   are inherited from the parent. */
 	sigprocmask(SIG_BLOCK, NULL, &blocked);
 	if (sigismember(&blocked, SIGSEGV) || sigismember(&blocked, SIGBUS))
 		return "SIGSEGV or SIGBUS is blocked: start this from a process that does "
@@ -105,12 +105,13 @@ bool find_engine(const char *name, unsigned *engine)
 	return false;
 }
 
-/* Which engine serves by default; and whether that gets huge pages. */
+/* Find out which engine is the default, and whether it gets huge pages. */
 static void try_default(void)
 {
 	struct cowarena_stats stats = {.sz = sizeof stats};
 	struct fact *collapse = &facts[COLLAPSE];
-	/* Some whole chunks: one has at most as many pages as entries of 8 bytes fill a page. */
+	/* A few whole chunks. A chunk has at most as many pages as a page holds entries of 8
+	   bytes. */
 	size_t page = (size_t)sysconf(_SC_PAGESIZE), chunk = page / 8 * page;
 	size_t n = 4 * (chunk < CHUNK_MAX ? chunk : CHUNK_MAX);
 	cowarena *arena = cowarena_create(NULL);
@@ -131,9 +132,9 @@ static void try_default(void)
 	cowarena_destroy(arena);
 }
 
-/* ---- what the system says ---- */
+/* ---- the system ---- */
 
-/* The first line of a file; of "always [madvise] never" only madvise. */
+/* The first line of a file; only "madvise" of "always [madvise] never". */
 static void read_fact(struct fact *f, const char *path)
 {
 	char line[128];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* say.c - how all subcommands say things. */
+/* say.c - messages and JSON, for all subcommands. */
 #include "config.h"
 
 #include "command.h"
@@ -24,7 +24,6 @@ int fail(const char *format, ...)
 	return EXIT_ERROR;
 }
 
-/* A string, or null for an empty one. */
 void json_text(FILE *to, const char *s)
 {
 	if (!*s) {
