@@ -1,11 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# The library for aarch64: built by a cross compiler, without a warning, and run under an emulator as far as that goes, with
-# pages of 4, 16 and 64 KiB. `make check-aarch64`; the build is in aarch64/.
+# Builds the library for aarch64 with a cross compiler, without a warning, and runs it under an
+# emulator as far as possible, with pages of 4, 16 and 64 KiB. `make check-aarch64`; the build is in
+# aarch64/.
 #
 #	AARCH64_CC, AARCH64_RUN		the compiler and the emulator (aarch64-linux-gnu-gcc, qemu-aarch64)
 #
-# Exit status: 77 where one of the two is not installed.
+# Exit status: 77 if one of the two is not installed.
 
 srcdir=$(cd "${srcdir:-.}" && pwd) || exit 1
 : "${AARCH64_CC:=aarch64-linux-gnu-gcc}" "${AARCH64_RUN:=qemu-aarch64}" "${MAKE:=make}"

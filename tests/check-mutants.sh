@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Seeded bugs, one at a time, each of which a test must catch: `make check-mutants`, in the build directory.
+# Seeds bugs, one at a time; a test must catch each. `make check-mutants`, in the build directory.
 #
-# A mutant is a patch, tests/mutants/NN-name.patch, with a head: the licence, what is broken (one line), `Tests:` with
-# the programs that should catch it, in the order in which they are tried, and perhaps `Env:` with settings for them.
-# The tree is copied to mutants/ and built there with test points (lib/point.h). First all those programs must pass
-# without a mutant.
+# A mutant is a patch, tests/mutants/NN-name.patch, with a head: the licence, what is broken (one
+# line), `Tests:` with the programs that should catch it, in the order in which they are tried, and
+# optionally `Env:` with settings for them. The tree is copied to mutants/ and built there with test
+# points (lib/point.h). First all these programs must pass without a mutant.
 #
 #	MUTANTS="03 torn"		only the mutants whose names contain one of these words
 #	COWARENA_MUTANTS_TABLE=FILE	the table goes there too, in Markdown

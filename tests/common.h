@@ -14,9 +14,8 @@
 
 /*
  * The kinds of arena that a test should hold for: use tcase_add_loop_test(tc, test, 0, CASES) and
- * arena_case(_i). The eager engine has no faults to count. Where userfaultfd, or the privilege
- * for its events, is not to be had, its cases run with the engine that takes its place, and say
- * so.
+ * arena_case(_i). The eager engine has no faults to count. Where userfaultfd, or the privilege for
+ * its events, is missing, its cases run with the fallback engine, and print that.
  */
 #define CASES 9
 #define CASE_DEFAULT 0
@@ -30,53 +29,52 @@
 #define CASE_HUGE 8   /* hybrid, with the heap in huge mappings before each snapshot */
 
 struct cowarena_options case_options(int i);
-cowarena *arena_case(int i);  /* fails the test if it cannot be made */
+cowarena *arena_case(int i);  /* fails the test if there is no such arena */
 const char *case_name(int i); /* for test cases that CK_RUN_CASE can choose */
 
 /* Take a snapshot; in an arena of CASE_HUGE, compact first. */
 cowarena_snapshot *take_snapshot(cowarena *arena, unsigned flags);
 
-/* Statistics, now. */
+/* The current statistics. */
 struct cowarena_stats stats_of(cowarena *arena);
 
 size_t page_size(void);
 
-/* A block of n pages that begins at a page. */
+/* A block of n pages that begins at a page boundary. */
 char *page_block(cowarena *arena, size_t pages);
 
 /* The size of a chunk, in bytes and in pages. */
 #define CHUNK chunks_size()
 size_t chunk_pages(void);
 
-/* A block of n whole chunks, without any memory yet. */
+/* A block of n whole chunks, which have no memory yet. */
 char *chunk_block(cowarena *arena, size_t n);
 
-/* An arena of engine hybrid; NULL, and it says so, where userfaultfd is refused. */
+/* An arena of engine hybrid. Where userfaultfd is refused, prints that and returns NULL. */
 cowarena *hybrid_arena(unsigned flags);
 
-/* Whether this system collapses chunks into huge pages; it says so if not. */
+/* Whether this system collapses chunks into huge pages. Prints a line if not. */
 bool can_collapse(void);
 
 /*
- * No test asserts how long anything takes: a machine may be slow, shared or emulated. What has to
- * come sooner or later is waited for, by naps of a millisecond, and a count of naps is the last
- * resort of that. Check's own limit is the last resort of all the rest: half an hour a test
- * (CK_DEFAULT_TIMEOUT, in seconds, is another; 0 is none).
+ * No test asserts how long anything takes: a machine may be slow, shared or emulated. A test waits
+ * for what must come sooner or later by naps of a millisecond; only a limit on the number of naps
+ * ends a vain wait. Everything else is limited by Check, to half an hour per test
+ * (CK_DEFAULT_TIMEOUT sets another limit in seconds, 0 none).
  */
 #define AWAIT(condition)                                                                           \
 	for (unsigned long naps_ = 0; !(condition) && await_nap(&naps_);)                          \
 	continue
 
-/* A nap. False when there have been so many that it is hopeless: after quarter of an hour of
-   sleep, or half of Check's limit if that is less. */
+/* Nap. Returns false when the wait is hopeless: after a quarter of an hour of sleep, or half of
+   Check's limit if that is less. */
 bool await_nap(unsigned long *naps);
 
-/* Seconds that the processors have spent on this process: how long a race goes on, if it is
-   not counted. */
+/* Processor time of this process, in seconds: the measure for races that are not counted. */
 double processor_seconds(void);
 
-/* Threads of this process, and whether there come to be so many: one that was joined is still
-   there for a moment. Open descriptors. */
+/* Number of threads of this process; whether it becomes n, since a joined thread is still there for
+   a moment; number of open descriptors. */
 size_t threads_now(void);
 bool threads_become(size_t n);
 size_t descriptors_now(void);
@@ -88,12 +86,13 @@ uint64_t rng(uint64_t *state);
    replayed. */
 uint64_t seed_of_run(uint64_t fallback);
 
-/* Longer runs in check-stress; shorter ones under Valgrind (COWARENA_VALGRIND) and sanitizers. */
+/* Whether this is check-stress; a size for a normal run, for check-stress, and for Valgrind
+   (COWARENA_VALGRIND) and sanitizers. */
 bool stressing(void);
 size_t scaled(size_t normal, size_t stress, size_t slow);
 
-/* Whether the build has a sanitizer, and whether that is ThreadSanitizer. gcc has the macros,
-   clang the features. */
+/* Whether the build has a sanitizer, and whether that is ThreadSanitizer. gcc defines macros, clang
+   features. */
 #ifndef __has_feature
 #define __has_feature(x) 0
 #endif
@@ -110,24 +109,24 @@ size_t scaled(size_t normal, size_t stress, size_t slow);
 bool sanitized(void);
 bool thread_sanitized(void);
 
-/* Flags of arenas in a process that forks: gcc's AddressSanitizer does not take its
-   allocator's locks around a fork, so under it no thread of ours may be allocating then. */
+/* Flags for arenas in a process that forks. gcc's AddressSanitizer does not take its allocator's
+   locks around fork(), so with it no thread of the library may be allocating then. */
 unsigned forking_flags(void);
 
-/* Whether a child of fork() can start threads where the parent has some; it says so if not. (gcc's
-   ThreadSanitizer: "dup thread with used id".) */
+/* Whether a child of fork() can start threads where the parent has some. Prints a line if not.
+   (gcc's ThreadSanitizer: "dup thread with used id".) */
 bool children_have_threads(int i);
 
 /*
- * Run fn in a child process and return what waitpid() said. What the child wrote to standard error
- * is in *output if that is not NULL (the caller frees it).
+ * Run fn in a child process. Returns the status from waitpid(). *output, unless output is NULL,
+ * becomes what the child wrote to standard error; the caller frees it.
  */
 int in_child(void (*fn)(void *), void *arg, char **output);
 
 /* Whether a child was killed by SIGSEGV. */
 bool died_of_segv(int status);
 
-/* A child that leaves by _exit() takes what it has counted with it (make check-coverage). */
+/* A child that ends by _exit() must write its coverage counts first (make check-coverage). */
 #ifdef COWARENA_COVERAGE
 #include <unistd.h>
 void __gcov_dump(void);

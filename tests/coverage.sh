@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# What the tests have reached of lib/: run in a build made with --coverage, after its tests (make check-coverage). Prints
-# a row for each file, the total, and the lines that were not reached; exits 1 below 95 % of the lines or 85 % of the
-# branches.
+# The coverage of lib/ by the tests: run in a build made with --coverage, after its tests (make
+# check-coverage). Prints a row for each file, the total, and the lines that were not reached; exits
+# 1 below 95 % of the lines or 85 % of the branches.
 
 srcdir=${srcdir:-.}
 : "${GCOV:=gcov}"

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# demos.sh - each demo runs with small sizes, verifies what it claims, and answers to the usual options.
+# demos.sh - each demo runs with small sizes, verifies what it claims, and accepts the common
+# options.
 
 : "${DEMOS:?the demos that were built}"
 top=$PWD

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * freed-read.c - what a tool that watches memory should, or should not, complain of
- * (test-tools.sh).
+ * freed-read.c - accesses that a memory checker should, or should not, complain of (test-tools.sh).
  *
- *	freed-read ENGINE MISTAKE
+ * 	freed-read ENGINE MISTAKE
  *
- * Without a mistake ("none") it is a program that does all that is allowed around freed blocks.
- * Each mistake is a read of one byte that is in no block.
+ * With MISTAKE "none", the program does all that is allowed around freed blocks. Each other mistake
+ * is a read of one byte that is in no block.
  */
 #include "cowarena.h"
 

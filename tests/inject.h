@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * inject.h - lets a chosen call to the kernel or to the pool of records fail.
+ * inject.h - makes a chosen call to the kernel, or to the pool of records, fail.
  *
  * The program is linked with --wrap for each of these functions (Makefile.am), so that the
- * library's calls come here first. A call counts when it is made in the library: by another
- * thread than the test's, or between inject_enter() and inject_leave(). All of this may run in
- * the fault handler.
+ * library's calls come here first. A call counts if the library makes it: on a thread other than
+ * the test's, or between inject_enter() and inject_leave(). All of this may run in the fault
+ * handler.
  */
 #ifndef COWARENA_TESTS_INJECT_H
 #define COWARENA_TESTS_INJECT_H
@@ -26,7 +26,7 @@ enum inject_kind {
 	INJECT_SIGACTION,
 	INJECT_PTHREAD_CREATE,
 	INJECT_PTHREAD_ATFORK,
-	/* By syscall(2). */
+	/* Called by syscall(2). */
 	INJECT_FSTAT,
 	INJECT_OPEN,
 	INJECT_READ,
@@ -39,36 +39,37 @@ enum inject_kind {
 	INJECT_POPULATE, /* madvise */
 	INJECT_FUTEX_WAIT,
 	INJECT_MEMBARRIER,
-	/* The library's own: the pool (records.h), which goes to the kernel now and then only. */
+	/* The library's own pool (records.h), which calls the kernel only from time to time. */
 	INJECT_RECORDS,
 	INJECT_KINDS
 };
 
 /*
- * The calling thread is the test's from now on. Without `collapse` every chunk seems to have all
- * its memory, and to be collapsed, which it is not: no byte depends on it, and it takes
- * milliseconds. Without `poke` nobody may write through /proc/self/mem, as in some sandboxes.
+ * The calling thread becomes the test's. Without `collapse`, every chunk is reported as resident
+ * and collapsed, though it is not: that changes no byte, and collapsing takes milliseconds. Without
+ * `poke`, writes through /proc/self/mem are refused, as in some sandboxes.
  */
 void inject_init(bool collapse, bool poke);
 
-/* The test's thread goes into the library, and comes back. */
+/* The test's thread enters the library; leaves it. */
 void inject_enter(void);
 void inject_leave(void);
 
 /*
- * Let the n-th call of that kind from now on, and the count - 1 after it, fail with errnum. Half:
- * having done the first half of its range (mprotect, UFFDIO_WRITEPROTECT).
+ * From the n-th call of that kind on, make `count` calls fail with errnum. half: such a call first
+ * does half of its range (mprotect, UFFDIO_WRITEPROTECT).
  */
 void inject_arm(enum inject_kind kind, size_t n, int errnum, size_t count, bool half);
 
-/* No call fails any more. Returns whether one has since inject_arm(). */
+/* Stop failing. Returns whether a call has failed since inject_arm(). */
 bool inject_disarm(void);
 
-/* Whether a call has failed since inject_arm(); how many there were, failed ones included. */
+/* Whether a call has failed since inject_arm(); the number of calls since then, with those that
+   failed. */
 bool inject_hit(void);
 size_t inject_calls(void);
 
-/* Records that the library has taken, and has not given back. */
+/* Number of records that the library has taken and not returned. */
 long inject_records(void);
 
 #endif

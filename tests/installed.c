@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A stranger's program: compiled by installed.sh against the installed library only, as C and as
- * C++, so it keeps to what is in both languages.
+ * A user's program: compiled by installed.sh against the installed library only, as C and as C++,
+ * so it keeps to what both languages have.
  */
 #include <cowarena.h>
 

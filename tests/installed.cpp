@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A stranger's program in C++17: compiled by installed.sh against what is installed only. */
+/* A user's program in C++17: compiled by installed.sh against the installed library only. */
 #include <cowarena.hpp>
 
 #include <cstdint>

@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# installed.sh SOURCE.c SOURCE.cpp: compile programs against the installed library, knowing nothing but pkg-config's answer,
-# and run them: the first as C and as C++, the second as C++17. Then look whether the links of the installed documents lead
-# somewhere. Run by `make installcheck`, which sets the variables.
+# installed.sh SOURCE.c SOURCE.cpp: compiles programs against the installed library, with
+# pkg-config's answer alone, and runs them: SOURCE.c as C and as C++, SOURCE.cpp as C++17. Then
+# checks that the links in the installed documents lead somewhere. Run by `make installcheck`, which
+# sets the variables.
 
 : "${CC:=cc}" "${PKG_CONFIG:=pkg-config}" "${libdir:?}" "${pkgconfigdir:?}"
 c_source=$1 cpp_source=$2

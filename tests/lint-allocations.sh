@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# malloc(3) may be an arena: then it takes locks that the library holds, and lies in memory that the library protects,
-# rolls back, and has not in a child of fork(). So no object of the library calls it, nor what calls it, nor what reads
-# the locale; but for those below. doc/design.md, "What the library asks of the C library", has the whole table.
+# malloc(3) may be served by an arena: then it takes locks that the library holds, and its memory is
+# memory that the library protects, rolls back, and lacks in a child of fork(). So no object of the
+# library calls malloc(), a function that calls malloc(), or one that reads the locale, except those
+# below. doc/design.md, "What the library asks of the C library", has the whole table.
 
 srcdir=${srcdir:-.}
 : "${NM:=nm}"

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Invariant I3: the fault path calls only async-signal-safe functions. What its objects leave undefined must be defined
-# by another of them, or be in tests/async-safe.txt. That list also says what each exception is good for.
+# Invariant I3: the fault path calls only async-signal-safe functions. A symbol that its objects
+# leave undefined must be defined by another of them, or be in tests/async-safe.txt. That list also
+# gives the reason for each exception.
 
 srcdir=${srcdir:-.}
 : "${NM:=nm}"

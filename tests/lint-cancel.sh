@@ -1,8 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# No function of the library is a point of cancellation: a thread that ended inside would leave locks locked, and all others
-# waiting. The table has all functions of POSIX that shall be such points, or may be (XSH 2.9.5.2; pthreads(7)), and what
-# glibc adds, but for those of other libraries. System calls of these names are made by syscall(2), which is none.
+# No function of the library is a cancellation point: a thread that ended inside would leave locks
+# locked, and all other threads waiting. The table has all functions that POSIX requires or allows
+# to be cancellation points (XSH 2.9.5.2; pthreads(7)), and those that glibc adds, without those of
+# other libraries. The library makes system calls of these names by syscall(2), which is no
+# cancellation point.
 
 srcdir=${srcdir:-.}
 : "${NM:=nm}"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# clang-format has nothing to change. Versions of it differ in what they want, so one is fixed.
+# clang-format has nothing to change. Its versions differ in their results, so one is fixed.
 
 srcdir=${srcdir:-.}
 want=14

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Every header compiles alone. The public one does so as plain C99 and C++11 too, that for C++ as C++17 and C++20, without
-# a warning.
+# Every header compiles alone. The public header also does as plain C99 and C++11, and the C++
+# header as C++17 and C++20, without a warning.
 
 srcdir=${srcdir:-.}
 : "${CC:=cc}"

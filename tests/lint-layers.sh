@@ -1,12 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Calls go down only, and never in a circle. What counts is what the linker sees: an object that leaves a symbol undefined
-# depends on the object that defines the symbol.
+# Calls only go down, and never in a circle. The linker's view counts: an object that leaves a
+# symbol undefined depends on the object that defines the symbol.
 #
-# A table of floors stands in a document, between "<!-- floors of DIRECTORY -->" and "<!-- end of floors -->": the upper
-# floor first, in each row the files without .c, two spaces or more, and what they are. Names in parentheses are headers
-# without an object. Where folders are the floors, the table is one of Markdown with a row for each folder; what lies in
-# none is above them all, and headers must not be included from above either. A directory without a table is only
+# The table of floors is in a document, between "<!-- floors of DIRECTORY -->" and "<!-- end of
+# floors -->": the upper floor first; each row has the files without .c, two spaces or more, and
+# what they are. Names in parentheses are headers without an object. Where folders are the floors,
+# the table is in Markdown, with a row for each folder; files outside the folders are above them
+# all, and headers must not be included from above either. A directory without a table is only
 # checked for circles.
 
 srcdir=${srcdir:-.}

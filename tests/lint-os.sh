@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# What lib/os.h promises: no file of lib/ but os-linux*.c knows the kernel. No other makes a system call by its number,
-# includes a header of the kernel's, reads a field of siginfo or of a context whose meaning is the kernel's, or asks which
-# processor it is built for; and nowhere in the code is a page taken for 4096 bytes. What is taken for granted of the kernel,
-# (K1) and the like, is in the table of doc/design.md, and each line there is cited.
+# The promise of lib/os.h: only the files os-linux*.c of lib/ know the kernel. No other file makes a
+# system call by its number, includes a header of the kernel, reads a field of siginfo or of a
+# context whose meaning is the kernel's, or asks which processor it is built for; and no code
+# assumes a page of 4096 bytes. Each promise of the kernel that the code cites, such as (K1), is in
+# the table of doc/design.md, and each line there is cited.
 
 srcdir=${srcdir:-.}
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Three lists must be one: the functions that cowarena.h declares, those that lib/cowarena.map lists, and those that the
-# shared library exports.
+# Three lists must agree: the functions that cowarena.h declares, those that lib/cowarena.map lists,
+# and those that the shared library exports.
 
 srcdir=${srcdir:-.}
 : "${CC:=cc}" "${NM:=nm}"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# The version stands in configure.ac; the newest entry of NEWS.md is about it; no other file repeats it, but what tells which version was
-# measured (doc/kv-*).
+# The version is in configure.ac, and the newest entry of NEWS.md is about it. No other file repeats
+# it, except those that tell which version was measured (doc/kv-*).
 
 srcdir=${srcdir:-.}
 . "$srcdir/tests/list-files.sh"

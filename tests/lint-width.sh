@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# No line of C is wider than 100 columns, with tabs of 8: comments too, which clang-format leaves as they are.
+# No line of C is wider than 100 columns, with tabs of 8. Comments count: clang-format leaves them
+# as they are.
 
 srcdir=${srcdir:-.}
 

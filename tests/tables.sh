@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Puts results that tests have written into doc/testing.md, between the lines <!-- NAME --> and <!-- end NAME -->:
+# Copies results of tests into doc/testing.md, between the lines <!-- NAME --> and <!-- end NAME
+# -->:
 #
 #	tables.sh inject FILE doc/testing.md	rows of COWARENA_INJECT_TABLE=FILE tests/test-inject, by call
 #	tables.sh matrix FILE doc/testing.md	rows of COWARENA_MATRIX=FILE tests/test-fault-matrix, a column a handler

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-allmalloc.c - an arena is the malloc of the process, the C library's and the test's.
+ * test-allmalloc.c - an arena is the malloc of the process, for the C library and the test alike.
  *
- * So the library's own calls of the C library may come back as calls of the heap, with pages
- * armed; and in a child of fork() what the C library has allocated is not there until the copy
- * is.
+ * So the library's calls of the C library may come back as calls of the heap, while pages are
+ * armed. In a child of fork(), memory that the C library has allocated is missing until the child
+ * has its copy.
  */
 #include "config.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-assumptions.c - what the library takes for granted of the kernel, K by K.
+ * test-assumptions.c - the promises of the kernel that the library relies on, K by K.
  *
- * The list is in doc/design.md. Each test here asks the kernel alone, by the functions of os.h,
- * with no arena around: so when a kernel keeps other promises, it is seen here, and not by a torn
- * snapshot once in a million.
+ * The list is in doc/design.md. Each test asks the kernel alone, by the functions of os.h, with no
+ * arena around. So a kernel that breaks a promise is found here, and not by a torn snapshot once in
+ * a million.
  */
 #include "config.h"
 

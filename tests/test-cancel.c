@@ -2,8 +2,8 @@
 /*
  * test-cancel.c - a thread with a pending pthread_cancel() calls each function of the library.
  *
- * The call is finished, and no lock is left behind: the thread ends only at its own point of
- * cancellation afterwards, and others go on.
+ * The call must finish, and leave no lock behind: the thread ends only at a cancellation point of
+ * its own afterwards, and other threads go on.
  */
 #include "config.h"
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-chunks.c - the size of a huge page, and arenas whose chunks have another size than here.
+ * test-chunks.c - the size of a huge page, and arenas with chunks of other sizes than this
+ * machine's.
  *
- * A chunk has 512 pages where pages have 4 KiB, 2048 where they have 16 KiB, 32 where they have
- * 64 KiB. The library asks os_huge_page_size(), whose answers are given by this program: so each
- * number of pages is tried with the pages of this machine.
+ * A chunk has 512 pages where pages have 4 KiB, 2048 where they have 16 KiB, 32 where they have 64
+ * KiB. The library asks os_huge_page_size(), which this program replaces: so it tries each number
+ * of pages with the page size of this machine.
  */
 #include "config.h"
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# The command's options, its messages, and the files that bench writes. Nothing here looks at a time that was measured.
+# The command's options, its messages, and the files that bench writes. No measured time is checked.
 
 cowarena=${cowarena:-src/cowarena}
 dir=$(mktemp -d) || exit 1

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# What a debugger and a core file show of a wild store: its own line on top, and not our handler.
+# A debugger and a core file show a wild store with the line of the store on top, and not our
+# handler.
 
 srcdir=${srcdir:-.}
 # A shared build has a script there; libtool finds the program behind it.

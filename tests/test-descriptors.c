@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-descriptors.c - descriptors that the program closes under the library, and numbers that it
- * gets then.
+ * test-descriptors.c - the program closes the library's descriptors, and gets their numbers for its
+ * own files.
  *
- * Whatever it closes: the live heap is right; what is read from a snapshot is right, or refused
- * with the cause; the program's own files, on numbers that were ours, are left alone; and the next
- * snapshot is right again.
+ * Whatever it closes: the live heap is right; a read from a snapshot is right, or is refused with
+ * the cause; the program's own files are left alone, though their numbers were the library's; and
+ * the next snapshot is right again.
  */
 #include "config.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test-diff.c - what changed. */
+/* test-diff.c - cowarena_diff(): what has changed. */
 #include "config.h"
 
 #include "common.h"

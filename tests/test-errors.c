@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test-errors.c - what is refused, with which errno, and that a sentence names the remedy. */
+/* test-errors.c - calls that are refused: with which errno, and with a message that names the
+   remedy. */
 #include "config.h"
 
 #include "arena.h"

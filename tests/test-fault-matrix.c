@@ -2,9 +2,10 @@
 /*
  * test-fault-matrix.c - each kind of fault that is not ours, with each kind of handler for it (I5).
  *
- * Each cell is a child process, whose status stands in a table; and where it dies, it dies a second
- * time under ptrace(2), to see what a debugger or a core file would show. With COWARENA_MATRIX=FILE
- * in the environment, what was wanted and what came is appended to FILE, as rows of a table.
+ * Each cell of the matrix is a child process, whose status is compared with a table. Where it dies,
+ * it dies a second time under ptrace(2), to see what a debugger or a core file would show. With
+ * COWARENA_MATRIX=FILE in the environment, the expected and the actual results are appended to
+ * FILE, as rows of a table.
  */
 #include "config.h"
 

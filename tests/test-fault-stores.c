@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-fault-stores.c - every kind of store to armed pages: across two of them, over many, locked,
+ * test-fault-stores.c - every kind of store to armed pages: across two pages, over many, locked,
  * masked, failing, by the kernel.
  *
- * Each store is done twice, in an arena and in plain memory. Then both must hold the same bytes,
- * and the snapshot those from before.
+ * Each store is done in an arena and in plain memory. Then both must hold the same bytes, and the
+ * snapshot the bytes from before the store.
  */
 #include "config.h"
 

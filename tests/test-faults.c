@@ -2,8 +2,7 @@
 /*
  * test-faults.c - faults that are not ours (I5), and what the handler must leave alone.
  *
- * Each scene runs in a child process of its own, which makes its own arena: its exit status is the
- * result.
+ * Each scene runs in a child process, which makes its own arena; the exit status is the result.
  */
 #include "config.h"
 

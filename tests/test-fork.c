@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-fork.c - arenas in children of fork() that want a copy, and in programs that are started.
+ * test-fork.c - arenas in children of fork() that ask for a copy, and in programs started by
+ * exec().
  *
- * A child that touches an arena without one is in test-faults.c.
+ * test-faults.c has a child that touches an arena without a copy.
  */
 #include "config.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test-gate.c - nobody is inside while the gate is closed, and nobody sleeps for ever. */
+/* test-gate.c - no handler is inside while the gate is closed, and none sleeps for ever. */
 #include "config.h"
 
 #include "common.h"

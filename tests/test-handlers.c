@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-handlers.c - others that want the same signals: handlers that are installed over ours,
- * copies of the library in one process, and a library that is loaded and unloaded.
+ * test-handlers.c - other users of the same signals: handlers installed over ours, copies of the
+ * library in one process, and a library that is loaded and unloaded.
  */
 #include "config.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-heap-churn.c - the heap over a long time: random calls against a table kept outside the
- * arena, with and without snapshots and rollbacks in between; and which pages its calls dirty.
+ * test-heap-churn.c - the heap over a long time: random calls, checked against a table outside the
+ * arena, with and without snapshots and rollbacks in between; and which pages the calls dirty.
  */
 #include "config.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-heap-threads.c - local heaps: threads that allocate and free at once, each other's blocks
- * too, that come and go, under snapshots and rollbacks.
+ * test-heap-threads.c - local heaps: threads that start and end, allocate at once, and free each
+ * other's blocks too, with snapshots and rollbacks in between.
  */
 #include "config.h"
 

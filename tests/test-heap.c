@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test-heap.c - the allocation functions: what they give, what they keep, what they refuse. */
+/* test-heap.c - the allocation functions: what they return, preserve and refuse. */
 #include "config.h"
 
 #include "arena.h"

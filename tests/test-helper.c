@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-helper.c - the helper thread: what it does with frames, and that it disturbs nobody.
+ * test-helper.c - the helper thread: what it does with frames, and that it disturbs no other
+ * thread.
  *
- * (What it does with chunks is in test-hybrid.c.) It works when it likes: a test waits for what
- * it expects.
+ * (test-hybrid.c has what it does with chunks.) The helper works when it chooses to, so a test
+ * waits for what it expects.
  */
 #include "config.h"
 

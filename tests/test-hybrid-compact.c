@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-hybrid-compact.c - compaction changes no byte, of the heap or of any snapshot, whenever it
+ * test-hybrid-compact.c - compaction changes no byte of the heap or of a snapshot, whenever it
  * comes.
  *
- * A schedule of random operations over some chunks, checked against a plain table of what each
- * page holds; most of the operations leave pages in runs, as real ones do, so that chunks become
- * cold, open, or mixed. (test-model.c checks everything else against such a table, but with less
- * than a chunk.)
+ * A schedule of random operations on a few chunks, checked against a plain table of the contents of
+ * each page. Most operations write runs of pages, as real programs do, so that chunks become cold,
+ * open, or mixed. (test-model.c checks everything else against such a table, but with less than a
+ * chunk.)
  */
 #include "config.h"
 

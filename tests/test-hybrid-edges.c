@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-hybrid-edges.c - engine hybrid where the heap ends, where it grows, and where chunks in
- * different states alternate.
+ * test-hybrid-edges.c - engine hybrid at the end of the heap, while the heap grows, and with chunks
+ * in alternating states.
  */
 #include "config.h"
 

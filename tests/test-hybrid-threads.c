@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-hybrid-threads.c - writers, snapshots and compaction at once, and each snapshot is one cut
+ * test-hybrid-threads.c - with writers, snapshots and compaction at once, each snapshot is one cut
  * (I4).
  *
- * Writer w stores 1, 2, 3, ... in that order, each into the slot that a hash of the number tells,
- * in pages of its own. The largest number in a snapshot says how far it had come at the cut; from
- * it follows what every slot of the writer must hold, and that is checked: no number too few,
- * none too many. The writers move from chunk to chunk, so that those behind them become quiet and
- * are compacted, and come back.
+ * Writer w stores 1, 2, 3, ... in this order, each number in a slot given by its hash, in pages of
+ * its own. The largest number in a snapshot tells how far the writer had come at the cut, and so
+ * what each of its slots must hold; the test checks that no number is missing and none is there too
+ * early. The writers move from chunk to chunk, so that the chunks behind them become quiet and are
+ * compacted, and come back.
  */
 #include "config.h"
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-hybrid.c - engine hybrid: which chunks are cold, which warm, and that every page is armed
- * whatever its chunk is.
+ * test-hybrid.c - engine hybrid: which chunks are cold and which warm, and that every page is armed
+ * in either.
  *
- * (What compaction may not change is in test-hybrid-compact.c, the races are in
- * test-hybrid-threads.c.)
+ * (test-hybrid-compact.c has what compaction may not change, test-hybrid-threads.c the races.)
  */
 #include "config.h"
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-inject.c - one history, in which one call to the kernel or to the pool of records fails;
- * and again, with the next one failing.
+ * test-inject.c - one sequence of operations, in which one call to the kernel or to the pool of
+ * records fails; then again, with the next call failing.
  *
- * Whatever fails, the heap must hold what was stored there, and each snapshot what it was taken
- * of; what is refused says why, and works when it is tried again; and nothing is left behind. An
- * error that is the library's to try again (EINTR, EAGAIN) must not be seen at all.
+ * Whatever fails, the heap must hold what was stored there, and each snapshot what it was taken of.
+ * An operation that is refused says why, and works when it is tried again; nothing is left behind.
+ * Errors that the library must retry itself (EINTR, EAGAIN) must not be seen at all.
  *
- * Each engine, call and error is a test, in a process of its own. COWARENA_INJECT_TABLE=FILE
- * appends what came out to that file, as rows of Markdown.
+ * Each combination of engine, call and error is a test, in a process of its own.
+ * COWARENA_INJECT_TABLE=FILE appends the results to that file, as rows of Markdown.
  */
 #include "config.h"
 

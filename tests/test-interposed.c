@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-interposed.c - when sigaction() is not the C library's.
+ * test-interposed.c - sigaction() is not the C library's.
  *
- * This program's own takes its place, as one from a preloaded library would. Like that of Java's
- * libjsig.so it may keep an action to itself, and tell that one when it is asked.
+ * This program's own sigaction() takes its place, as one from a preloaded library would. Like that
+ * of Java's libjsig.so, it may keep an action to itself, and report that action when asked.
  */
 #include "config.h"
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# A Java virtual machine in the process, with its library of signal chaining (libjsig.so) preloaded and without: its
-# faults reach it, and ours us, whoever came first.
+# A Java virtual machine in the process, with its library for signal chaining (libjsig.so) preloaded
+# and without: its faults reach its handler, and ours our handler, whichever was installed first.
 
 srcdir=${srcdir:-.}
 : "${CC:=cc}"

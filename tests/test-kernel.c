@@ -2,14 +2,13 @@
 /*
  * test-kernel.c - the kernel as the oracle of faithful mode.
  *
- * The same random trace runs twice, step by step: on private memory with fork() and exits of the
- * children, and on an arena with snapshots and releases. After each write both sides must have
- * counted the same: a fault or none, and for a fault whether the page was copied, reused, or
- * touched for the first time. When a child exits, the bytes that it saw must be those of the
- * snapshot.
+ * The same random trace runs twice, step by step: on private memory with fork() and children that
+ * exit, and on an arena with snapshots and releases. After each write both sides must have counted
+ * the same: whether there was a fault, and if so, whether the page was copied, reused, or touched
+ * for the first time. When a child exits, the bytes that it saw must be those of the snapshot.
  *
- * How the kernel's side is counted: faults by getrusage(); what the fault did by the page's entry
- * in /proc/self/pagemap just before (bit 63: present; bit 56: mapped by nobody else, so that a
+ * The kernel's side is counted so: faults by getrusage(); what a fault did by the page's entry in
+ * /proc/self/pagemap just before it (bit 63: present; bit 56: mapped by nobody else, so that a
  * write reuses it. Linux, Documentation/admin-guide/mm/pagemap.rst).
  */
 #include "config.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-limits.c - arenas that cannot be had: bad options, too little address space, files or
- * descriptors; and what the limit of held memory costs (I7).
+ * test-limits.c - arenas that cannot be made: bad options, too little address space, too few files
+ * or descriptors; and what the limit of held memory costs (I7).
  */
 #include "config.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test-mappings.c - the kernel's limit of mappings is never met, whatever the pattern. */
+/* test-mappings.c - no pattern of writes reaches the kernel's limit of mappings. */
 #include "config.h"
 
 #include "common.h"

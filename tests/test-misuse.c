@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-misuse.c - handles that are used too long, or never were any; heaps that a child has not;
- * stores to a read-only view: one line that says what it was, and the end of the process.
+ * test-misuse.c - stale and invalid handles, heaps that a child does not have, and stores to a
+ * read-only view: each prints one line that says what it was, and ends the process.
  */
 #include "config.h"
 

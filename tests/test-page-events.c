@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test-page-events.c - cowarena_on_page(): it tells of exactly what the counters count. */
+/* test-page-events.c - cowarena_on_page() reports exactly what the counters count. */
 #include "config.h"
 
 #include "common.h"

@@ -3,9 +3,9 @@
  * test-processor.c - what differs between processors: signal frames, the decoding of faults, the
  * size of pages.
  *
- * It needs nothing but the library, so that `make check-aarch64` can build it for another
- * processor, and run it under an emulator. What an emulator does not have is named in a line and
- * left out.
+ * The test needs only the library, so that `make check-aarch64` can build it for another processor
+ * and run it under an emulator. It prints a line for each feature that the emulator lacks, and
+ * skips it.
  */
 #include "config.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-reporters.c - handlers that are installed over ours and change, when they are called, what
- * is installed: crash reporters, which put back what they have found.
+ * test-reporters.c - crash reporters: handlers installed over ours, which put back what they found
+ * when they are called.
  *
- * Each scene is a child process that writes to NULL, and is looked at under ptrace(2): whoever is
- * called is called once, and then the process dies of that store.
+ * Each scene is a child process that writes to NULL, and is observed with ptrace(2). Each handler
+ * that is called must be called once, and then the process must die of that store.
  */
 #include "config.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test-rollback.c - back in place, again and again, in any order. */
+/* test-rollback.c - rollbacks, repeated and in any order. */
 #include "config.h"
 
 #include "common.h"

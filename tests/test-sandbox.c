@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-sandbox.c - each system call of the library is refused by a seccomp filter, as container
- * profiles do.
+ * test-sandbox.c - a seccomp filter refuses each system call of the library, as container profiles
+ * do.
  *
  * Either everything works all the same, or what fails names the call; and the heap is right. The
- * filter is there before the arena is created, or afterwards.
+ * filter is installed before the arena is created, or afterwards.
  *
- * Not refused: what the C library, or any program, cannot live without: futex, brk, rt_sigprocmask,
- * rt_sigreturn, exit, exit_group, rseq, set_robust_list, write (the message); and what only passes
- * on a signal of others (rt_tgsigqueueinfo, getpid, gettid).
+ * Not refused: what the C library, or any program, needs: futex, brk, rt_sigprocmask, rt_sigreturn,
+ * exit, exit_group, rseq, set_robust_list, write (the message); and what only passes on another
+ * sender's signal (rt_tgsigqueueinfo, getpid, gettid).
  */
 #include "config.h"
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-scarce.c - real scarcity, made by the host: no mappings, address space, descriptors,
- * threads or memory; heaps larger than memory; and the limit of held memory with readers at work
- * (I7).
+ * test-scarce.c - real scarcity, made by the host: of mappings, address space, descriptors, threads
+ * or memory; heaps larger than memory; and the limit of held memory with readers at work (I7).
  */
 #include "config.h"
 

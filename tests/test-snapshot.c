@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test-snapshot.c - taking, reading, releasing; what is shared and what is copied. */
+/* test-snapshot.c - taking, reading and releasing snapshots; which pages are shared and which
+   copied. */
 #include "config.h"
 
 #include "common.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test-sparse.c - memory that nobody has touched: to look at it gives it none. */
+/* test-sparse.c - memory that was never touched: reading it must not allocate it. */
 #include "config.h"
 
 #include "arena.h"

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-storm-fork.c - forks in the midst of everything.
+ * test-storm-fork.c - forks at any time.
  *
  * Threads allocate, resize, free, hand blocks to each other, write, let system calls write, take
  * and read snapshots, open views, trim and compact, in two arenas; and any of them forks at any
- * time. A child finds every block that was whole at the fork, and that of the thread that forked
- * exactly as that one knows; it works, takes snapshots, rolls back, sometimes forks again, and
- * leaves. Between phases, while all others stand still, a thread rolls back.
+ * time. A child finds every block that was complete at the fork, and the block of the thread that
+ * forked exactly as that thread knows it. The child works, takes snapshots, rolls back, sometimes
+ * forks again, and leaves. Between phases, while all others stand still, a thread rolls back.
  *
- * What is known of a block lies in the arena, beside the block: so that it belongs to the same
+ * The test's record of a block lies in the arena beside the block, so that both belong to the same
  * instant.
  */
 #include "config.h"

@@ -2,10 +2,10 @@
 /*
  * test-storm.c - everything at once.
  *
- * In phases: writers, readers, takers and allocators run together; then all stop, and the heap is
- * compared with what they know to have done; then one of several threads rolls back, and the next
- * phase begins. And signals: handlers that write to the arena, small alternate stacks, threads that
- * block all they can.
+ * In each phase, writers, readers, takers and allocators run together. Then all stop, and the heap
+ * is compared with their records; one of several threads rolls back, and the next phase begins.
+ * There are signals too: handlers that write to the arena, small alternate stacks, threads that
+ * block all signals they can.
  */
 #include "config.h"
 

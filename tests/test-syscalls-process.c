@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test-syscalls-process.c - COWARENA_SYSCALL_SAFE and the process: privilege, wild writes,
-   fork, the end. */
+/* test-syscalls-process.c - COWARENA_SYSCALL_SAFE and the process: privilege, wild writes, fork,
+   exit. */
 #include "config.h"
 
 #include "common.h"

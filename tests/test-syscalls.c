@@ -2,7 +2,7 @@
 /*
  * test-syscalls.c - system calls that write into armed memory, with COWARENA_SYSCALL_SAFE.
  *
- * (What goes without it, and how, is in test-prepare.c.)
+ * (test-prepare.c has what works without it, and how.)
  */
 #include "config.h"
 

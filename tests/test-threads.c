@@ -2,9 +2,9 @@
 /*
  * test-threads.c - one cut across all threads (I4).
  *
- * Reading a snapshot twice does not show that it was wrong from birth; an order that the writers
- * keep does. Each writer stores a number into x and then into y, far away: a snapshot that holds
- * y without x, or x two ahead of y, was no instant.
+ * Reading a snapshot twice does not show that it was torn when it was taken; an order that the
+ * writers keep does. Each writer stores a number in x and then in y, far away. A snapshot that
+ * holds y without x, or x two ahead of y, is of no instant.
  */
 #include "config.h"
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Valgrind and AddressSanitizer know the heap: a read of freed arena memory is reported by both, and what is allowed is
-# not. The library is as it was built, without a sanitizer.
+# Valgrind and AddressSanitizer know the heap: both report a read of freed arena memory, and nothing
+# that is allowed. The library is used as it was built, without a sanitizer.
 
 srcdir=${srcdir:-.}
 : "${CC:=cc}"

@@ -2,16 +2,16 @@
 /*
  * test-torn.c - a snapshot is one cut across all threads (I4).
  *
- * Reading a snapshot twice does not show that it was wrong from birth. What the threads do here can
- * be told from any instant of it, and only from an instant:
+ * Reading a snapshot twice does not show that it was torn when it was taken. So the threads keep
+ * patterns that hold at each instant, and not in a mixture of two:
  *
- *	writers  each stores v into 64 counters, one after the other, then v + 1, ...
- *	ring     a token goes round, and each thread counts before it hands it on
- *	bank     transfers under a lock outside the arena, the n-th of which everybody can work out
+ * 	writers  each stores v into 64 counters, one after the other, then v + 1, ...
+ * 	ring     a token goes round, and each thread counts before it hands it on
+ * 	bank     transfers under a lock outside the arena, the n-th of which everybody can work out
  *
- * The cells lie one a page, shuffled over several chunks, so that engine hybrid has cold and warm
- * ones. COWARENA_TORN_SNAPSHOTS sets the number of snapshots for each kind of arena (CK_RUN_CASE
- * chooses one).
+ * Each counter has a page of its own, and the pages are shuffled over several chunks, so that
+ * engine hybrid has cold and warm ones. COWARENA_TORN_SNAPSHOTS sets the number of snapshots for
+ * each kind of arena (CK_RUN_CASE chooses one).
  */
 #include "config.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test-trap.c - the registry of spans, and what becomes of the handler that was there before. */
+/* test-trap.c - the registry of spans, and what becomes of an earlier handler. */
 #include "config.h"
 
 #include "common.h"

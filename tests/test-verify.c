@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-verify.c - COWARENA_VERIFY and COWARENA_DEBUG: what is wrong is found, told and not
- * survived; and nothing else is.
+ * test-verify.c - COWARENA_VERIFY and COWARENA_DEBUG: each error is found and reported, and ends
+ * the process; nothing else does.
  */
 #include "config.h"
 

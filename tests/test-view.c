@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test-view.c - contiguous pasts. */
+/* test-view.c - views: a snapshot as one contiguous range. */
 #include "config.h"
 
 #include "arena.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * wild-store.c - dies of a wild store: what test-debugger.sh looks at.
+ * wild-store.c - dies of a wild store, for test-debugger.sh to look at.
  *
- *	wild-store ENGINE KIND: sigsegv, uffd or hybrid; null, beyond (the arena's heap) or view
+ * 	wild-store ENGINE KIND: sigsegv, uffd or hybrid; null, beyond (the arena's heap) or view
  *
- * Exit status 77: the engine is not to be had.
+ * Exit status 77: the engine is not available.
  */
 #include "config.h"
 

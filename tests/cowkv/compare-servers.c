@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* compare-servers.c - see compare.h: scans, and all that two servers hold. */
+/* compare-servers.c - see compare.h; scans, and all data of two servers. */
 #include "config.h"
 
 #include "../common.h"

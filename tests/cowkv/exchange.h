@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* exchange.h - bytes to a server, and what comes back. */
+/* exchange.h - sends raw bytes to a server, and reads what comes back. */
 #ifndef COWARENA_TESTS_COWKV_EXCHANGE_H
 #define COWARENA_TESTS_COWKV_EXCHANGE_H
 
@@ -11,14 +11,14 @@ struct exchange {
 	bool closed;
 };
 
-/* Send all, unless it has hung up. */
+/* Send all bytes, unless the server has hung up. */
 void exchange_send(int fd, const char *data, size_t len);
 
-/* Read until it hangs up; or, when answers to PING on another connection show that it has had time
-   to read all we sent, until nothing comes any more. */
+/* Read until the server hangs up, or until nothing more comes although it has had time to read all
+   bytes sent: answers to PING on another connection show that. */
 void exchange_read(struct server *s, int fd, struct exchange *x);
 
-/* All of it, on a connection of its own. The caller frees x.data, which ends in a zero byte. */
+/* Send and read on a connection of its own. The caller frees x.data, which ends in a zero byte. */
 struct exchange exchange(struct server *s, const char *data, size_t len);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* random-commands.h - commands drawn at random, of few keys of all types. */
+/* random-commands.h - random commands, on few keys of all types. */
 #ifndef COWARENA_TESTS_COWKV_RANDOM_COMMANDS_H
 #define COWARENA_TESTS_COWKV_RANDOM_COMMANDS_H
 
@@ -9,15 +9,15 @@
 
 struct random_commands;
 
-/* members: how many names of members and fields there are. */
+/* members: the number of different names for members and fields. */
 struct random_commands *random_commands_new(uint64_t *state, unsigned members);
 void random_commands_free(struct random_commands *r);
 
-/* The next one. Its reply does not depend on chance, and on time only as replies_agree() puts up
-   with. */
+/* Get the next command. Its reply does not depend on chance, and on time only as far as
+   replies_agree() allows. */
 void random_command(struct random_commands *r, struct command *c);
 
-/* What it draws from: random-forms.c. */
+/* What the commands are drawn from: random-forms.c. */
 struct random_form {
 	unsigned weight;
 	const char *form;

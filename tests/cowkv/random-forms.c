@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* random-forms.c - the forms of the commands that random-commands.c draws. */
+/* random-forms.c - the forms of commands from which random-commands.c draws. */
 #include "config.h"
 
 #include "random-commands.h"

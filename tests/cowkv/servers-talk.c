@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* servers-talk.c - see servers.h: commands and their replies. */
+/* servers-talk.c - see servers.h; commands and their replies. */
 #include "config.h"
 
 #include "../common.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test-clients.c - many clients of a cowkv, slow ones, and strange ones. */
+/* test-clients.c - many clients of a cowkv, slow clients, and misbehaving ones. */
 #include "config.h"
 
 #include "../common.h"

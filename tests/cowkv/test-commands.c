@@ -2,10 +2,10 @@
 /*
  * test-commands.c - cowkv answers as a real redis-server does.
  *
- * Sequences of commands are in sequences/: a command a line, a line with # is a comment, an empty
- * line begins anew with empty servers and new connections, "~ N" waits for N ms. Where cowkv
- * answers otherwise on purpose (sequences/deviations.txt) the line behind a command says how: "= "
- * and what its reply begins with.
+ * Sequences of commands are in sequences/: one command per line; a line that begins with # is a
+ * comment; an empty line starts again with empty servers and new connections; "~ N" waits for N ms.
+ * Where cowkv differs on purpose (sequences/deviations.txt), the line after a command says how: "=
+ * " and the beginning of cowkv's reply.
  */
 #include "config.h"
 

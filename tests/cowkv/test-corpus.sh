@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# What fuzzing starts from, and what it has found: all of it through the programs that are fuzzed. And RDB files with a
-# checksum, with every bit flipped, one at a time, and cut off everywhere.
+# The fuzzed programs read the inputs that fuzzing starts from, and those that it has found. They
+# also read RDB files with a checksum, with each single bit flipped, and cut off at each length.
 
 srcdir=${srcdir:-.}
 corpus=$srcdir/tests/cowkv

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-flips.c - any single bit of a saved file that is wrong is noticed: by redis-check-rdb, and
- * by cowkv.
+ * test-flips.c - redis-check-rdb and cowkv notice each single wrong bit of a saved file.
  *
- * With one exception, which is of redis-check-rdb and of any file: the flips that make the version
- * in the file's head a number from 1 to 4 (such as "001p" for "0010"). Files of these versions have
- * no checksum, and nothing else in the file looks wrong. cowkv takes a version for one only if all
- * of it is digits.
+ * There is one exception, for redis-check-rdb and any file: flips that turn the version in the
+ * file's head into a number from 1 to 4 (such as "001p" for "0010"). Files of these versions have
+ * no checksum, and nothing else in the file looks wrong. cowkv requires that all of the version is
+ * digits.
  */
 #include "config.h"
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test-instant.c - what BGSAVE writes is the state of one instant, in the eyes of a real
- * redis-server: while clients write, whatever is saved has all of what they had written up to then,
- * and nothing of what they wrote after it.
+ * test-instant.c - BGSAVE writes the state of one instant, as a real redis-server reads it: while
+ * clients write, the file has all that they had written by then, and nothing that they wrote later.
  */
 #include "config.h"
 

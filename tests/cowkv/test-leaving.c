@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test-leaving.c - how a cowkv starts, or does not, and leaves. */
+/* test-leaving.c - how a cowkv starts, refuses to start, and leaves. */
 #include "config.h"
 
 #include "../common.h"

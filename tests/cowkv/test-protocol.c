@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test-protocol.c - cowkv's protocol: inline commands, pipelines, errors, and the limits of what it
-   reads. */
+/* test-protocol.c - cowkv's protocol: inline commands, pipelines, errors, and the limits of a
+   request. */
 #include "config.h"
 
 #include "../common.h"

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# RDB files go both ways: what redis-server has saved is loaded and saved by cowkv, in all forms that there are; redis-check-rdb
-# finds nothing wrong with that, and redis-server has the same data from it as from its own file.
+# RDB files go both ways: cowkv loads and saves what redis-server has saved, in all forms that there
+# are; redis-check-rdb finds no error in cowkv's file, and redis-server loads the same data from it
+# as from its own file.
 
 srcdir=${srcdir:-.}
 top=$PWD

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test-replica.c - cowkv as the replica of a real redis-server, and of one that sends it
+/* test-replica.c - cowkv as a replica of a real redis-server, and of a master that sends
    nonsense. */
 #include "config.h"
 

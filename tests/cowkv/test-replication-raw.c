@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test-replication-raw.c - cowkv as a master of replicas that are no more than a socket. */
+/* test-replication-raw.c - cowkv as the master of replicas that are mere sockets. */
 #include "config.h"
 
 #include "replicas.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test-resync.c - what of replication lasts beyond a restart of cowkv: the place in the stream is
-   in its file. */
+/* test-resync.c - replication after a restart of cowkv, whose file has the position in the
+   stream. */
 #include "config.h"
 
 #include "../common.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* test-values.c - cowkv's data structures against simple models: lists, sorted sets, and the heap
-   of what expires; dicts are in test-dict.c. */
+   of expiries; test-dict.c has the dicts. */
 #include "config.h"
 
 #include "../common.h"

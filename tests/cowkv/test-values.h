@@ -8,7 +8,7 @@
 
 #include <check.h>
 
-/* An arena for this test. */
+/* Make an arena for this test. */
 void open_heap(void);
 void close_heap(void);
 
