@@ -11,9 +11,9 @@
 extern "C" {
 #endif
 
-/* An option that takes a number, from min to max; or a text; or is a flag. What the variable
-   holds before is the default, which --help tells of numbers and texts; `small`, unless it is
-   0, the number with --small. */
+/* An option that takes a number from min to max, or a text, or is a flag. The variable holds the
+   default beforehand, which --help prints for numbers and texts. `small`, unless it is 0, is the
+   number with --small. */
 struct option_row {
 	const char *name; /* without the dashes */
 	char letter;
@@ -24,13 +24,13 @@ struct option_row {
 };
 
 /*
- * --help and --version are there always. --small is if a row has a number for it: sizes that are
- * done in a second, as the tests run it.
+ * --help and --version always exist. --small exists if a row has a number for it: sizes that take
+ * about a second, as the tests run them.
  */
 struct demo {
 	const char *about;             /* what --help begins with, broken into lines */
 	const char *operands;          /* what may follow the options; NULL for nothing */
-	const struct option_row *rows; /* up to the first without a name; NULL for none */
+	const struct option_row *rows; /* ends with a row without a name; NULL for none */
 	bool pages;                    /* it has an arena: --engine, --map and --svg, below */
 };
 

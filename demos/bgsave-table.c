@@ -5,7 +5,7 @@
 #include "common.h"
 #include "bgsave-table.h"
 
-#define EMPTY_MAX 10 /* buckets without entries that one step may pass */
+#define EMPTY_MAX 10 /* empty buckets that one step may pass */
 
 static void *in_arena(void *p)
 {
@@ -138,15 +138,14 @@ void table_check_rule(cowarena *arena)
 		die("a table does not grow at %d entries a bucket", FORCED_AT);
 }
 
-/* Whatever a snapshot holds points into the live heap: so each pointer is translated before it
-   is followed. */
+/* A snapshot's pointers are live addresses: each is translated before it is followed. */
 void table_walk(const cowarena_view *view, const struct table *live, size_t part, size_t parts,
 		table_walk_fn *fn, void *ctx)
 {
 	const struct table *t = cowarena_view_at(view, live);
 	struct entry *const *now = cowarena_view_at(view, t->now.heads);
 	struct entry *const *next = cowarena_view_at(view, t->next.heads);
-	size_t n = t->now.size + t->next.size; /* if it was growing at the cut, both have entries */
+	size_t n = t->now.size + t->next.size; /* while it grows, both arrays have entries */
 
 	for (size_t i = n * part / parts; i < n * (part + 1) / parts; i++) {
 		const struct entry *e = i < t->now.size ? now[i] : next[i - t->now.size];

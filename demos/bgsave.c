@@ -3,15 +3,15 @@
  * bgsave.c - Redis' BGSAVE in miniature: a table is saved in the background while it is served.
  *
  * Redis forks, and the child saves the memory as it was at the fork. Here a snapshot of an arena
- * takes the place of the child's memory, and a second thread that of the child: it walks the
- * table in a view of the snapshot, writes a temporary file, and renames it when all is on the
- * disk. Meanwhile the main thread serves requests.
+ * replaces the child's memory, and a second thread replaces the child: it walks the table in a view
+ * of the snapshot, writes a temporary file, and renames it when all is on the disk. Meanwhile the
+ * main thread serves requests.
  *
  * The cost is the pages that are written during the save: each is copied once. So Redis puts off
  * writes that can wait, and its users save when little is written. Both are measured here. Server
- * and saver wait for each other after each portion of the file, so that the counts do not depend
- * on how quick the disk is. After each save a rollback undoes what was served: the next one
- * starts from the same table.
+ * and saver wait for each other after each portion of the file, so that the counts do not depend on
+ * the speed of the disk. After each save a rollback undoes what was served, so the next one starts
+ * from the same table.
  */
 #include "config.h"
 
@@ -32,7 +32,7 @@ static cowarena *arena;
 static struct table *table; /* in the arena */
 static struct picture *picture;
 
-/* The plain account of what the table holds: the value of each key, now and at the cut. */
+/* The plain record of the table: the value of each key, now and at the cut. */
 static struct account {
 	char (*values)[VALUE_SIZE];
 	size_t known; /* the keys are 0, 1, ... known - 1 */
@@ -69,7 +69,7 @@ static void save_record(void *to, const struct record *r)
 
 static pthread_barrier_t portion_done;
 
-/* The thread that saves. If it fails, so does the program; a server would keep the last file. */
+/* The thread that saves. If it fails, so does the program; a server would keep the old file. */
 static void *save(void *snapshot)
 {
 	cowarena_view *view = cowarena_view_open(snapshot, 0);
@@ -85,7 +85,7 @@ static void *save(void *snapshot)
 	}
 	if (cowarena_view_close(view))
 		die("what was saved may be wrong: %s", cowarena_errmsg());
-	/* First all bytes on the disk, then the name: whatever happens, `file` is whole. */
+	/* First all bytes must be on the disk, then the name: `file` is complete at any time. */
 	if (fflush(to) || fsync(fileno(to)) || fclose(to) || rename(temporary, file))
 		die("%s: %s", temporary, strerror(errno));
 	return NULL;
@@ -95,7 +95,7 @@ static void *save(void *snapshot)
 
 static uint64_t request; /* its number */
 
-/* Some keys are asked for much more often than others; they lie anywhere in memory. */
+/* Some keys are requested much more often than others; they lie anywhere in memory. */
 static uint64_t draw_key(uint64_t seed)
 {
 	double u = (double)mix(seed) * 0x1p-64;
@@ -103,7 +103,7 @@ static uint64_t draw_key(uint64_t seed)
 	return (uint64_t)((double)now.known * u * u * u) * 2654435761 % now.known;
 }
 
-/* Of 1,000 requests, so many are for new keys, and so many change one; the others read. */
+/* Of 1,000 requests, this many add a key, and this many change one; the others read. */
 static void serve(unsigned inserts, unsigned sets)
 {
 	uint64_t kind = mix(2 * ++request) % 1000;
@@ -132,7 +132,7 @@ static void check_table(const struct account *account, const char *when)
 	}
 }
 
-/* Load the file, as a server does that starts. */
+/* Load the file, as a starting server does. */
 static void check_file(void)
 {
 	bool *seen = allocate(at_cut.known, sizeof *seen);
@@ -172,7 +172,7 @@ static void copy_account(struct account *to, const struct account *from)
 	to->known = from->known;
 }
 
-/* Save the table while requests are served, verify, and go back to how it was. */
+/* Save the table while requests are served, verify, and roll back. */
 static void bgsave(struct hour *h)
 {
 	uint64_t first_request = request;
@@ -241,7 +241,7 @@ static void save_all(struct hour *h, size_t n)
 	}
 }
 
-/* With a new key it is full and grows: serve until half of its buckets are moved. */
+/* A new key makes the full table grow: serve until half of its buckets are moved. */
 static void grow_half(void)
 {
 	table->postpone = false;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * btree-check.c - writes for a tree, and whether it is sound and holds what a sorted array says.
+ * btree-check.c - plans writes for a tree, and checks that it is sound and agrees with a sorted
+ * array.
  *
- * The array has gaps: array[key] for all keys there may be, and 0 where there is no item.
+ * The array has gaps: array[key] for all possible keys, and 0 where there is no item.
  */
 #include "config.h"
 
@@ -64,8 +65,8 @@ void btree_apply(struct btree *tree, const struct btree_write *list, uint64_t n)
 struct check {
 	const struct btree *tree;
 	const char *wrong;
-	uint64_t items, past; /* the last key that was seen, and one */
-	int depth;            /* of the leaves; 0 as long as none was seen */
+	uint64_t items, past; /* the last key seen, plus one */
+	int depth;            /* of the leaves; 0 until one is seen */
 };
 
 static void check_node(struct check *c, const struct btree_node *n, int depth, bool own)
@@ -143,7 +144,7 @@ static void scan(const struct btree *tree, const uint64_t *array, uint64_t from,
 		die("a scan misses key %" PRIu64, present(&s));
 }
 
-/* All of a tree, some ranges of it, and some keys, whether they are there or not. */
+/* Compare all of a tree, some ranges of it, and some keys, present or not. */
 void btree_verify(const struct btree *tree, const uint64_t *array, uint64_t keys)
 {
 	const char *wrong = check(tree);

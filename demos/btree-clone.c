@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * btree-clone.c - a tree is cloned at once: by its nodes, and by the pages they lie in.
+ * btree-clone.c - clones a tree at once: by its nodes, and by the pages they lie in.
  *
  * google/btree clones a B-tree in O(1): the clone shares all nodes, and whoever writes to a shared
- * node makes a copy of it first. It takes a context in each node, and care in each function that
- * writes (btree-cow.c). Then the same algorithm (btree.c) without that: its nodes lie in an arena,
- * the clone is a snapshot, and pages are copied, which the tree does not know of.
+ * node copies it first. That takes a context in each node, and care in each function that writes
+ * (btree-cow.c). Then the same algorithm (btree.c) runs without it: its nodes lie in an arena, the
+ * clone is a snapshot, and pages are copied, of which the tree knows nothing.
  *
  * Both get the same writes while another thread has the clone. A sorted array tells what must be in
  * the tree, and a copy of the array what must be in the clone (btree-check.c).
@@ -25,7 +25,7 @@ static uint64_t items = 1000000, writes = 10000, rounds = 5;
 
 static uint64_t keys, *now, *then; /* what must be in the tree, and in the clone */
 
-/* What is done after a clone. */
+/* What is done to a tree after it is cloned. */
 enum pattern { RANDOM, CLUSTERED, BOTH, PATTERNS, NO_CLONE = PATTERNS };
 static const struct {
 	const char *label, *heading;
@@ -115,9 +115,9 @@ static void arena_count(const struct side *side, uint64_t *measures)
 	measures[FAULTS] = s.faults;
 }
 
-/* The same for both ---------------------------------------------------------------------------- */
+/* Common to both ------------------------------------------------------------------------------- */
 
-/* A thread that has the clone: it may write to it, and reads it until the original is written. */
+/* A thread with the clone: it may write to the clone, and reads it until the writes are done. */
 struct guest {
 	struct btree *clone;
 	const struct btree_write *list;

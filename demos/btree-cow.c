@@ -3,19 +3,19 @@
  * btree-cow.c - how google/btree clones a tree in O(1): the copy-on-write contexts of btree.h.
  *
  * A context is what google/btree calls a copyOnWriteContext: each tree has one, and each node
- * carries that of the tree that made it. A tree may write to a node only if the two are the same;
- * else it makes a copy in its own context and puts that into the parent, which is its own already.
- * So a write copies, of the path from the root to the item, what is not the tree's own yet. A clone
- * shares the root and gives BOTH trees new contexts: from then on all nodes that they have in
- * common are foreign to both of them, nobody writes to them, and two threads may read them.
+ * carries the context of the tree that made it. A tree may write to a node only if the two are
+ * equal; else it makes a copy in its own context and puts the copy into the parent, which is its
+ * own by then. So a write copies those nodes on the path from the root to the item that are not the
+ * tree's own yet. A clone shares the root and gives BOTH trees new contexts: from then on all their
+ * common nodes are foreign to both, nobody writes to them, and two threads may read them.
  *
  * Who frees a node? In Go the garbage collector does, when no tree sees it any more. Here each node
  * counts the pointers to it. Contexts alone would not do: one could count the trees that descend
  * from a context, and free its nodes together with the last; but a tree that is cloned again and
  * again descends from all contexts that it ever had, and would keep each node that it ever
- * replaced. So the contexts say who may write, and the counts who frees. Their price: to copy an
- * inner node is to increment the counts of all of its children. A count is the only thing in a
- * shared node that changes, and so it is atomic.
+ * replaced. So the contexts say who may write, and the counts say who frees. Their price: to copy
+ * an inner node is to increment the counts of all of its children. The count is the only thing that
+ * changes in a shared node, so it is atomic.
  *
  * In Go a context is an object, which lives as long as a node points to it. Here it is a number,
  * which is never given twice: there is nothing to keep alive, and no new context is taken for an
@@ -102,8 +102,8 @@ static void retain(struct btree_node *n)
 }
 
 /*
- * One pointer less. With the last, the node goes. Release: we are done with reading it. Acquire,
- * of whoever is the last: so are all others.
+ * Drop a pointer to a node; the last one frees it. Release: our reads of the node come before.
+ * Acquire, by the last: so do the reads of all others.
  */
 static void drop(struct btree *t, struct btree_node *n)
 {
@@ -125,7 +125,7 @@ void btree_leave(struct btree *t, struct btree_node *n)
 	drop(t, n);
 }
 
-/* In a tree that is never cloned all nodes have context 0, as the tree has: they are its own. */
+/* In a tree that is never cloned, the tree and all nodes have context 0: they are its own. */
 struct btree_node *btree_mutable_for(struct btree *t, struct btree_node **slot)
 {
 	struct btree_node *n = *slot;

@@ -3,9 +3,9 @@
  * btree.c - see btree.h: the algorithm, and the names, of google/btree.
  *
  * A write goes down from the root once. It splits a full node before it enters it, and so finds
- * room in the parent of whatever it splits next; a delete makes sure likewise that the node
- * that it enters can spare an item. Each node is passed through btree_mutable_for() before it is
- * written to, and is left alone by all other code: that is all that copy-on-write asks of a tree.
+ * room in the parent of the next node that it splits; likewise a delete makes sure that the node
+ * that it enters can spare an item. Each node passes through btree_mutable_for() before it is
+ * written to, and no other code writes to it: copy-on-write asks no more of a tree.
  */
 #include "config.h"
 
@@ -14,7 +14,7 @@
 
 /* Items and children of a node of our own ------------------------------------------------------ */
 
-/* The first item that is not below the key. */
+/* The first item with at least this key. */
 static size_t find(const struct btree_node *n, uint64_t key, bool *found)
 {
 	size_t low = 0, high = n->n;
@@ -30,7 +30,8 @@ static size_t find(const struct btree_node *n, uint64_t key, bool *found)
 	return low;
 }
 
-/* Item i, and unless n is a leaf, child c: the one to its left (c == i) or right (c == i + 1). */
+/* Insert item i, and unless n is a leaf, child c: the one to its left (c == i) or right (c == i +
+   1). */
 static void put_in(struct btree_node *n, size_t i, struct btree_item item, size_t c,
 		   struct btree_node *child)
 {
@@ -51,7 +52,7 @@ static void take_out(struct btree_node *n, size_t i, size_t c)
 		memmove(&n->children[c], &n->children[c + 1], (n->n + 1 - c) * sizeof *n->children);
 }
 
-/* Append a part of another node: its items from first on, and the children between and around. */
+/* Append a part of another node: its items from `first` on, and the children between and around. */
 static void append(struct btree_node *n, const struct btree_node *from, size_t first)
 {
 	size_t count = from->n - first;
@@ -65,7 +66,8 @@ static void append(struct btree_node *n, const struct btree_node *from, size_t f
 
 /* Writing -------------------------------------------------------------------------------------- */
 
-/* Child i is full: its middle item goes up into n, what is above into a new child to its right. */
+/* Child i is full: its middle item moves up into n, the items above it into a new child to its
+   right. */
 static void split_child(struct btree *t, struct btree_node *n, size_t i)
 {
 	struct btree_node *left = btree_mutable_for(t, &n->children[i]);
@@ -106,7 +108,8 @@ uint64_t btree_set(struct btree *t, uint64_t key, uint64_t value)
 	}
 }
 
-/* Child i has as few items as may be: it gets one of a sibling, through n, or is merged with it. */
+/* Child i has the least number of items: it gets one of a sibling, through n, or is merged with
+   it. */
 static void grow_child(struct btree *t, struct btree_node *n, size_t i)
 {
 	if (i > 0 && n->children[i - 1]->n > BTREE_MIN) { /* steal from the left */
@@ -123,7 +126,7 @@ static void grow_child(struct btree *t, struct btree_node *n, size_t i)
 		       right->leaf ? NULL : right->children[0]);
 		n->items[i] = right->items[0];
 		take_out(right, 0, 0);
-	} else { /* merge with the right, or be what the left is merged with */
+	} else { /* merge with the right sibling, or the last child with its left one */
 		i -= i == n->n;
 		struct btree_node *child = btree_mutable_for(t, &n->children[i]);
 		struct btree_node *right = n->children[i + 1];
@@ -134,7 +137,7 @@ static void grow_child(struct btree *t, struct btree_node *n, size_t i)
 	}
 }
 
-/* From the subtree of n, which is ours: the item of the key, or the last one. */
+/* Remove from the subtree of n, which is ours, the item of the key, or the last one. */
 static bool remove_from(struct btree *t, struct btree_node *n, const uint64_t *key,
 			struct btree_item *out)
 {

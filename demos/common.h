@@ -56,14 +56,14 @@ __attribute__((format(printf, 1, 2), noreturn)) static inline void usage_error(c
 	vfail(EXIT_USAGE, format, args);
 }
 
-/* After getopt_long() said what is wrong with an option. */
+/* Called after getopt_long() has said what is wrong with an option. */
 __attribute__((noreturn)) static inline void usage_hint(void)
 {
 	fprintf(stderr, "Try '%s --help'.\n", demo_name());
 	exit(EXIT_USAGE);
 }
 
-/* A disk that is full, or a pipe that is closed, is a failure too. */
+/* A full disk or a closed pipe is a failure too. */
 static inline void finish_output(void)
 {
 	if (fflush(stdout) || ferror(stdout))
@@ -141,7 +141,7 @@ static inline uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* splitmix64's last step: every bit of the input counts for every bit of the output. */
+/* The last step of splitmix64: every bit of the input affects every bit of the output. */
 static inline uint64_t mix(uint64_t x)
 {
 	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
@@ -151,7 +151,8 @@ static inline uint64_t mix(uint64_t x)
 
 /* ---------------------------------------------------------------------------------------------- */
 
-/* A short text that is passed by value: human_time(ns).text lives as long as the call it is in. */
+/* A short text passed by value: human_time(ns).text lives until the end of the call that it is
+   in. */
 struct human {
 	char text[32];
 };
@@ -216,8 +217,7 @@ static inline int terminal_width(void)
 	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80;
 }
 
-/* A bar in the terminal's last line. Of several threads that print, each holds
-   flockfile(stdout). */
+/* A bar in the terminal's last line. Threads that print hold flockfile(stdout). */
 struct progress {
 	bool on;
 	uint64_t due; /* when to draw it again */

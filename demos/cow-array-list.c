@@ -3,27 +3,27 @@
  * cow-array-list.c - see cow-array-list.h.
  *
  * Java and Go leave it to the garbage collector to free a version that nobody reads any more. Here
- * hazard pointers do: each reader says in a slot of its own which version it uses.
+ * hazard pointers do that: each reader announces the version it uses, in a slot of its own.
  *
  *	a reader                                  a writer, one at a time
  *	R1: slot = v               (store)        W1: current = the copy         (store)
  *	R2: is current still v?    (load)         W2: is the old one in a slot?  (load)
  *
- * Each stores first and loads then, and at least one must see the other. So these four are
- * seq_cst: there is one order of them all. Either R2 comes before W1, then R1 comes before W2, and
- * the writer finds v in the slot and keeps it. Or W1 comes before R2, then the reader finds that v
+ * Each side stores first and then loads, and at least one must see the other. So these four are
+ * seq_cst: there is one order of them all. Either R2 comes before W1; then R1 comes before W2, and
+ * the writer finds v in the slot and keeps it. Or W1 comes before R2; then the reader finds that v
  * was replaced, and tries again without having looked into v. With acquire and release alone, a
  * load could go ahead of the store before it, as even x86 does: neither would see the other, and
- * the reader would read what is freed.
+ * the reader would read freed memory.
  *
- * For the rest, acquire and release would do, and seq_cst includes them. R2 reads what W1 has
+ * Otherwise acquire and release would suffice, and seq_cst includes them. R2 reads what W1 has
  * stored, so the content, written before W1, is seen after R2. A slot is cleared, or set to
- * something else, by a release that W2 acquires, so all reads of a version come before it is
- * freed. That an address is used again, by a newer version, does no harm: the version that R2
- * finds there is the one that the slot protects.
+ * something else, by a release that W2 acquires, so all reads of a version come before it is freed.
+ * A newer version may reuse an address without harm: the version that R2 finds there is the one
+ * that the slot protects.
  *
- * A slot holds up one version. So no more are retired and alive than there are readers, however
- * long one takes.
+ * A slot holds up one version. So there are never more retired versions than readers, however long
+ * a reader takes.
  */
 #include "config.h"
 
@@ -65,7 +65,7 @@ static bool is_read(struct list *list, const struct version *v)
 	return false;
 }
 
-/* With `writing` held. */
+/* Called with `writing` held. */
 static void reclaim(struct list *list)
 {
 	for (struct version **at = &list->retired, *v; (v = *at);) {
@@ -74,7 +74,7 @@ static void reclaim(struct list *list)
 			continue;
 		}
 		*at = v->next;
-		/* Whoever still reads it shall find it wrong. */
+		/* A reader that still uses it will find it wrong. */
 		*(volatile uint64_t *)&v->checksum = ~v->checksum;
 		free(v);
 		list->freed++;
@@ -88,7 +88,7 @@ void list_reclaim(struct list *list)
 	pthread_mutex_unlock(&list->writing);
 }
 
-/* A version whose items are still to be filled in. */
+/* Make a version, whose items are still to be filled in. */
 static struct version *new_version(struct list *list, uint64_t number)
 {
 	struct version *v = malloc(sizeof *v + list->length * sizeof *v->items);

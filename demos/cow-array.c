@@ -2,8 +2,8 @@
 /*
  * cow-array.c - many readers, few writers: copy the whole array for each write.
  *
- * So do Java's CopyOnWriteArrayList and, in Go, an atomic.Pointer to a slice. The list itself, and
- * why it is safe to free its old arrays, is in cow-array-list.c. Here it is used in three ways:
+ * Java's CopyOnWriteArrayList and, in Go, an atomic.Pointer to a slice do so. cow-array-list.c has
+ * the list itself, and why it is safe to free its old arrays. Here it is used in three ways:
  *
  * 1. A reader keeps one version while many newer ones come and go.
  * 2. Threads read and write at once. What a reader sees is verified: it is never torn (by a
@@ -30,7 +30,7 @@ static uint64_t versions_made, alive_most; /* of all lists */
 /* The ways to read and to write ---------------------------------------------------------------- */
 
 struct worker {
-	alignas(64) pthread_t thread; /* no cache line of this is another thread's */
+	alignas(64) pthread_t thread; /* on a cache line without data of other threads */
 	size_t index;
 	uint64_t random, writes, repeats, sum;
 	uint64_t last; /* the newest version it has seen */
@@ -43,7 +43,7 @@ struct design {
 
 static struct list *list;
 
-/* Of reads that ended when there was a newer version: how many versions newer, and for how long. */
+/* For reads that ended after a newer version came: how many versions newer, and for how long. */
 static uint64_t *behind, *outdated_ns;
 static _Atomic size_t outdated;
 
@@ -101,7 +101,7 @@ static const struct design checking = {checked_read, copying_write},
 /* Threads -------------------------------------------------------------------------------------- */
 
 static const struct design *design;
-static uint64_t share, written, repeats; /* of 1000 operations; and what came of it */
+static uint64_t share, written, repeats; /* writes in 1000 operations; writes, repeats done */
 
 static void *work(void *arg)
 {
@@ -142,7 +142,7 @@ static uint64_t run(const struct design *of, uint64_t writes)
 	return now_ns() - begin;
 }
 
-/* Verification: an account of the writes beside the list --------------------------------------- */
+/* Verification: a record of the writes beside the list ----------------------------------------- */
 
 static uint64_t sum(const uint64_t *array)
 {
@@ -153,7 +153,7 @@ static uint64_t sum(const uint64_t *array)
 	return total;
 }
 
-/* Each write has made one version and added one, and all versions but the last are freed. */
+/* Each write has made one version and added 1, and all versions but the last are freed. */
 static void end_of_list(uint64_t writes)
 {
 	const struct version *last = atomic_load(&list->current);
@@ -163,7 +163,7 @@ static void end_of_list(uint64_t writes)
 		die("after %" PRIu64 " writes there is version %" PRIu64, writes, last->number);
 	if (list->retired || list->made != writes + 1 || list->freed != writes)
 		die("after %" PRIu64 " writes %" PRIu64 " are freed", writes, list->freed);
-	if (list->alive_most > threads + 2) /* of each thread, the current one, and the next */
+	if (list->alive_most > threads + 2) /* one per thread, the current one, and the next */
 		die("%" PRIu64 " versions were alive at once", list->alive_most);
 	versions_made += list->made;
 	if (alive_most < list->alive_most)
@@ -192,7 +192,7 @@ static void keep_one(void)
 	end_of_list(STORY_WRITES);
 }
 
-/* How old is what a reader uses, when it is done with it? */
+/* How old is the version of a reader when the reader is done with it? */
 static void measure_age(void)
 {
 	static const double parts[] = {0.5, 0.99, 1};

@@ -36,7 +36,7 @@ int open_in(int dir, const char *name)
 
 struct write {
 	uint64_t block;
-	unsigned fsyncs; /* how many there were before it */
+	unsigned fsyncs; /* number of fsyncs before it */
 	unsigned char before[BLOCK], after[BLOCK];
 };
 
@@ -45,7 +45,7 @@ struct device {
 	struct write *log;
 	size_t length, size;
 	unsigned fsyncs;
-	bool playing; /* what a cut leaves: no need to wait for the disk */
+	bool playing; /* replaying what a cut leaves: no need to wait for the disk */
 };
 
 void device_read(struct device *device, uint64_t block, void *data)
@@ -53,7 +53,7 @@ void device_read(struct device *device, uint64_t block, void *data)
 	block_done(pread(device->fd, data, BLOCK, (off_t)(block * BLOCK)));
 }
 
-/* The sectors of a block whose bit is set in the mask. */
+/* Write the sectors of a block whose bit is set in the mask. */
 static void write_sectors(struct device *device, uint64_t block, const unsigned char *data,
 			  unsigned mask)
 {
@@ -85,7 +85,7 @@ void device_sync(struct device *device)
 		file_failed();
 }
 
-/* Put back what the writes of the log have overwritten. */
+/* Restore what the logged writes have overwritten. */
 static void undo(struct device *device)
 {
 	while (device->length) {
@@ -99,14 +99,14 @@ static void undo(struct device *device)
 
 const char *const kind_names[] = {"clean", "torn", "reordered"};
 
-/* A design, and the update that it is at. */
+/* A design, and the update being tried. */
 struct trial {
 	const struct design *design;
 	const struct plan *plan;
 	struct outcome *outcome;
 	struct device *device;
 	struct change *changes;
-	unsigned char *older, *old, *new, *now; /* contents: before `old`, ..., and as it is read */
+	unsigned char *older, *old, *new, *now; /* contents: before `old`, ..., and as read */
 	struct write *script;                   /* what the update writes */
 	size_t length;
 };
@@ -123,7 +123,8 @@ static enum state look(struct trial *t)
 	return same(t, t->old) ? OLD : same(t, t->new) ? NEW : MIXED;
 }
 
-/* The content before, of a design that keeps it. Only a slot that a cut has torn may be without. */
+/* Check the previous content, if the design keeps it. Only a slot that a cut has torn may lack
+   it. */
 static void look_back(struct trial *t, enum state state, bool torn)
 {
 	if (!t->design->sharing || !t->design->safe)
@@ -135,7 +136,7 @@ static void look_back(struct trial *t, enum state state, bool torn)
 		    state == NEW ? "new" : "old");
 }
 
-/* The power goes after k writes, and of each the sectors of its mask have landed. */
+/* The power goes after k writes, of each of which the sectors in its mask have landed. */
 static void cut(struct trial *t, enum kind kind, size_t k, const unsigned char *masks)
 {
 	for (size_t i = 0; i < k; i++)
@@ -191,7 +192,7 @@ static void cut_everywhere(struct trial *t, uint64_t random)
 
 /* Updates, and what they cost ------------------------------------------------------------------ */
 
-/* Changes of n blocks, no two of the same, as `random` says. */
+/* Change n different blocks, chosen by `random`. */
 static void choose(struct trial *t, uint64_t random, size_t n)
 {
 	bool *taken = allocate(t->plan->blocks, sizeof *taken);
@@ -210,7 +211,7 @@ static void choose(struct trial *t, uint64_t random, size_t n)
 	free(taken);
 }
 
-/* One update: made, looked at, undone, tried with cuts, and made for good. */
+/* One update: done, checked, undone, tried with cuts, and done for good. */
 static void update(struct trial *t, size_t u)
 {
 	struct device *device = t->device;
@@ -236,7 +237,7 @@ static void update(struct trial *t, size_t u)
 	for (size_t i = 0; i < t->length; i++)
 		device_write(device, t->script[i].block, t->script[i].after);
 	device->playing = false;
-	device_sync(device); /* so that the next update does not have to wait for this one */
+	device_sync(device); /* so that the next update does not wait for this one */
 	device->length = device->fsyncs = 0;
 	memcpy(t->older, t->old, t->plan->blocks * BLOCK);
 	memcpy(t->old, t->new, t->plan->blocks * BLOCK);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * cow-file-crash.h - cut the power at every write of an update, and look at what is left.
+ * cow-file-crash.h - cuts the power at every write of an update, and looks at what is left.
  *
- * All writes of a design go through a device that keeps a log of them. After an update the file is
- * put back to what it was before, and gets what a disk may hold when the power goes after k
- * writes, for each k:
+ * All writes of a design go through a device that logs them. After an update the file is restored,
+ * and then, for each k, gets what a disk may hold if the power goes after k writes:
  *
  *	clean      the first k writes
  *	torn       the same, but of the last one only its first or its last sectors
@@ -12,7 +11,7 @@
  *	           or each of them whole, in part, or not at all, by chance
  *
  * Then the content is read as after a restart, and compared with plain copies of the old and the
- * new one. At last the update is made again: it has to work after a cut, too.
+ * new content. Finally the update is done again: it must work after a cut, too.
  */
 #ifndef COWARENA_DEMOS_COW_FILE_CRASH_H
 #define COWARENA_DEMOS_COW_FILE_CRASH_H
@@ -28,24 +27,25 @@ enum state { OLD, NEW, MIXED, STATES };
 extern const char *const kind_names[];
 
 struct plan {
-	uint64_t blocks, changes, updates; /* of content, of each update, and how many of those */
-	uint64_t chances;                  /* cuts by chance at each write */
+	uint64_t blocks, changes, updates; /* in the content; in each update; number of updates */
+	uint64_t chances;                  /* random cuts at each write */
 };
 
 struct outcome {
 	uint64_t cuts[KINDS][STATES];
-	uint64_t written, fsyncs; /* of all updates: blocks, and calls */
-	uint64_t ns[UPDATES_MAX]; /* each update, without a cut */
+	uint64_t written, fsyncs; /* by all updates: blocks, and calls */
+	uint64_t ns[UPDATES_MAX]; /* for each update, without a cut */
 	struct sharing sharing;   /* after the last one */
 };
 
-/* Try a design in a file of that directory. Dies if it does not do what it promises. */
+/* Try a design in a file of that directory. Dies if it does not keep its promise. */
 struct outcome try_design(const struct design *design, const struct plan *plan, int dir);
 
-/* An empty file, open. */
+/* Open an empty file. */
 int open_in(int dir, const char *name);
 
-/* What pread() or pwrite() of a block has returned: if it is not all of it, the demo ends. */
+/* Check the result of pread() or pwrite() of a block: the demo ends unless it is the whole
+   block. */
 void block_done(ssize_t done);
 __attribute__((noreturn)) void file_failed(void);
 

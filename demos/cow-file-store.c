@@ -13,12 +13,12 @@
  * An update overwrites nothing that the last two roots can reach. It writes new data into free
  * blocks, and new copies of the pointer blocks above them into free blocks; then fsync; then the
  * new root, into the slot of the older of the two; then fsync. That root is the only block that is
- * overwritten. Until all of it has landed its checksum is wrong, and the other root counts. Once
- * it has, all that it points to has landed before.
+ * overwritten. Until all of it has landed its checksum is wrong, and the other root counts. Once it
+ * has landed, all that it points to has landed before.
  *
- * So opening is to read two blocks, and to believe the newest root that is whole. No check has to
- * run. No list of free blocks is stored either, that could be wrong after a cut: free is what the
- * two roots do not reach.
+ * So to open the file is to read two blocks, and to use the newest root that is whole. No check has
+ * to run. No list of free blocks is stored either, which could be wrong after a cut: free are the
+ * blocks that the two roots do not reach.
  */
 #include "config.h"
 
@@ -72,7 +72,7 @@ const struct design in_place = {
 struct root {
 	uint64_t pointers[BLOCK / sizeof(uint64_t) - 2];
 	uint64_t generation; /* goes into slot generation % SLOTS */
-	uint64_t checksum;   /* of what is before */
+	uint64_t checksum;   /* of the fields before it */
 };
 _Static_assert(sizeof(struct root) == BLOCK, "a root is a block");
 _Static_assert(POINTER_BLOCKS(BLOCKS_MAX) <= BLOCK / sizeof(uint64_t) - 2, "it reaches all");
@@ -86,7 +86,7 @@ static uint64_t root_checksum(const struct root *root)
 	return hash_block((const unsigned char *)root, offsetof(struct root, checksum), 1);
 }
 
-/* The newest whole root, or the other one if `back` is 1. */
+/* The newest complete root, or the previous one if `back` is 1. */
 static bool find_root(struct device *device, unsigned back, struct root *root)
 {
 	struct root roots[SLOTS];
@@ -108,15 +108,15 @@ static void write_root(struct device *device, struct root *root)
 	device_sync(device);
 }
 
-/* The two roots' trees, and one more that shares nothing with them. */
+/* Room for the two roots' trees, and one more that shares nothing with them. */
 static uint64_t copy_blocks(uint64_t n)
 {
 	return SLOTS + 3 * (n + POINTER_BLOCKS(n));
 }
 
 /*
- * A pointer block, which is empty if the root has none in this place. What no root was to point to
- * yet may be anything. It is read only if the first fsync was left out.
+ * Read a pointer block; it is empty if the root has none in this place. A block that no root was to
+ * point to yet may hold anything; it is read only if the first fsync was left out.
  */
 static void read_pointers(struct device *device, uint64_t n, const struct root *root, uint64_t i,
 			  struct pointers *pointers)
@@ -129,7 +129,7 @@ static void read_pointers(struct device *device, uint64_t n, const struct root *
 			pointers->data[j] = 0;
 }
 
-/* Mark, by a bit, all blocks of the device that a root reaches. */
+/* Mark, with a bit, all blocks of the device that a root reaches. */
 static void mark(struct device *device, uint64_t n, const struct root *root, unsigned bit,
 		 unsigned char *marks)
 {
@@ -156,7 +156,7 @@ static unsigned char *mark_both(struct device *device, uint64_t n)
 
 static uint64_t take_free(unsigned char *marks)
 {
-	uint64_t block = SLOTS; /* there is one: see copy_blocks() */
+	uint64_t block = SLOTS; /* it exists: see copy_blocks() */
 
 	while (marks[block])
 		block++;
@@ -258,7 +258,7 @@ const struct design copy_on_write = {
     .sharing = copy_sharing,
 };
 
-/* What the first fsync is for: the same without it. */
+/* The same without the first fsync, to show what that is for. */
 const struct design copy_without_fsync = {
     .name = "no first fsync",
     .device_blocks = copy_blocks,

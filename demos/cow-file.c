@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * cow-file.c - a file system's copy-on-write: the power may go at any moment.
+ * cow-file.c - a file system's copy-on-write: the power may fail at any moment.
  *
- * A file is changed again and again, several blocks at a time: in place, and by copy-on-write. How
- * that is done is in cow-file-store.c. Each update is then tried with a power cut at each of its
- * writes: how, is in cow-file-crash.c. Here is told what was left after the cuts, the old content,
- * the new, or a mix; and what the safety costs. At the end the file system itself is asked for
- * copy-on-write: a copy of a file that shares its blocks.
+ * A file is changed again and again, several blocks at a time: in place, and by copy-on-write
+ * (cow-file-store.c). Each update is then tried with a power cut at each of its writes
+ * (cow-file-crash.c). This file tells what was left after the cuts, the old content, the new, or a
+ * mix; and what the safety costs. At the end the file system itself is asked for copy-on-write: a
+ * copy of a file that shares its blocks.
  */
 #include "config.h"
 
@@ -99,7 +99,7 @@ static uint64_t print_cuts(const struct design *const *designs, const struct out
 			for (size_t s = 0; s < STATES; s++)
 				all[d][s] += n[s];
 		}
-	/* A harness that finds no mix where there must be some would prove nothing. */
+	/* If the harness found no mix where there must be some, it would prove nothing. */
 	for (size_t d = 0; d < DESIGNS; d++)
 		if (designs[d]->safe != (all[d][MIXED] == 0))
 			die("%s: %" PRIu64 " mixes", designs[d]->name, all[d][MIXED]);
@@ -108,7 +108,7 @@ static uint64_t print_cuts(const struct design *const *designs, const struct out
 
 /* The file system's own ------------------------------------------------------------------------ */
 
-/* The bytes of a file that another file has, too; -1 if this is not told. */
+/* The bytes that a file shares with another file; -1 if the system does not tell. */
 static int64_t shared_bytes(int fd)
 {
 	union {

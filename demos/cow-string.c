@@ -2,8 +2,8 @@
 /*
  * cow-string.c - two strings, one text, until one of them is written.
  *
- * The std::string that C++ had before C++11, in C. To assign is to own the same text; the first
- * write by one of several owners makes a copy. Two traps, four threads, and a real text's words.
+ * The std::string that C++ had before C++11, in C. An assignment shares the text; the first write
+ * by one of several owners makes a copy. Two traps, four threads, and a real text's words.
  */
 #include "config.h"
 
@@ -25,10 +25,10 @@ struct rep {
 	char text[];
 };
 
-/* NULL is empty. Like any variable it wants care among threads; the text behind it needs none. */
+/* NULL is empty. A string that threads share needs a lock, as any variable; its text needs none. */
 typedef struct rep *string;
 
-static atomic_size_t reps, rep_bytes, copies; /* there now, their bytes; copied for a write, ever */
+static atomic_size_t reps, rep_bytes, copies; /* now, their bytes; copied for a write so far */
 #define COUNT(what, n) atomic_fetch_add_explicit(&(what), n, memory_order_relaxed)
 
 static const char *string_text(string s)
@@ -49,7 +49,7 @@ static struct rep *rep_create(const char *text, size_t more)
 	return rep;
 }
 
-/* One owner less. Release: what it did with the text comes before the count that others see. The
+/* Drop an owner. Release: what it did with the text comes before the count that others see. The
    last one acquires: what the others did comes before the memory is freed. */
 static void rep_drop(struct rep *rep)
 {
@@ -61,8 +61,8 @@ static void rep_drop(struct rep *rep)
 	free(rep);
 }
 
-/* One owner more, and nothing is copied. Relaxed: `from` is an owner, so the text will not go away,
-   and nobody relies on the count alone. (To hand a thread a string takes a lock, or the like.) */
+/* Add an owner; nothing is copied. Relaxed: `from` is an owner, so the text will not go away, and
+   nobody relies on the count alone. (To hand a thread a string takes a lock, or the like.) */
 static void string_assign(string *to, string from)
 {
 	if (from && from->unshareable)
@@ -73,9 +73,9 @@ static void string_assign(string *to, string from)
 	*to = from;
 }
 
-/* The copy of copy-on-write: be the text's only owner, with room for more. Acquire: we are about to
-   write what others have read. There can be no new one, since it takes an owner to make another.
-   (Two that write at the same moment may both copy: neither is alone yet.) */
+/* The copy of copy-on-write: become the text's only owner, with room for more. Acquire: we are
+   about to write what others have read. No owner can appear, since it takes an owner to make
+   another. (Two that write at the same moment may both copy: neither is alone yet.) */
 static char *string_own(string *s, size_t more, bool unshareable)
 {
 	string old = *s;
@@ -100,8 +100,8 @@ static void string_append(string *s, const char *more)
 	strcat(string_own(s, strlen(more), false), more);
 }
 
-/* Good until the next call that writes or drops the string. Nothing tells us of writes through it:
-   so the text is marked, and to assign it makes a copy. */
+/* Valid until the next call that writes or drops the string. Nothing tells us of writes through it:
+   so the text is marked, and an assignment then copies it. */
 static char *string_writable_pointer(string *s)
 {
 	return string_own(s, 0, true);
@@ -124,7 +124,7 @@ static void show_traps(void)
 		string_assign(&a, NULL);
 		string_append(&a, "hello");
 		char *p = string_writable_pointer(&a);
-		a->unshareable = mark; /* first without, to see what it is good for */
+		a->unshareable = mark; /* first without the mark, to see what it is for */
 		string_assign(&b, a);
 		*p = 'J';
 		same(a, "Jello");
@@ -150,7 +150,7 @@ static void show_traps(void)
 
 enum { THREADS = 4 };
 static uint64_t texts = 1000000, most = 1000000;
-static string common, *strings; /* THREADS for each text */
+static string common, *strings; /* each text has THREADS strings */
 
 static void *work(void *own)
 {
@@ -224,7 +224,8 @@ static int by_text(const void *a, const void *b)
 	return strcmp(a, b);
 }
 
-/* A string for each word, some written; and the same with a copy each. Returns the copies made. */
+/* Make a string for each word, and write some; then the same with a copy each. Returns the copies
+   made. */
 static size_t write_share(size_t percent)
 {
 	char **plain = allocate(n, sizeof *plain);
@@ -232,7 +233,7 @@ static size_t write_share(size_t percent)
 
 	copies = 0;
 	strings = allocate(n, sizeof *strings);
-	for (size_t i = 0; i < n; i++) /* in order: a word's equals are beside it */
+	for (size_t i = 0; i < n; i++) /* in order: equal words are neighbours */
 		if (i && strcmp(words[i], words[i - 1]) == 0)
 			string_assign(&strings[i], strings[i - 1]);
 		else if (++different)

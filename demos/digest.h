@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* digest.h - one number for all that the live blocks of an arena hold, and for where they are. */
+/* digest.h - a digest of the contents and the addresses of all live blocks of an arena. */
 #ifndef COWARENA_DEMOS_DIGEST_H
 #define COWARENA_DEMOS_DIGEST_H
 
@@ -36,7 +36,7 @@ static inline int digest_block(void *ctx, void *p, size_t size)
 {
 	struct digest *d = ctx;
 
-	/* All of a block counts, what nobody has written too. */
+	/* All of a block counts, even what was never written. */
 	VALGRIND_DISABLE_ERROR_REPORTING;
 	d->hash = hash_block(p, size, mix(d->hash ^ (uintptr_t)p));
 	VALGRIND_ENABLE_ERROR_REPORTING;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* forkcow-arena.c - our side: a snapshot is a snapshot, and the library's statistics tell what
-   it cost. */
+/* forkcow-arena.c - our side: the snapshots are the arena's, and its statistics tell what they
+   cost. */
 #include "config.h"
 
 #include "forkcow.h"
@@ -48,7 +48,7 @@ static int mark(void *ctx, const void *start, size_t len)
 	const struct side *side = m->side;
 	size_t size = side->plan->page_size;
 
-	/* The heap's own bookkeeping may have changed as well; it is not in the map. */
+	/* The heap's own data may have changed too; it is not in the map. */
 	for (const char *at = start; at < (const char *)start + len; at += size)
 		if (at >= side->base && (size_t)(at - side->base) / size < side->plan->pages)
 			m->pages[(size_t)(at - side->base) / size] = 1;
@@ -70,7 +70,8 @@ static uint64_t arena_held(struct side *side)
 	return stats_of(arena).held_bytes;
 }
 
-/* Since the last time, so that the copies of engine eager, made when a snapshot is taken, count. */
+/* Count from the last call on, so that the copies that engine eager makes when it takes a snapshot
+   are included. */
 static struct account arena_after(struct side *side)
 {
 	struct cowarena_stats s = stats_of(arena);
@@ -83,7 +84,7 @@ static struct account arena_after(struct side *side)
 	return a;
 }
 
-/* A snapshot that nobody needed after all. */
+/* A snapshot that nobody needed. */
 static void arena_drop(struct side *side, size_t round)
 {
 	struct extreme *e = &side->best;
@@ -98,8 +99,7 @@ static void arena_drop(struct side *side, size_t round)
 	e->counted = arena_after(side);
 }
 
-/* The child's memory is a view that may be written. The snapshot stays beside it, as a third
-   party. */
+/* The child's memory is a writable view. The snapshot stays beside it, as a third party. */
 static void arena_both(struct side *side, const struct round *r)
 {
 	const struct plan *plan = side->plan;

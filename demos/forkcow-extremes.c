@@ -3,8 +3,8 @@
  * forkcow-extremes.c - where copy-on-write wins most, and where it loses.
  *
  * It wins where the snapshot is dropped at once: nothing was copied. It loses where both sides
- * write every page: all is copied in the end, and each page has cost two faults on top. What is
- * compared with is a memcpy() of all pages to memory that is there already, so the least that an
+ * write every page: all is copied in the end, and each page has cost two faults on top. Both are
+ * compared with a memcpy() of all pages to memory that exists already, which is the least that an
  * eager copy can take.
  */
 #include "config.h"
@@ -13,8 +13,8 @@
 
 #include <sys/mman.h>
 
-/* Memory for an eager copy, there from the start. It is not in the children, or a fork would
-   take longer. */
+/* Memory for an eager copy, made at the start. Children do not have it, since the fork would take
+   longer. */
 static char *map_spare(const struct plan *plan)
 {
 	char *spare = map_region(plan);
@@ -25,7 +25,7 @@ static char *map_spare(const struct plan *plan)
 	return spare;
 }
 
-/* The round without copy-on-write: a copy for the child, and then both write. */
+/* The round without copy-on-write: copy for the child, then write both. */
 static void play_eagerly(struct side *side, struct round *r, char *parent, char *child)
 {
 	const struct plan *plan = side->plan;
@@ -52,7 +52,7 @@ void play_extremes(struct side *side)
 	for (size_t i = 0; i < plan->rounds; i++) {
 		struct round r = {i, .parent_seed = mix(3 * i + 1), .child_seed = mix(3 * i + 2)};
 
-		/* All pages were written since the last snapshot, as in a program that is busy. */
+		/* All pages were written since the last snapshot, as in a busy program. */
 		write_pages(plan, side->base, ALL, mix(3 * i));
 		play_eagerly(side, &r, parent, child);
 		side->ops->drop(side, i);
@@ -78,7 +78,7 @@ struct spread {
 	double median, least, most;
 };
 
-/* Of a / b in all rounds, or of a alone. */
+/* The quantiles of a / b over all rounds, or of a alone. */
 static struct spread spread(const struct plan *plan, const uint64_t *a, const uint64_t *b)
 {
 	double x[ROUNDS_MAX];

@@ -3,8 +3,8 @@
  * forkcow-kernel.c - the kernel's side: a snapshot is a child of fork(), and the kernel tells
  * what it cost.
  *
- * getrusage(2) counts the faults. /proc/PID/smaps has the pages that a process shares with
- * others: what is not shared any more was copied. /proc/PID/pagemap says the same of each page.
+ * getrusage(2) counts the faults. /proc/PID/smaps has the pages that a process shares with others:
+ * a page no longer shared was copied. /proc/PID/pagemap says the same of each page.
  */
 #include "config.h"
 
@@ -41,7 +41,7 @@ struct answer {
 static struct rusage usage[2];
 static size_t shared_before;
 
-/* The sum of the fields of that name of the region's mapping in a process, in bytes. */
+/* Add up the fields of this name for the region's mapping in a process, in bytes. */
 static size_t smaps(pid_t pid, const struct side *side, const char *field)
 {
 	char path[32], line[256], start[32];
@@ -68,14 +68,14 @@ static size_t smaps(pid_t pid, const struct side *side, const char *field)
 	return sum;
 }
 
-/* What lies beside the variables of a stack too. */
+/* Touch any byte, even one beside the variables of a stack: hence without AddressSanitizer. */
 __attribute__((no_sanitize_address)) static void touch(void *p)
 {
 	atomic_fetch_or((_Atomic unsigned char *)p, 0);
 }
 
-/* Our own stack and data are shared with the other side as well: touch now what the count
-   touches. Where a page of the stack ends is another place in each run. */
+/* The other side also shares our own stack and data: touch now what the counted code touches. Page
+   boundaries in the stack differ from run to run. */
 static void fork_before(struct side *side)
 {
 	struct plan nothing = {.page_size = side->plan->page_size};
@@ -85,13 +85,12 @@ static void fork_before(struct side *side)
 	write_pages(&nothing, side->base, ALL, 0);
 	now_ns();
 	touch(side);
-	/* The frames of who called this end below the environment, in whose page they may lie. */
+	/* The callers' frames end below the environment, and may share its page. */
 	uintptr_t here = (uintptr_t)__builtin_frame_address(0) & -(uintptr_t)nothing.page_size;
 	for (; here < (uintptr_t)environ; here += nothing.page_size)
 		touch((char *)here);
 #ifdef HAVE_SYS_RSEQ_H
-	/* The kernel writes there each time that it has taken the processor away from us
-	   (rseq(2)). */
+	/* The kernel writes there each time it has preempted this thread (rseq(2)). */
 	if (__rseq_size)
 		touch((char *)__builtin_thread_pointer() + __rseq_offset);
 #endif
@@ -106,7 +105,7 @@ static struct account fork_after(struct side *side)
 	struct account a = {.faults = (uint64_t)(usage[1].ru_minflt - usage[0].ru_minflt)};
 	size_t shared = smaps(getpid(), side, "Shared_");
 	a.copied = (shared_before - shared) / side->plan->page_size;
-	/* Wrong only if the kernel copied more than it had to; the map would tell. */
+	/* Wrong only if the kernel copied more than necessary, which the map would show. */
 	a.reused = a.faults - a.copied;
 	return a;
 }
@@ -127,7 +126,7 @@ static void fork_separate(struct side *side, unsigned char *pages)
 	free(map);
 }
 
-/* Whatever the processes use together beyond one copy. The kernel rounds each down to kB. */
+/* What the processes use together beyond one copy. The kernel rounds each figure down to kB. */
 static uint64_t fork_held(struct side *side)
 {
 	size_t page = side->plan->page_size, sum = smaps(getpid(), side, "Pss:");
@@ -140,7 +139,7 @@ static uint64_t fork_held(struct side *side)
 
 /* The child ------------------------------------------------------------------------------------ */
 
-/* Write pages, and add to the sums what it cost this process. */
+/* Write pages, and add the cost for this process to the sums. */
 static void write_counted(struct side *side, enum which which, uint64_t seed,
 			  struct account *counted, uint64_t *ns)
 {
@@ -156,7 +155,7 @@ static void write_counted(struct side *side, enum which which, uint64_t seed,
 	*ns += end - start;
 }
 
-/* Does as it is told, until the socket is closed. */
+/* Follow commands until the socket is closed. */
 __attribute__((noreturn)) static void child_main(struct side *side, int socket, uint64_t seed)
 {
 	size_t size = side->plan->pages * side->plan->page_size;
@@ -180,7 +179,7 @@ __attribute__((noreturn)) static void child_main(struct side *side, int socket, 
 	_exit(0);
 }
 
-/* Child i; returns the time of the fork(). */
+/* Start child i. Returns the time of the fork(). */
 static uint64_t fork_child(struct side *side, size_t i, uint64_t seed)
 {
 	int sockets[2];
@@ -196,8 +195,7 @@ static uint64_t fork_child(struct side *side, size_t i, uint64_t seed)
 		close(sockets[0]);
 		for (size_t k = 0; k < DEPTH_MAX; k++)
 			if (children[k].pid)
-				close(
-				    children[k].socket); /* or the other child's would never end */
+				close(children[k].socket); /* or that child would never end */
 		child_main(side, sockets[1], seed);
 	}
 	if (pid < 0)
@@ -250,7 +248,7 @@ static uint64_t fork_release(struct side *side, size_t i)
 	return answer.hash;
 }
 
-/* The child replaces itself by another program at once, as most do. */
+/* The child replaces itself by another program at once, as most children do. */
 static void fork_drop(struct side *side, size_t round)
 {
 	struct extreme *e = &side->best;
@@ -268,7 +266,7 @@ static void fork_drop(struct side *side, size_t round)
 	end_child(0);
 }
 
-/* Whoever writes a page first pays for the copy: the parent for half of them, the child for
+/* Whoever writes a page first pays for the copy: the parent for half of the pages, the child for
    the others. */
 static void fork_both(struct side *side, const struct round *r)
 {

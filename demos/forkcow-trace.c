@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* forkcow-trace.c - which words are written, in which order, and the memory that they lie in. */
+/* forkcow-trace.c - which words are written, in which order, and their memory. */
 #include "config.h"
 
 #include "forkcow.h"
 
 #include <sys/mman.h>
 
-#define STRIDE 7 /* from one strided write to the next, in pages */
+#define STRIDE 7 /* pages between two strided writes */
 
-/* Without a tool's own memory accesses in between: the faults of these loops are what is
-   counted. */
+/* Not instrumented: the faults of these loops are counted, and a tool's own memory accesses would
+   add some. */
 #define COUNTED __attribute__((noinline, no_sanitize("address"), no_sanitize("thread")))
 
 uint64_t hash_bytes(uint64_t hash, const void *data, size_t n)
@@ -44,7 +44,7 @@ COUNTED void write_pages(const struct plan *plan, char *base, enum which which, 
 		((volatile uint64_t *)(base + i * plan->page_size))[i % words] = seed + i;
 }
 
-/* Memory of the kernel's kind, in a mapping of its own: it has a gap at each end. */
+/* Memory for the kernel's side, in a mapping of its own: it has a gap at each end. */
 char *map_region(const struct plan *plan)
 {
 	size_t gap = plan->page_size, size = plan->pages * plan->page_size;
@@ -65,8 +65,8 @@ void unmap_region(const struct plan *plan, char *base)
 
 /* ---------------------------------------------------------------------------------------------- */
 
-/* Zipf's law, page k weighing 1 / (k + 1): the page where the sum of the weights exceeds r's
-   part of all. */
+/* Zipf's law, page k having weight 1 / (k + 1): the page where the sum of the weights exceeds the
+   share r. */
 static size_t zipf_page(const double *up_to, size_t n, uint64_t r)
 {
 	double x = (double)(r >> 11) / (double)((uint64_t)1 << 53) * up_to[n - 1];

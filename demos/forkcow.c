@@ -2,10 +2,10 @@
 /*
  * forkcow.c - the kernel's copy-on-write beside ours.
  *
- * The same trace of writes is run twice: on memory that fork() shares with a child, and on a
- * faithful arena of which snapshots are taken. Each side is asked, by its own means, what that
- * cost (forkcow-kernel.c, forkcow-arena.c); the answers must be equal, time apart. Then both go
- * through the best case of copy-on-write and through the worst (forkcow-extremes.c).
+ * The same trace of writes runs twice: on memory that fork() shares with a child, and on a faithful
+ * arena of which snapshots are taken. Each side is asked, by its own means, what that cost
+ * (forkcow-kernel.c, forkcow-arena.c); the answers must be equal, except for time. Then both run
+ * the best case of copy-on-write and the worst (forkcow-extremes.c).
  */
 #include "config.h"
 
@@ -30,7 +30,7 @@ static void draw(const struct side *side, const char *when)
 	picture_looks(heading, side->looks, side->plan->pages);
 }
 
-/* Run a part of the trace; what the counters say of it is added up. */
+/* Run a part of the trace, and add up what the counters say. */
 static void write_some(struct side *side, size_t from, size_t to)
 {
 	if (side->ops->before)
@@ -57,7 +57,7 @@ static void see_copied(struct side *side, const unsigned char *was, const unsign
 	}
 }
 
-/* A page that was not yet separate when the last snapshot went, and is then written, is reused. */
+/* A page is reused if it was not yet separate when the last snapshot went, and is then written. */
 static void see_reused(struct side *side, size_t from, size_t to, unsigned char *is)
 {
 	for (size_t i = from; i < to; i++) {
@@ -70,7 +70,7 @@ static void see_reused(struct side *side, size_t from, size_t to, unsigned char 
 	}
 }
 
-/* Two witnesses of each side: the counters, and a look at the pages after each step. */
+/* Two witnesses on each side: the counters, and a look at the pages after each step. */
 static void play(struct side *side)
 {
 	static const char *const when[][STEPS_MAX] = {
@@ -109,14 +109,14 @@ static void play(struct side *side)
 
 /* The table ------------------------------------------------------------------------------------ */
 
-/* What has to be equal on both sides, if `must`. */
+/* What must be equal on both sides, if `must`. */
 static bool equal(const char *what, uint64_t k, uint64_t o, struct human (*human)(uint64_t),
 		  bool must)
 {
 	return row(what, human(k), human(o), !must || k == o);
 }
 
-/* `copies`, `faults`: whether these counts have to be equal. */
+/* `copies`, `faults`: whether these counts must be equal. */
 static bool print_story(const struct side *k, const struct side *o, bool copies, bool faults)
 {
 	static const char *const held[][STEPS_MAX] = {
@@ -194,9 +194,9 @@ static const struct demo demo = {
 
 static void play_kernel(struct side *side)
 {
-	/* Pages of program text that the kernel takes back would count as faults of the trace.
-	   It is only likely on a machine short of memory; so if the limit of locked memory
-	   forbids this, go on. */
+	/* Pages of program text that the kernel takes back would count as faults of the trace. That
+	   is likely only on a machine short of memory; so go on if the limit of locked memory
+	   forbids this call. */
 	mlockall(MCL_CURRENT);
 	side->base = map_region(&plan);
 	fill(&plan, side->base);
@@ -219,10 +219,10 @@ static void play_arena(struct side *side)
 	play_extremes(side);
 }
 
-/* Print what was found; die if it is not as it should be. Returns what was verified. */
+/* Print the results; die if they are wrong. Returns what was verified. */
 static const char *judge(const struct side *kernel, const struct side *ours)
 {
-	/* Why counts may differ. The bytes may not. */
+	/* Reasons why counts may differ. The bytes may not. */
 	bool eager = strcmp(cowarena_engine_name(arena), "eager") == 0;
 	uint64_t ahead = stats_of(arena).copied_ahead;
 	bool copies = !eager && !ahead, faults = copies && !RUNNING_ON_VALGRIND;
@@ -264,8 +264,7 @@ int main(int argc, char **argv)
 	       human_bytes(plan.pages * plan.page_size).text, human_count(plan.writes).text,
 	       pattern);
 
-	/* The kernel first: a fork has to copy page tables, and the arena's are not its
-	   business. */
+	/* The kernel's side first: fork() copies page tables, and should not copy the arena's. */
 	play_kernel(&kernel);
 	play_arena(&ours);
 	const char *verified = judge(&kernel, &ours);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* forkcow.h - what the two sides of forkcow have in common, and what is asked of each. */
+/* forkcow.h - what the two sides of forkcow share, and what each must offer. */
 #ifndef COWARENA_DEMOS_FORKCOW_H
 #define COWARENA_DEMOS_FORKCOW_H
 
@@ -25,8 +25,8 @@ struct extreme {
 	struct account counted; /* in the last round; parent and child together */
 	uint64_t held;          /* before it is dropped, in bytes */
 	uint64_t take_ns[ROUNDS_MAX], drop_ns[ROUNDS_MAX];
-	uint64_t cow_ns[ROUNDS_MAX];   /* all of it: snapshot, writes, faults and copies */
-	uint64_t eager_ns[ROUNDS_MAX]; /* the same with a memcpy() of everything up front */
+	uint64_t cow_ns[ROUNDS_MAX];   /* whole duration: snapshot, writes, faults and copies */
+	uint64_t eager_ns[ROUNDS_MAX]; /* whole duration with a memcpy() of everything up front */
 };
 
 struct side {
@@ -35,14 +35,14 @@ struct side {
 	const char *name;
 	char *base;
 	uint64_t pause_ns[DEPTH_MAX], held[STEPS_MAX], write_ns;
-	uint64_t hash[DEPTH_MAX + 1]; /* of the snapshots, and of the memory at the end */
-	struct account counted;       /* what the counters say */
-	struct account seen;          /* what a look at the pages says */
-	unsigned char *looks;         /* of each page: the last thing that happened to it */
+	uint64_t hash[DEPTH_MAX + 1]; /* of each snapshot, and of the memory at the end */
+	struct account counted;       /* by the counters */
+	struct account seen;          /* by a look at the pages */
+	unsigned char *looks;         /* the last thing that happened to each page */
 	struct extreme best, worst;
 };
 
-/* A round in which both memories, the parent's and the child's, are written everywhere. */
+/* A round in which all of both memories, the parent's and the child's, is written. */
 struct round {
 	size_t number;
 	uint64_t parent_seed, child_seed;
@@ -55,15 +55,16 @@ struct side_ops {
 	uint64_t (*take)(struct side *, size_t i);
 	/* Hash what snapshot i holds and release it. */
 	uint64_t (*release)(struct side *, size_t i);
-	/* For each page: whether the youngest snapshot has its own copy. Not asked without one. */
+	/* For each page, whether the youngest snapshot has its own copy. Not called without a
+	   snapshot. */
 	void (*separate)(struct side *, unsigned char *pages);
-	/* Memory that is there for the snapshots' sake, in bytes. */
+	/* Memory that only the snapshots need, in bytes. */
 	uint64_t (*held)(struct side *);
-	/* Called close around the writes; `before` may be NULL. */
+	/* Called right before and after the writes; `before` may be NULL. */
 	void (*before)(struct side *);
 	struct account (*after)(struct side *);
-	/* The extremes, one round: take a snapshot and drop it unused; write all pages on both
-	   sides of a snapshot. They die if any contents are not what they should be. */
+	/* One round of an extreme: take a snapshot and drop it unused; write all pages on both
+	   sides of a snapshot. They die if any contents are wrong. */
 	void (*drop)(struct side *, size_t round);
 	void (*both)(struct side *, const struct round *);
 };
@@ -82,27 +83,27 @@ extern int exec_error;
 /* Which pages write_pages() writes. */
 enum which { ALL, EVEN, ODD };
 
-/* The trace of writes ("sequential", ...), and pages to run it on. */
+/* Make the trace of writes ("sequential", ...), and pages to run it on. */
 void make_trace(struct plan *plan, const char *pattern);
 char *map_region(const struct plan *plan);
 void unmap_region(const struct plan *plan, char *base);
 void fill(const struct plan *plan, char *base);
 void run_trace(char *base, const size_t *trace, size_t from, size_t to);
-/* A word of each page, with values that depend on seed. */
+/* Write a word of each page, with values that depend on seed. */
 void write_pages(const struct plan *plan, char *base, enum which which, uint64_t seed);
 uint64_t hash_bytes(uint64_t hash, const void *data, size_t n);
 
-/* Both extremes, all rounds. */
+/* Run both extremes, all rounds. */
 void play_extremes(struct side *side);
 
-/* The head of a table. */
+/* Print the head of a table. */
 void print_head(void);
 
-/* A line of it: how it looks on the two sides. Returns `good`; marks the line if it is false. */
+/* Print a line: a value on each side. Returns `good`; marks the line if it is false. */
 bool row(const char *what, struct human kernel, struct human ours, bool good);
 
-/* Their tables. `copies`, `faults`: whether these counts have to be right. Returns false if
-   any is wrong. */
+/* Print the tables of the extremes. `copies`, `faults`: whether these counts must be right. Returns
+   false if one is wrong. */
 bool print_extremes(const struct side *k, const struct side *o, bool copies, bool faults);
 
 #endif

@@ -2,10 +2,10 @@
 /*
  * hooks.c - three libraries that know nothing of cowarena, and one rollback for all of them.
  *
- * Jansson and cJSON hold a document each, SQLite a database in memory; each has been told to take
- * its memory from one arena (hooks.h). One snapshot is taken. The documents are changed, the
- * database too, a transaction open; then one rollback, and all three are what they were, together.
- * Libraries that configure did not find are left out.
+ * Jansson and cJSON hold a document each, SQLite a database in memory; each takes its memory from
+ * one arena (hooks.h). A snapshot is taken. The documents and the database are changed, with a
+ * transaction open; then one rollback restores all three together. Libraries that configure did not
+ * find are left out.
  */
 #include "config.h"
 
@@ -281,7 +281,7 @@ int main(int argc, char **argv)
 	describe_all(&back, "rolled back");
 	check_same(&before, &back);
 
-	/* They work on, and give back all their memory in the end. */
+	/* They still work, and give back all their memory in the end. */
 	change_all();
 	describe_all(&again, "changed once more");
 	check_same(&changed, &again);

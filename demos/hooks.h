@@ -9,9 +9,9 @@
  *	arena = cowarena_create(NULL);
  *	json_set_alloc_funcs(in_arena_malloc, in_arena_free);
  *
- * Where the hooks of a library have an argument of the caller's (Lua, zlib, FreeType), give it the
- * arena instead, and there may be many arenas. Without one, the functions have to know by
- * themselves which arena is meant: one variable for all of the process. What to see to:
+ * Where a library passes the caller's argument to its hooks (Lua, zlib, FreeType), pass the arena
+ * there instead; then there may be many arenas. Without such an argument, one variable of the
+ * process tells the functions which arena to use. Rules to follow:
  *
  *   - Create the arena and install the hooks before the first use of the library: what it got from
  *     malloc(3) before must not be freed here, cowarena_free() calls abort(3). For the same reason
@@ -28,7 +28,8 @@
 
 #include "cowarena.h"
 
-/* Define name_malloc() and the other three, on the arena that the variable points to by then. */
+/* Define name_malloc() and the other three, on the arena that the variable points to when they are
+   called. */
 #define COWARENA_HOOKS(name, arena)                                                                \
 	__attribute__((unused)) static void *name##_malloc(size_t size)                            \
 	{                                                                                          \

@@ -3,14 +3,14 @@
  * interpreter.c - a Lua interpreter that goes back in time.
  *
  * Lua asks its host for all memory through one function, and cowarena_realloc_cb() is such a
- * function: so the whole interpreter lives in an arena, with its tables, closures, coroutines,
+ * function. So the whole interpreter lives in an arena, with its tables, closures and coroutines,
  * its garbage collector and its random numbers. A first script runs, a snapshot is taken, a second
  * script runs and fails half way; then a rollback undoes all that it did. That the state is the
  * earlier one is shown twice: byte for byte over all blocks, and as Lua sees it.
  *
- * What a host has to know: roll back when no Lua function is running. The lua_State * stays valid:
- * it is a block of the arena, older than the snapshot. What Lua keeps outside its heap is not
- * undone: files that a script has opened, what it has written to them, C libraries it has loaded.
+ * What a host must know: roll back when no Lua function is running. The lua_State * stays valid: it
+ * is a block of the arena, older than the snapshot. What Lua keeps outside its heap is not undone:
+ * open files, what was written to them, loaded C libraries.
  */
 #include "config.h"
 
@@ -24,7 +24,8 @@
 #include <lua.h>
 #include <lualib.h>
 
-/* Without scripts of the caller's: a bank, and a coroutine that stops in the middle of its work. */
+/* Used without scripts of the user's: a bank, and a coroutine that stops in the middle of its
+   work. */
 static const char first_script[] = "accounts = { alice = 100, bob = 50 }\n"
 				   "journal = {}\n"
 				   "function pay(from, to, sum)\n"
@@ -51,7 +52,7 @@ static const char second_script[] = "for i = 1, 100 do prime = next_prime() end\
 				    "collectgarbage()\n"
 				    "accounts.alice = accounts.alice - nothing\n"; /* an error */
 
-/* Returns a function that says what the scripts have made of the global variables, a line each. */
+/* Returns a function that describes the global variables, a line each. */
 static const char describer[] =
     "local old = {}\n"
     "for k in pairs(_G) do old[k] = true end\n"
@@ -90,7 +91,7 @@ static void start_lua(void)
 	describe_ref = luaL_ref(lua, LUA_REGISTRYINDEX);
 }
 
-/* What describer says, copied out of the arena: a rollback shall not take it. */
+/* The description, copied out of the arena, so that a rollback leaves it. */
 static char *describe(void)
 {
 	lua_rawgeti(lua, LUA_REGISTRYINDEX, describe_ref);
@@ -103,7 +104,7 @@ static char *describe(void)
 	return text;
 }
 
-/* Run a script: of a file, or of ours if path is NULL. Returns whether it came to its end. */
+/* Run a script: a file, or our own if path is NULL. Returns whether it ran to its end. */
 static bool run(const char *path, const char *script, const char *name)
 {
 	printf("-- %s --\n", path ? path : name);
@@ -156,7 +157,7 @@ static const struct demo demo = {
     .pages = true,
 };
 
-/* What there is to undo. */
+/* What the rollback undoes. */
 static void print_changes(cowarena_snapshot *snapshot, const char *before, const char *after)
 {
 	size_t changed = 0;
@@ -225,7 +226,8 @@ int main(int argc, char **argv)
 	if (strcmp(before, again))
 		die("after the rollback Lua sees something else than before");
 
-	/* It goes on from there, and unless the script asks the world outside, in the same way. */
+	/* The state goes on from there, in the same way unless the script asks the world
+	   outside. */
 	run(second, second_script, "second script");
 	char *repeated = describe();
 	printf("it did %s\n",

@@ -12,7 +12,7 @@
 
 #define TRACE ((size_t)1 << 22) /* events that are kept */
 #define ROWS 16                 /* of the map, at most */
-#define ACROSS 300              /* points of the timeline: a fault is drawn once in each */
+#define ACROSS 300              /* columns of the timeline: each shows a fault of a kind once */
 #define DOWN 120
 
 struct event {
@@ -22,23 +22,23 @@ struct event {
 	_Atomic bool written; /* all of it */
 };
 
-/* Something that was not a page's doing. */
+/* An event that is not about a page. */
 struct note {
 	uint64_t ns;
 	const char *label;
-	size_t first, after; /* events: before it began, and when it was done */
-	const char *end;     /* of the heap then */
+	size_t first, after; /* number of events before it began, and when it was done */
+	const char *end;     /* end of the heap at that time */
 	enum { TAKEN, RELEASED, OTHER } what;
 };
 
 struct picture {
 	cowarena *arena;
-	struct event *events; /* outside the arena, as what is called in a fault must be */
-	_Atomic size_t n;     /* that have happened; beyond TRACE they are not kept */
+	struct event *events; /* outside the arena, since the callback runs in faults */
+	_Atomic size_t n;     /* events so far; those beyond TRACE are not kept */
 	struct note *notes;
 	size_t noted, room, page;
 	uint64_t start;
-	/* The pages of the pictures. */
+	/* The pages drawn. */
 	const char *low, *end;
 	size_t pages;
 };
@@ -53,14 +53,14 @@ static const struct look {
     [LOOK_REUSED] = {'r', "32", "reused"},
 };
 
-/* Of each event: what the page looks like then. */
+/* For each kind of event, what the page looks like afterwards. */
 static const enum page_look look_of[COWARENA_PAGE_EVENTS] = {
     [COWARENA_PAGE_COPIED] = LOOK_COPIED,     [COWARENA_PAGE_AHEAD] = LOOK_AHEAD,
     [COWARENA_PAGE_SHADOWED] = LOOK_SHADOWED, [COWARENA_PAGE_REUSED] = LOOK_REUSED,
     [COWARENA_PAGE_ZERO] = LOOK_REUSED,
 };
 
-/* In a fault, perhaps: nothing but stores to memory that is there. */
+/* May run in a fault: it only stores to memory that exists. */
 static void trace(void *ctx, const void *page, enum cowarena_page_event what)
 {
 	struct picture *p = ctx;
@@ -125,7 +125,7 @@ static void find_blocks(struct picture *p)
 		die("the heap cannot be listed: %s", cowarena_errmsg());
 }
 
-/* Where the heap ends, free pages included: a snapshot protects these too. */
+/* The end of the heap, with free pages, since a snapshot protects these too. */
 static const char *heap_end(struct picture *p)
 {
 	find_blocks(p);
@@ -162,7 +162,7 @@ void picture_note(struct picture *p, const char *label)
 
 /* ---------------------------------------------------------------------------------------------- */
 
-/* How many events there are to draw, all of them written: other threads may be at it. */
+/* The number of events to draw, all of them complete: other threads may be writing. */
 static size_t settled(struct picture *p)
 {
 	size_t n = atomic_load(&p->n);
@@ -173,7 +173,7 @@ static size_t settled(struct picture *p)
 	return n < TRACE ? n : TRACE;
 }
 
-/* Which pages there are to draw: those of the blocks, and those that something happened to. */
+/* The pages to draw: those of the blocks, and those of events. */
 static void find_pages(struct picture *p, size_t n)
 {
 	find_blocks(p);
@@ -188,7 +188,7 @@ static size_t page_of(const struct picture *p, const struct event *e)
 	return (size_t)(e->page - p->low) / p->page;
 }
 
-/* A snapshot shares all pages that there were, but those that it copied itself as it was taken. */
+/* A snapshot shares all pages that existed, except those that it copied when it was taken. */
 static void share(const struct picture *p, const struct note *at, unsigned char *pages)
 {
 	bool eager = strcmp(cowarena_engine_name(p->arena), "eager") == 0;
@@ -201,7 +201,7 @@ static void share(const struct picture *p, const struct note *at, unsigned char 
 			    (unsigned char)look_of[p->events[i].what];
 }
 
-/* The trace, played again. */
+/* Replay the trace. */
 static void replay(const struct picture *p, size_t n, unsigned char *pages)
 {
 	size_t live = 0, done = 0;
@@ -228,7 +228,7 @@ static void print_letter(enum page_look look)
 	printf(colours ? "\033[%sm%c\033[0m" : "%.0s%c", looks[look].colour, looks[look].letter);
 }
 
-/* What most pages of a cell look like; of equals the later in the list. */
+/* What most pages of a cell look like; among equals, the later in the list. */
 static enum page_look most(const unsigned char *pages, size_t n)
 {
 	size_t count[LOOKS] = {0};

@@ -14,7 +14,7 @@ static inline int quantile_order(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* What such a part of all n does not exceed: 0.5 for the median. Sorts them; 0 if n is 0. */
+/* The quantile `part` of n values: 0.5 is the median. Sorts them. Returns 0 if n is 0. */
 static inline uint64_t quantile(uint64_t *values, size_t n, double part)
 {
 	qsort(values, n, sizeof *values, quantile_order);

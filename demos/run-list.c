@@ -2,9 +2,9 @@
 /*
  * run-list.c - a list that stores equal neighbours once, with a count, until one is written.
  *
- * A node is a run of lines with one text. To write a line inside of it creates the nodes that were
- * saved: the run is split, in up to three. A line that is written like its neighbour joins its run.
- * The list lies in an arena: a rollback undoes all edits. What that costs is the copies of pages.
+ * A node is a run of lines with one text. A write to a line inside a run splits the run into up to
+ * three nodes, which the count had saved. A line written like its neighbour joins its run. The list
+ * lies in an arena: a rollback undoes all edits, at the cost of the pages copied.
  */
 #include "config.h"
 
@@ -28,7 +28,7 @@ struct list {
 };
 
 static cowarena *arena;
-static size_t splits, joins; /* not in the arena: a rollback is not to undo the count */
+static size_t splits, joins; /* outside the arena, so that a rollback keeps the counts */
 
 static void *must(void *block)
 {
@@ -61,7 +61,7 @@ static bool holds(const struct node *node, const char *text)
 	return node->text && strcmp(node->text, text) == 0;
 }
 
-/* The node of a line; *line becomes how many of its lines come before. A walk: O(nodes). */
+/* Walk to the node of a line: O(nodes). *line becomes the number of its lines that come before. */
 static struct node *find(struct list *list, size_t *line)
 {
 	struct node *node = list->ends.next;
@@ -75,7 +75,7 @@ static struct node *find(struct list *list, size_t *line)
 	return node;
 }
 
-/* Create what a count has saved: the run becomes two, the first of them with so many lines. */
+/* Create what a count has saved: the run becomes two, the first with this many lines. */
 static struct node *split(struct list *list, struct node *node, size_t first)
 {
 	if (first > 0) {
@@ -86,7 +86,7 @@ static struct node *split(struct list *list, struct node *node, size_t first)
 	return node;
 }
 
-/* The way back: a node takes over the lines of the one before, if that has the same text. */
+/* The way back: a node takes over the lines of the previous node if their texts are equal. */
 static void join(struct list *list, struct node *node)
 {
 	if (!node->text || !holds(node->prev, node->text))
@@ -116,7 +116,7 @@ static void list_set(struct list *list, size_t line, const char *text)
 	join(list, node->next);
 }
 
-/* Before a line, or behind the last. */
+/* Before a line, or after the last. */
 static void list_insert(struct list *list, size_t line, const char *text)
 {
 	struct node *node = find(list, &line);
@@ -156,7 +156,7 @@ static bool read_lines(const char *path)
 	return f && !fclose(f);
 }
 
-/* A log without times: what went wrong is said again, three times out of four. */
+/* A log without times: three times out of four the last error is repeated. */
 static void make_log(void)
 {
 	for (uint64_t event = 1; text_lines < most; text_lines++) {
@@ -166,7 +166,7 @@ static void make_log(void)
 	}
 }
 
-/* Compare everything. Returns the bytes that the blocks would take if each line had such a node. */
+/* Compare everything. Returns the bytes that the blocks would take with a node for each line. */
 static uint64_t verify(const struct list *list)
 {
 	size_t i = 0, nodes = 0, each = 0, bytes = cowarena_usable_size(arena, list);
@@ -196,7 +196,7 @@ static void print_row(const char *what, const struct list *list, uint64_t pages)
 	       human_bytes(stats_of(arena).live_bytes).text, human_bytes(verify(list)).text, pages);
 }
 
-/* The text as a list, in an arena of its own. */
+/* Make a list of the text, in an arena of its own. */
 static struct list *load(const char *name)
 {
 	arena = create_arena(demo_choice.engine, 0);
@@ -231,7 +231,7 @@ static void operate(struct list *list, size_t line, unsigned what, uint64_t r)
 		die("line %zu is '%s' instead of '%s'", line, list_get(list, line), plain[line]);
 }
 
-/* Write a share of the lines, in thousandths; or 0: do all operations at random. Then roll back. */
+/* Write a share of the lines, in thousandths; with 0, do random operations. Then roll back. */
 static void edit(struct picture *picture, struct list *list, unsigned share, const char *label)
 {
 	cowarena_snapshot *snapshot = must(picture_take(picture, arena, 0, label));

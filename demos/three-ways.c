@@ -3,16 +3,14 @@
  * three-ways.c - three ways to an exact snapshot of a table that goes on being served.
  *
  * A table of keys and values is one block of memory, to be saved as it is at one moment, the cut.
- * The saver takes it away piece by piece, and between two pieces requests change the table: so
- * what is taken from the table itself is a mixture of moments. That is way 0. The others are
- * exact:
+ * The saver reads it piece by piece, and between two pieces requests change the table: so what it
+ * reads is a mixture of moments. That is way 0. The others are exact:
  *
  *	1. copy all of the table at the cut, and save the copy;
  *	2. copy nothing yet: copy all of the table when the first write comes;
  *	3. copy only the page that is written, when it is written: copy-on-write, here by an arena.
  *
- * For way 2, store(), which does all writing to the table, looks at a flag. Way 3 needs nothing
- * of the kind.
+ * For way 2, store(), which does all writes to the table, checks a flag. Way 3 needs no such thing.
  */
 #include "config.h"
 
@@ -27,13 +25,13 @@
 static uint64_t mebibytes = 32, requests = 128, percent = 10;
 static size_t size, slots, page;
 
-/* What one run of one way has cost. */
+/* The cost of one run of one way. */
 static struct cost {
 	uint64_t pause, total;  /* nanoseconds */
-	uint64_t worst, writes; /* the slowest write, and all together */
+	uint64_t worst, writes; /* the slowest write, and all of them together */
 	size_t first, worst_at; /* which request wrote first, and which was the slowest */
 	size_t copied, faults;  /* bytes, traps */
-	uint64_t got;           /* a sum over what the reads have found */
+	uint64_t got;           /* a sum of all values read */
 } cost;
 
 static struct slot {
@@ -41,7 +39,7 @@ static struct slot {
 	char value[56];
 } * table;
 
-static char *saved;    /* what the saver has taken away: the file, so to speak */
+static char *saved;    /* what the saver has read: the file, so to speak */
 static size_t serving; /* the number of the request, counted from the cut */
 
 /* Ways 1 and 2: copy all ----------------------------------------------------------------------- */
@@ -142,7 +140,7 @@ static void store(uint64_t key, uint64_t version)
 	memset(slot->value, 'a' + (int)(version % 26), sizeof slot->value);
 }
 
-/* The table as it is at the cut. */
+/* Save the table as it is at the cut. */
 static void fill(void)
 {
 	for (uint64_t key = 0; key < slots; key++)
@@ -170,7 +168,7 @@ static void serve(void)
 	}
 }
 
-/* From the cut until the last piece is saved. */
+/* Run from the cut until the last piece is saved. */
 static void run(const struct way *way)
 {
 	cost = (struct cost){.first = SIZE_MAX};
@@ -191,10 +189,10 @@ static void run(const struct way *way)
 
 /* What is verified ----------------------------------------------------------------------------- */
 
-/* The table at the cut and when all requests are served, as it is without any of the ways. */
+/* The table at the cut, and after all requests, as it is without any of the ways. */
 static void *at_cut, *at_end;
 static uint64_t must_get;
-static size_t inexact; /* pages that way 0 saved as they were later than the cut */
+static size_t inexact; /* pages that way 0 saved in a later state than the cut's */
 
 static size_t pages_differing(const char *a, const char *b)
 {
@@ -233,7 +231,7 @@ static void keep_references(void)
 	inexact = pages_differing(saved, at_cut);
 }
 
-static struct cost best[WAYS]; /* of the round that other programs disturbed least */
+static struct cost best[WAYS]; /* of the round least disturbed by other programs */
 
 static void run_all(void *plain, void *in_arena)
 {

@@ -72,8 +72,7 @@ static void rank(const struct item **top, const struct item *e)
 	}
 }
 
-/* Each pointer found in the view points to the present: cowarena_view_at() leads back to the
-   past. */
+/* A pointer found in the view is a live address: cowarena_view_at() translates it. */
 struct totals walk_index(const cowarena_view *view, const struct index *live,
 			 const struct item **top)
 {

@@ -30,7 +30,7 @@ static bool in_word(char c)
 	return isalpha((unsigned char)c) || (unsigned char)c >= 128;
 }
 
-/* The plain way, with the binary tree of libc, for all prefixes of the text in one pass. */
+/* The simple way: the C library's binary tree, for all prefixes of the text in one pass. */
 void recount(struct job *jobs, size_t n, struct progress *progress)
 {
 	struct totals t = {0};
@@ -71,7 +71,7 @@ void recount(struct job *jobs, size_t n, struct progress *progress)
 	tdestroy(tree, free);
 }
 
-/* How many snapshots were right. Tells about the others. */
+/* Returns how many snapshots were right. Prints the others. */
 size_t verify(const struct job *jobs, size_t n)
 {
 	size_t right = 0;

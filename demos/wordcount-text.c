@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* wordcount-text.c - the text whose words are counted: found on this system, or given. */
+/* wordcount-text.c - the text whose words are counted: given, or found on this system. */
 #include "config.h"
 
 #include "wordcount.h"
@@ -7,8 +7,8 @@
 #include <fnmatch.h>
 #include <ftw.h>
 
-#define ENOUGH ((size_t)10 << 20) /* bytes of text without which another place is looked at */
-#define PLENTY ((size_t)32 << 20) /* ... with which none is */
+#define ENOUGH ((size_t)10 << 20) /* with fewer bytes of text, another place is searched */
+#define PLENTY ((size_t)32 << 20) /* ... with more, none is */
 
 struct text text;
 static size_t room; /* for text.bytes */
@@ -17,7 +17,7 @@ static size_t limit;
 /* Where text is found on most systems. */
 static const struct place {
 	const char *root;
-	size_t until; /* only if there is less text than that so far */
+	size_t until; /* read only while there is less text than this */
 	const char *patterns[8];
 } places[] = {
     {"/usr/share/common-licenses", PLENTY, {"*"}},
@@ -54,7 +54,7 @@ static int read_file(const char *path, bool binary_too)
 	if (e)
 		text.length = start;
 	else
-		text.bytes[text.length++] = '\n'; /* words end with the file */
+		text.bytes[text.length++] = '\n'; /* words do not run from one file into the next */
 	text.files += !e;
 	return e;
 }
@@ -66,7 +66,7 @@ static int visit(const char *path, const struct stat *st, int type, struct FTW *
 	(void)st;
 	for (const char *const *p = place->patterns; type == FTW_F && *p; p++) {
 		if (fnmatch(*p, path + ftw->base, 0) == 0) {
-			/* What cannot be read, or is no text, is left out. */
+			/* Files that cannot be read, or are no text, are left out. */
 			read_file(path, false);
 			break;
 		}
@@ -83,7 +83,7 @@ static void find_text(void)
 	}
 }
 
-/* Lower case of a byte that belongs to a word (all of UTF-8 beyond ASCII does), 0 of others. */
+/* The lower case of a byte that belongs to a word (as all of UTF-8 beyond ASCII does), or 0. */
 unsigned char fold[256];
 
 static void make_fold(void)

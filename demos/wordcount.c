@@ -2,10 +2,10 @@
 /*
  * wordcount.c - a word index in an arena, looked at while it grows.
  *
- * The main thread counts words (wordcount-text.c has them, wordcount-index.c the index). Every now
- * and then it takes a snapshot and goes on; a second thread walks the snapshot through a view. In
- * the end, what that thread found is compared with another count of the same words, which is made
- * without an arena, a hash table or a second thread (wordcount-recount.c).
+ * The main thread counts words (wordcount-text.c has the text, wordcount-index.c the index). From
+ * time to time it takes a snapshot and goes on; a second thread walks the snapshot through a view.
+ * In the end its results are compared with another count of the words, made without an arena, a
+ * hash table or a second thread (wordcount-recount.c).
  */
 #include "config.h"
 
@@ -16,7 +16,7 @@
 
 #include <pthread.h>
 
-#define WAITING_MAX 8 /* snapshots that the walker may be behind */
+#define WAITING_MAX 8 /* snapshots that the walker may lag behind */
 #define SNAPSHOTS_DEFAULT 64
 
 static cowarena *arena;
@@ -43,7 +43,7 @@ static void tell(size_t i, const struct item *const *top)
 		       (const char *)top[n]->word, human_count(top[n]->count).text,
 		       n + 1 < TOP && top[n + 1] ? "," : "\n");
 	if (progress.on)
-		progress.due = 0; /* the bar comes back at once */
+		progress.due = 0; /* the bar is redrawn at once */
 	funlockfile(stdout);
 }
 
@@ -68,8 +68,8 @@ static void *walker(void *unused)
 		jobs[i].found = walk_index(view, cowarena_snapshot_root(jobs[i].snapshot), top);
 		if (!quiet)
 			tell(i, top);
-		/* The map, drawn before the last snapshot, is of what is copied for the one
-		   before. */
+		/* The map, drawn before the last snapshot, shows what is copied for the previous
+		   one. */
 		if (demo_choice.map && i + 2 == jobs_all)
 			wait_for(i + 1);
 		if (cowarena_view_close(view) || cowarena_snapshot_release(jobs[i].snapshot))
@@ -95,7 +95,7 @@ static void take_snapshot(size_t end)
 		pthread_cond_wait(&walked, &lock);
 	pthread_mutex_unlock(&lock);
 
-	/* After it there is nothing to see. */
+	/* Afterwards there is nothing to see. */
 	if (i && i == jobs_all - 1) {
 		flockfile(stdout);
 		progress_clear(&progress);
@@ -115,8 +115,7 @@ static void take_snapshot(size_t end)
 	pthread_mutex_unlock(&lock);
 }
 
-/* A snapshot after each `every` words, or evenly spread if that is 0; one at the end in any
-   case. */
+/* Take a snapshot after each `every` words, or evenly spread if that is 0; and one at the end. */
 static void count_text(size_t words, size_t every)
 {
 	struct index *index = make_index(arena);
@@ -191,7 +190,7 @@ static const struct demo demo = {
     .pages = true,
 };
 
-/* How many snapshots there will be of so many words. */
+/* The number of snapshots for a number of words. */
 static size_t plan_snapshots(size_t words, size_t every)
 {
 	size_t n = SNAPSHOTS_DEFAULT;

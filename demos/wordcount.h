@@ -7,22 +7,22 @@
 
 #define TOP 3 /* words that are printed of a snapshot */
 
-/* wordcount-text.c: all of the text, one file after the other. */
+/* wordcount-text.c: the text, one file after the other. */
 struct text {
 	char *bytes;
 	size_t length, files;
 };
 extern struct text text;
 
-/* Lower case of a byte that belongs to a word (all of UTF-8 beyond ASCII does), 0 of others. */
+/* The lower case of a byte that belongs to a word (as all of UTF-8 beyond ASCII does), or 0. */
 extern unsigned char fold[256];
 
-/* Read these files (up to a NULL), or what text the system has if there is none; `most` bytes
-   of it. */
+/* Read these files (ended by NULL), or text found on the system if there are none; at most `most`
+   bytes. */
 void read_text(char **files, size_t most);
 size_t words_in_text(void);
 
-/* What is compared: of an index, and of the recount. */
+/* What is compared between an index and the recount. */
 struct totals {
 	uint64_t words, distinct;
 	uint64_t sum; /* over all words and their counts, in any order */
@@ -56,12 +56,12 @@ struct index {
 	struct item **table;
 };
 
-/* An empty one, which becomes the arena's root. */
+/* Make an empty index, which becomes the arena's root. */
 struct index *make_index(cowarena *arena);
 void count_word(cowarena *arena, struct index *index, const unsigned char *word, size_t length);
 
-/* Walk the index as it was at a snapshot: its totals, and its most frequent words. `live`:
-   where it is now. */
+/* Walk the index as it was at a snapshot: its totals, and its most frequent words. `live`: its
+   present address. */
 struct totals walk_index(const cowarena_view *view, const struct index *live,
 			 const struct item **top);
 
@@ -69,13 +69,13 @@ struct totals walk_index(const cowarena_view *view, const struct index *live,
 struct job {
 	cowarena_snapshot *snapshot;
 	char label[8]; /* in the timeline */
-	size_t end;    /* of the text that was counted, in bytes */
+	size_t end;    /* bytes of text counted by then */
 	struct totals found, wanted;
 };
 
-/* wordcount-recount.c: what should have been found in each of n snapshots. Changes the text. */
+/* wordcount-recount.c: count what each of n snapshots should have. Changes the text. */
 void recount(struct job *jobs, size_t n, struct progress *progress);
-/* How many of them were right. Tells about the others. */
+/* Returns how many of them were right. Prints the others. */
 size_t verify(const struct job *jobs, size_t n);
 
 #endif

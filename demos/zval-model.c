@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* zval-model.c - see zval-model.h. Each rule names the function or macro of PHP 5 that has it. */
+/* zval-model.c - see zval-model.h. Each rule names PHP 5's function or macro for it. */
 #include "config.h"
 
 #include "common.h"
@@ -8,7 +8,7 @@
 struct zval_copied zval_copied;
 cowarena *zval_arena;
 
-/* Zeros up to its very end, as digest_arena() hashes the whole of a block. */
+/* Zeroed to its very end, as digest_arena() hashes whole blocks. */
 static void *new_block(size_t size)
 {
 	void *block = cowarena_alloc(zval_arena, size);
@@ -46,7 +46,7 @@ static struct zval *zval_new(struct zval value)
 	return zval;
 }
 
-/* zval_dtor(): what the zval holds goes, the zval itself stays. */
+/* zval_dtor(): frees what the zval holds; the zval itself stays. */
 static void drop_value(struct zval *zval)
 {
 	if (zval->type == ZVAL_STRING)
@@ -55,8 +55,8 @@ static void drop_value(struct zval *zval)
 		array_free(zval->value.array);
 }
 
-/* zval_ptr_dtor(): the last of several pointers to a reference has nobody to share it with any
-   more: is_ref goes, and from now on the zval is shared by copy-on-write like any other. */
+/* zval_ptr_dtor(): when one pointer to a reference is left, nobody shares it as a reference any
+   more: is_ref is cleared, and from now on the zval is shared by copy-on-write like any other. */
 void zval_release(struct zval *zval)
 {
 	if (--zval->refcount == 0) {
@@ -67,8 +67,8 @@ void zval_release(struct zval *zval)
 	}
 }
 
-/* zend_hash_copy() with zval_add_ref(): one level. The elements are shared; those that are
-   references too, and so they stay references in both arrays. */
+/* zend_hash_copy() with zval_add_ref(): copies one level. The elements are shared, references too,
+   which so stay references in both arrays. */
 static struct array *copy_array(const struct array *from)
 {
 	struct array *to = array_new(from->used);
@@ -129,17 +129,17 @@ void zval_separate(struct zval **variable)
 	}
 }
 
-/* SEPARATE_ZVAL_TO_MAKE_IS_REF: who shares the zval so far by copy-on-write shall not become a
-   reference too. */
+/* SEPARATE_ZVAL_TO_MAKE_IS_REF: those who share the zval by copy-on-write so far must not become
+   references too. */
 static void make_reference(struct zval **variable)
 {
 	zval_separate(variable);
 	(*variable)->is_ref = 1;
 }
 
-/* zend_assign_to_variable(), of a temporary. A reference is written through: all its names see it.
-   So is a zval that nobody shares, to save allocating one. Else the pointer moves to a new zval,
-   and the old one stays to the others. */
+/* zend_assign_to_variable(), of a temporary. A reference is written through: all its names see the
+   value. So is a zval that nobody shares, which saves an allocation. Otherwise the pointer moves to
+   a new zval, and the others keep the old one. */
 void zval_assign_value(struct zval **variable, struct zval value)
 {
 	struct zval *old = *variable;
@@ -186,8 +186,8 @@ void zval_assign_reference(struct zval **variable, struct zval **source)
 		zval_release(old);
 }
 
-/* zend_fetch_dimension_address(), for a write: the array is separated now, if it has to be. The
-   element is not: what is done to it decides. */
+/* zend_fetch_dimension_address(), for a write: the array is separated now if necessary. The element
+   is not: that depends on what is done to it. */
 struct zval **zval_element(struct zval **variable, struct key key)
 {
 	if (!*variable)

@@ -19,7 +19,7 @@
 
 enum zval_type { ZVAL_NULL, ZVAL_LONG, ZVAL_STRING, ZVAL_ARRAY };
 
-/* A zval; and a value on its way into one, whose refcount and is_ref do not count. */
+/* A zval; also a value about to be stored in one, whose refcount and is_ref do not count. */
 struct zval {
 	union {
 		int64_t number;
@@ -30,7 +30,7 @@ struct zval {
 	uint8_t type, is_ref;
 };
 
-/* Of an array: "name", or a number where name is NULL. */
+/* The key of an array: "name", or a number if name is NULL. */
 struct key {
 	char *name;
 	int64_t number;
@@ -41,21 +41,22 @@ struct bucket {
 	struct zval *zval;
 };
 
-/* PHP's HashTable, without the hash: keys that count up from 0 are places, others are searched. */
+/* PHP's HashTable, without the hash: keys that count up from 0 are indices, others are searched. */
 struct array {
 	struct bucket *buckets;
 	size_t used, room;
 	bool counting; /* the keys are 0, 1, 2, ... */
 };
 
-/* What separating arrays has copied in all. It is not in the arena, so it is not rolled back. */
+/* How much the separation of arrays has copied. It is not in the arena, so it is not rolled
+   back. */
 struct zval_copied {
-	uint64_t elements; /* each of them a bucket, and a refcount that was raised */
+	uint64_t elements; /* each copies a bucket and raises a refcount */
 	uint64_t bytes;
 };
 extern struct zval_copied zval_copied;
 
-/* Where all that follows allocates. */
+/* Where all of the following allocate. */
 extern cowarena *zval_arena;
 
 /* Values --------------------------------------------------------------------------------------- */
@@ -71,9 +72,9 @@ void zval_release(struct zval *zval);
 
 /* Copy-on-write -------------------------------------------------------------------------------- */
 
-/* Of a place: where a pointer to a zval is, in a table or an array. NULL there is not set yet. */
+/* A place holds a pointer to a zval, in a table or an array. NULL there means not set yet. */
 
-/* $variable = value: one that belongs to nobody yet, and is taken. */
+/* $variable = value, which no zval holds yet; the variable takes it. */
 void zval_assign_value(struct zval **variable, struct zval value);
 
 /* $variable = $source. */
@@ -82,13 +83,13 @@ void zval_assign(struct zval **variable, struct zval *source);
 /* $variable = &$source. */
 void zval_assign_reference(struct zval **variable, struct zval **source);
 
-/* Before $variable += and the like: see to it that the write is seen only where it shall be. */
+/* Before $variable += and the like: make sure that only those who should see the write see it. */
 void zval_separate(struct zval **variable);
 
-/* The place of $variable[key], about to be written. */
+/* Find the place of $variable[key], to write to it. */
 struct zval **zval_element(struct zval **variable, struct key key);
 
-/* What a call puts on the argument stack, with a pointer counted for the stack. */
+/* What a call pushes on the argument stack; the stack counts as a pointer. */
 struct zval *zval_argument(struct zval **variable, bool by_reference);
 
 /* Arrays, and symbol tables, which are the same ------------------------------------------------ */
@@ -96,7 +97,7 @@ struct zval *zval_argument(struct zval **variable, bool by_reference);
 struct array *array_new(size_t room);
 void array_free(struct array *array);
 
-/* The place of key, NULL if there is none; or a new one, not set. Good until the next new one. */
+/* Find the place of a key, or NULL; or make one, not set. Valid until the next one is made. */
 struct zval **array_find(const struct array *array, struct key key);
 struct zval **array_place(struct array *array, struct key key);
 

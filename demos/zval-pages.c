@@ -2,8 +2,8 @@
 /*
  * zval-pages.c - see zval-pages.h.
  *
- * Each experiment has an arena of its own: what others have freed there would be pages that a
- * snapshot keeps, as it does not know which memory is in use.
+ * Each experiment has an arena of its own: memory that others have freed there would be pages that
+ * a snapshot keeps, as it does not know which memory is in use.
  */
 #include "config.h"
 
@@ -19,7 +19,7 @@
 
 static uint64_t elements;
 
-/* Variables of every kind. $big has a zval for each element, and those of $fill are one. */
+/* Variables of every kind. $big has a zval for each element; the elements of $fill are one zval. */
 static void make_variables(void)
 {
 	php_run("$fill = array_fill(0, %" PRIu64 ", 'php-internal');", elements);
@@ -34,7 +34,7 @@ static void make_variables(void)
 	}
 }
 
-/* The script: every name gets another zval, goes, or has one that changes. */
+/* The script: every name gets another zval, is unset, or has one that changes. */
 static void change_variables(void)
 {
 	php_run("$keep = $big; $big[7] = 'new'; $copy = $fill; $fill[7] = 'new';");
@@ -64,7 +64,7 @@ static struct pages_cost cost_since(struct pages_cost start)
 				   s.copied + s.copied_ahead + s.shadowed - start.pages};
 }
 
-/* Every refcount, is_ref and value, as text that lies outside the arena. */
+/* Every refcount, is_ref and value, as text outside the arena. */
 static void must_be(const char *state, const char *when)
 {
 	char *now = php_debug_zval(NULL);
@@ -74,7 +74,7 @@ static void must_be(const char *state, const char *when)
 	free(now);
 }
 
-/* By PHP's own means: as long as there is $keep, it is what $big was, and can be $big again. */
+/* By PHP's own means: while $keep exists, it is what $big was, and can become $big again. */
 static struct pages_cost keep_by_name(const char *php)
 {
 	zval_arena = create_arena(demo_choice.engine, 0);
@@ -93,8 +93,8 @@ static struct pages_cost keep_by_name(const char *php)
 	return cost;
 }
 
-/* By a snapshot, and a rollback to it. After that the same once more has to do the same: the
-   variables are not only equal to what they were, they are alive. And then all can be freed. */
+/* By a snapshot, and a rollback to it. Afterwards the script must do the same again: the variables
+   are not only equal to what they were, they work. And then all can be freed. */
 static struct pages_cost keep_by_snapshot(const char *label, const char *php)
 {
 	zval_arena = create_arena(demo_choice.engine, 0);
@@ -146,7 +146,7 @@ struct pages_cost pages_compare(uint64_t n)
 	const char *svg = demo_choice.svg;
 
 	elements = n;
-	demo_choice.svg = NULL; /* The timeline is that of the script. */
+	demo_choice.svg = NULL; /* The timeline shows the script. */
 	struct pages_cost name = keep_by_name(copy);
 	struct pages_cost snapshot = keep_by_snapshot(write, write);
 	struct pages_cost both = keep_by_snapshot(copy, copy);

@@ -6,10 +6,10 @@
 #include "zval-model.h"
 #include "zval-php.h"
 
-static struct array *globals, *symbols; /* the names of the script; of the function that runs */
-static struct zval *stack;              /* the argument of its call */
-static const char *line, *at;           /* what is run, and what is left of it */
-static uint64_t live_before;            /* bytes of blocks when the script began */
+static struct array *globals, *symbols; /* the script's names; those of the running function */
+static struct zval *stack;              /* the argument of the running call */
+static const char *line, *at;           /* the line being run, and what is left of it */
+static uint64_t live_before;            /* bytes in blocks when the script began */
 
 char php_echoed[64];
 
@@ -92,7 +92,7 @@ static struct zval parse_literal(void)
 
 /* Running it ----------------------------------------------------------------------------------- */
 
-/* Where an operand is, to be written. */
+/* The place of an operand, to be written. */
 static struct zval **place(struct operand *o)
 {
 	struct zval **variable = array_place(symbols, (struct key){.name = o->name});
@@ -100,7 +100,7 @@ static struct zval **place(struct operand *o)
 	return o->is_element ? zval_element(variable, o->key) : variable;
 }
 
-/* What it is. */
+/* The value of an operand. */
 static struct zval *value_of(struct operand *o)
 {
 	struct zval **found = array_find(symbols, (struct key){.name = o->name});
@@ -121,13 +121,13 @@ static void run_assignment(void)
 	expect("= ");
 	if (accept("&")) {
 		parse_operand(&right);
-		place(&left); /* A new name may move the places of others: so both names first. */
+		place(&left); /* A new name may move the places of others: make both names first. */
 		struct zval **from = place(&right);
 		zval_assign_reference(place(&left), from);
 	} else if (strncmp(at, "$", 1) == 0) {
 		parse_operand(&right);
 		struct zval *value = value_of(&right);
-		value->refcount++; /* The line itself holds it, while the place is found. */
+		value->refcount++; /* The line itself holds the value while the place is found. */
 		zval_assign(place(&left), value);
 		zval_release(value);
 	} else {
@@ -160,7 +160,7 @@ static void run_foreach(void)
 		zval_assign(place(&item), held->value.array->buckets[i].zval);
 		struct zval **total = place(&sum);
 		zval_separate(total);
-		(*total)->value.number++; /* count() of what is no array is 1. */
+		(*total)->value.number++; /* count() of anything but an array is 1. */
 	}
 	zval_release(held);
 }

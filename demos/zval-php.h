@@ -18,10 +18,10 @@
 void php_begin(void);
 void php_end(void);
 
-/* Run a line, with numbers put in. */
+/* Run a line, with numbers filled in. */
 __attribute__((format(printf, 1, 2))) void php_run(const char *format, ...);
 
-/* What the last echo has printed. */
+/* What the last echo printed. */
 extern char php_echoed[];
 
 /* "(refcount=1, is_ref=0)=...", as xdebug_debug_zval() has it; NULL: all variables, a line each.

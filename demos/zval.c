@@ -2,16 +2,16 @@
 /*
  * zval.c - PHP 5's variables: copy-on-write by counting, beside copy-on-write by pages.
  *
- * Lines of PHP are run (zval-php.h) on a small model of PHP 5's variables (zval-model.h, where
- * the mechanism is). After each the refcount and the is_ref of what it touched are shown, as
- * xdebug_debug_zval() shows them, and must be what the table below has beside the line. An
+ * Lines of PHP run (zval-php.h) on a small model of PHP 5's variables (zval-model.h, which has the
+ * mechanism). After each line, the refcount and is_ref of what it touched are printed, as
+ * xdebug_debug_zval() prints them, and must equal those beside the line in the table below. An
  * assignment shares, a write separates, and an array is separated by one level: its pointers are
- * copied, what they lead to is shared again.
+ * copied, and what they point to is shared again.
  *
- * All variables live in an arena. So there are two ways to keep the old value of a big array:
- * one more name for it, which makes the next write copy a pointer for each element, or a
- * snapshot. What either copies is counted in zval-pages.c. Then a script changes many variables,
- * and a rollback must bring all of them back.
+ * All variables live in an arena. So there are two ways to keep the old value of a big array: one
+ * more name for it, which makes the next write copy a pointer for each element, or a snapshot.
+ * zval-pages.c counts what each of them copies. Then a script changes many variables, and a
+ * rollback must restore them all.
  */
 #include "config.h"
 
@@ -28,8 +28,8 @@ static uint64_t elements = 100000;
 
 /* Refcounts, line by line ---------------------------------------------------------------------- */
 
-/* A line of PHP; the variables that are shown after it; what each of them must be, or what echo
-   must print. A line that begins with // begins a new script. */
+/* A line of PHP; the variables printed after it; what each of them must be, or what echo must
+   print. A line that begins with // begins a new script. */
 static const struct step {
 	const char *line, *shown, *expected;
 } steps[] = {
@@ -80,7 +80,7 @@ static const struct step {
     {"}", "foo", "(refcount=1, is_ref=0)=2"},
 };
 
-/* A long text goes on in further lines, an element each. */
+/* A long text continues in further lines, an element each. */
 static void print_shown(const char *names, const char *zval)
 {
 	const char *rest = strstr(zval, "array ("), *end;
