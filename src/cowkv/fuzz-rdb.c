@@ -73,7 +73,7 @@ static void written(struct bytes *to)
 	to->piece = to->n;
 }
 
-/* Whether it loads, in strict order. */
+/* Whether the file loads, its checksum included. */
 static bool is_sound(char *data, size_t n, struct rdb_read_result *result)
 {
 	struct bytes in = {.data = data, .n = n, .piece = n};

@@ -9,7 +9,8 @@
 struct counters {
 	uint64_t commands;              /* commands run */
 	uint64_t connections, rejected; /* clients accepted; clients turned away */
-	/* How often a replica was sent all data; asked to continue, and could; and could not. */
+	/* Replicas that were sent all data; that continued in the stream; that asked to, but could
+	   not. */
 	uint64_t sync_full, sync_partial_ok, sync_partial_err;
 };
 extern struct counters counters;

@@ -91,7 +91,7 @@ void command_send_instead(const struct slice *argv, size_t argc);
 void *command_read(struct client *c, struct slice key, enum value_type type, bool *wrong);
 void *command_write(struct client *c, struct slice key, enum value_type type, bool *wrong);
 
-/* Get the value of a key, or make it if there is none (no strings). NULL only after an error
+/* Get the value of a key, or make it if there is none (not for strings). NULL only after an error
    reply. */
 void *command_make(struct client *c, struct slice key, enum value_type type);
 

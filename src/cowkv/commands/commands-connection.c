@@ -25,7 +25,7 @@ static void echo(struct client *c)
 	reply_bulk(c, c->argv[1]);
 }
 
-/* In a time that does not tell how much of the password was right. */
+/* Takes a time that does not tell how much of the password was right. */
 static bool is_password(struct slice said)
 {
 	size_t n = strlen(config.requirepass);

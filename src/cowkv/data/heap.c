@@ -94,8 +94,8 @@ static bool room(size_t n, size_t margin)
 	if (since > STALE)
 		known = false;
 	look();
-	/* Free memory inside the heap counts only as far as an allocation is sure to find it: half
-	   of what is not live, for use when there is no room at the end. */
+	/* If there is no room at the end, free memory inside the heap counts as far as an
+	   allocation is sure to find it: half of what is not live. */
 	size_t fresh = capacity - arena_bytes, inside = (arena_bytes - live_bytes) / 2;
 	size_t wanted = n + since + margin;
 	return wanted < fresh || (n < STALE && wanted < inside);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEEP ((size_t)64 << 10) /* for an empty buffer */
+#define KEEP ((size_t)64 << 10) /* room that an empty buffer keeps */
 
 #define NO_ID "0000000000000000000000000000000000000000"
 

@@ -86,7 +86,7 @@ void client_process(struct client *c);
 /* Have c->out sent before the event loop next waits. The functions of reply.h call this. */
 void client_wants_to_send(struct client *c);
 
-/* Send answers to all clients that have some. Called before the event loop waits. */
+/* Send the answers that clients wait for. Called before the event loop waits. */
 void client_send_all(void);
 
 /* Called every second. Closes clients that do not read their last answer, and frees unused memory

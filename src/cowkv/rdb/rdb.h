@@ -92,7 +92,7 @@ struct rdb_read_options {
 	bool replace;         /* replace existing keys, which otherwise are an error */
 	bool ignore_checksum; /* for fuzzing */
 	uint64_t size;        /* expected size of the stream; 0 if unknown */
-	/* Called when an expired key is dropped. The result has what the file said up to there. */
+	/* Called when an expired key is dropped. The result has what was read before the key. */
 	void (*expired)(struct slice key);
 	/* Gets what was read beyond the end; if NULL, nothing may follow the end. */
 	void (*rest)(void *ctx, const char *data, size_t n);

@@ -50,7 +50,7 @@ extern struct link link_;
 /* Whether our master's stream is coming in. */
 bool link_up(void);
 
-/* Close the link, at whatever step it is; and log why. */
+/* Close the link, whatever its step. link_give_up() also logs why. */
 void link_hang_up(void);
 __attribute__((format(printf, 1, 2))) void link_give_up(const char *format, ...);
 

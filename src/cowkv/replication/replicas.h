@@ -50,7 +50,7 @@ void replica_has_loaded(struct replica *r);
 /* Close all replicas: they must ask for the data again. */
 void replicas_close(void);
 
-/* Why the last snapshot for replicas that was given up was given up; "" if none was. */
+/* Why a snapshot for replicas was last given up; "" if none was. */
 const char *replicas_error(void);
 
 void replicas_init(void);

@@ -28,7 +28,7 @@ struct target {
 	bool eof;   /* accepts a snapshot of unknown size */
 	bool psync; /* understands +FULLRESYNC */
 	_Atomic bool gone;
-	bool failed; /* for the thread */
+	bool failed; /* set by the thread */
 };
 
 struct transfer {
