@@ -2,7 +2,7 @@
 /*
  * freed-read.c - accesses that a memory checker should, or should not, complain of (test-tools.sh).
  *
- * 	freed-read ENGINE MISTAKE
+ *	freed-read ENGINE MISTAKE
  *
  * With MISTAKE "none", the program does all that is allowed around freed blocks. Each other mistake
  * is a read of one byte that is in no block.

@@ -2,7 +2,7 @@
 /*
  * jvm-host.c - a Java virtual machine in a process with an arena. Built and run by test-jvm.sh.
  *
- * 	jvm-host LIBJVM ENGINE before|after|reinstall
+ *	jvm-host LIBJVM ENGINE before|after|reinstall
  *
  * The arena is made before the virtual machine, or after it; or before it, with our handler put in
  * front again afterwards. The machine raises SIGSEGV for its own purposes: for null pointers in

@@ -5,9 +5,9 @@
  * Reading a snapshot twice does not show that it was torn when it was taken. So the threads keep
  * patterns that hold at each instant, and not in a mixture of two:
  *
- * 	writers  each stores v into 64 counters, one after the other, then v + 1, ...
- * 	ring     a token goes round, and each thread counts before it hands it on
- * 	bank     transfers under a lock outside the arena, the n-th of which everybody can work out
+ *	writers  each stores v into 64 counters, one after the other, then v + 1, ...
+ *	ring     a token goes round, and each thread counts before it hands it on
+ *	bank     transfers under a lock outside the arena, the n-th of which everybody can work out
  *
  * Each counter has a page of its own, and the pages are shuffled over several chunks, so that
  * engine hybrid has cold and warm ones. COWARENA_TORN_SNAPSHOTS sets the number of snapshots for

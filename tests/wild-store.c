@@ -2,7 +2,7 @@
 /*
  * wild-store.c - dies of a wild store, for test-debugger.sh to look at.
  *
- * 	wild-store ENGINE KIND: sigsegv, uffd or hybrid; null, beyond (the arena's heap) or view
+ *	wild-store ENGINE KIND: sigsegv, uffd or hybrid; null, beyond (the arena's heap) or view
  *
  * Exit status 77: the engine is not available.
  */
