@@ -39,7 +39,7 @@ struct cowarena {
 	unsigned flags, limit_policy;
 	size_t copy_ahead;           /* the most pages that one fault copies */
 	const struct engine *engine; /* changed by engine_renew() alone, with the gate closed */
-	struct engine_state *engine_state; /* of the engines alone */
+	struct engine_state *engine_state; /* private to the engines */
 	struct os_file file;               /* the memory */
 	struct os_file
 	    poke; /* os_poke_open(), if that works; opened with the first read-only view */
@@ -51,12 +51,12 @@ struct cowarena {
 	size_t committed;     /* in pages */
 
 	struct cowarena *arenas_next; /* in the list of arenas.h */
-	/* Between the two sides of a fork: whether the child wants a copy, and of what. */
+	/* Used while the process forks: whether the child gets a copy, and of which snapshot. */
 	bool is_copied;
 	struct cowarena_snapshot *fork_snapshot;
 	bool holds_place; /* range_hold_place() */
 	char *fork_base;  /* the base, while the heap is shut */
-	/* In the child, while its copy is being made: the engine that it is to have, and the
+	/* In the child, while its copy is being made: the engine that the child will have, and the
 	   parent's file. */
 	const struct engine *fork_engine;
 	struct os_file fork_file;
@@ -70,7 +70,7 @@ struct cowarena {
 
 	bool debug; /* debug.h */
 
-	/* Changed while the gate is closed, so that who is inside finds the two together. */
+	/* Changed with the gate closed, so that code inside the gate sees a matching pair. */
 	cowarena_page_fn *on_page;
 	void *on_page_ctx;
 

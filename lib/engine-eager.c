@@ -2,9 +2,9 @@
 /*
  * engine-eager.c - engine "eager": every page is copied at the snapshot.
  *
- * The oldest way to an exact snapshot, and the oracle that tests compare the others with: there
- * are no faults but those of threads that write during the cut itself, and they wait at the
- * gate. The heap is armed for the duration of the cut only, by two calls.
+ * The oldest way to an exact snapshot, and the oracle that tests compare the other engines with.
+ * Only threads that write during the cut itself fault, and they wait at the gate. The heap is armed
+ * for the duration of the cut only, by two calls.
  */
 #include "config.h"
 

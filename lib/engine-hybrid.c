@@ -22,11 +22,11 @@
  * order is armed again by one call.
  *
  * Who may change what: a chunk leaves CHUNK_COLD under chunks.lock, in a handler, or during the
- * cut. It comes back with the gate closed or all its pages locked, so that a handler that has
- * seen CHUNK_WARM may rely on it, without a lock, as long as it is in the gate with a page of it
- * locked. A page is marked dirty before it is disarmed, and warm_up() arms what is clean: a page
- * that another handler is about to disarm is open either way once that handler is done, and it
- * has been preserved before it was marked.
+ * cut. It comes back with the gate closed or with all pages of the heap locked. So a handler that
+ * has seen CHUNK_WARM may rely on it without a lock, as long as it is inside the gate with a page
+ * of the chunk locked. A page is marked dirty before it is disarmed, and warm_up() arms what is
+ * clean: a page that another handler is about to disarm is open either way once that handler is
+ * done, and it has been preserved before it was marked.
  */
 #include "config.h"
 
@@ -43,7 +43,8 @@ static struct chunk *chunk_of(struct cowarena *arena, size_t page)
 
 static enum chunk_state state_of(const struct chunk *chunk)
 {
-	/* Acquire: pairs with set_state(), so that who sees CHUNK_WARM finds it registered. */
+	/* Acquire: pairs with set_state(), so that whoever sees CHUNK_WARM finds the chunk
+	   registered. */
 	return atomic_load_explicit(&chunk->state, memory_order_acquire);
 }
 
@@ -91,7 +92,7 @@ static bool has_hot(struct cowarena *arena, size_t page)
 	return bitmap_next(&arena->table.hot, first) < chunk_end(arena, page);
 }
 
-/* Borders between kernel mappings, about; more rather than less. */
+/* An estimate of the borders between kernel mappings, rather too high than too low. */
 static long borders(struct cowarena *arena)
 {
 	size_t warm = atomic_load_explicit(&arena->chunks.not_cold, memory_order_relaxed);
@@ -101,9 +102,9 @@ static long borders(struct cowarena *arena)
 
 /*
  * Write-protect, in a registered range, the pages that are to be armed. At a fault these are the
- * clean ones. During the cut it is every page but the hot ones: what is dirty is being armed, may
- * have been armed by its mapping already, and is not marked clean before the cut is done. (Bit by
- * bit: the summaries of the bitmaps may lag behind other handlers.)
+ * clean pages. During the cut they are all but the hot pages: dirty pages are being armed, may have
+ * been armed by their mapping already, and are marked clean only when the cut is done. Single bits
+ * are tested because the summaries of the bitmaps may lag behind other handlers.
  */
 static int protect_clean(struct cowarena *arena, size_t first, size_t end, bool cutting)
 {
@@ -121,16 +122,15 @@ static int protect_clean(struct cowarena *arena, size_t first, size_t end, bool 
 	return 0;
 }
 
-/* Neighbouring chunks, none of them warm. The lock is held, or the gate closed. */
+/* Warm up neighbouring chunks, none of which is warm. chunks.lock held, or the gate closed. */
 static int warm_up_run(struct cowarena *arena, size_t first, size_t end, bool cutting)
 {
 	size_t accessible = smaller(end, arena->chunks.accessible);
-	/* Beyond the pages in use: writable until they come into use, but armed in faithful
-	   mode. */
+	/* Pages not yet in use are writable, but armed in faithful mode. */
 	size_t armed =
 	    arena->flags & COWARENA_FAITHFUL ? accessible : smaller(end, pages_in_use(arena));
 
-	/* Refused, it leaves everything as it was: such a chunk can stay cold. */
+	/* A refusal leaves everything as it was: the chunks can stay cold. */
 	if (os_uffd_register(engine_uffd_file(arena), arena_address(arena, first),
 			     (end - first) << arena->page_shift))
 		return -1;
@@ -178,7 +178,7 @@ static int open_engine(struct cowarena *arena)
 static void close_engine(struct cowarena *arena)
 {
 	os_file_close(
-	    engine_uffd_file(arena)); /* which unregisters, and lifts all protection of that kind */
+	    engine_uffd_file(arena)); /* unregisters, and lifts userfaultfd's protection */
 }
 
 static int commit_locked(struct cowarena *arena, size_t first, size_t n, bool armed)
@@ -205,7 +205,7 @@ static int commit(struct cowarena *arena, size_t first, size_t n, bool armed)
 {
 	sigset_t signals;
 
-	os_block_signals(&signals); /* a handler of the application may need the lock in ours */
+	os_block_signals(&signals); /* a signal handler may fault, and need the lock */
 	lock_acquire(&arena->chunks.lock);
 	size_t before = arena->chunks.accessible;
 	int result = commit_locked(arena, first, n, armed);
@@ -232,7 +232,7 @@ static bool is_fine_grained(struct cowarena *arena, size_t page)
 	return state_of(chunk_of(arena, page)) == CHUNK_WARM || has_hot(arena, page);
 }
 
-/* Whole chunks where they are cold: what else is in them is armed, or dirty and so to be armed. */
+/* Cold chunks are armed whole: their other pages are armed already, or dirty and so to be armed. */
 static int arm_parts(struct cowarena *arena, size_t first, size_t end, size_t pages)
 {
 	for (size_t stop; first < end; first = stop) {
@@ -279,16 +279,15 @@ static void armed(struct cowarena *arena)
 	engine_set_borders(arena, borders);
 }
 
-/* Of pages that are marked, in a chunk that is not cold. */
+/* Disarm pages that are marked dirty, in a chunk that is not cold. */
 static int disarm_warm(struct cowarena *arena, size_t first, size_t n)
 {
 	return os_uffd_protect(engine_uffd_file(arena), arena_address(arena, first),
 			       n << arena->page_shift, false);
 }
 
-/* Whether a writable run goes on with [first, first + n), so that there is no border more in
-   the cold chunk, or at its edge: a walk that comes from the chunk before may bring a few
-   pages. */
+/* Whether [first, first + n) continues a writable run, so that it adds no border inside the cold
+   chunk or at its edge: a walk that comes from the chunk before may bring only a few pages. */
 static bool goes_on(struct cowarena *arena, size_t first, size_t n, size_t pages)
 {
 	const struct bitmap *dirty = &arena->table.dirty;
@@ -298,14 +297,14 @@ static bool goes_on(struct cowarena *arena, size_t first, size_t n, size_t pages
 	       (next < pages && bitmap_test(dirty, next));
 }
 
-/* In one chunk, with the lock. */
+/* In one chunk, chunks.lock held. */
 static int disarm_locked(struct cowarena *arena, size_t first, size_t n)
 {
 	struct pagetable *table = &arena->table;
 	size_t pages = pages_in_use(arena);
 	enum chunk_state state = state_of(chunk_of(arena, first));
 
-	/* Open already, as far as we know: another thread was faster, or arming has failed
+	/* All pages are marked open already: another thread was faster, or arming has failed
 	   half-way. */
 	bool open = pagetable_uniform(table, first, n) == PAGES_DIRTY;
 	bool walk = n >= WALK && mappings_width(arena, borders(arena)) == 1;
@@ -317,16 +316,16 @@ static int disarm_locked(struct cowarena *arena, size_t first, size_t n)
 	if (state != CHUNK_WARM && warm_up(arena, first, false)) {
 		if (state_of(chunk_of(arena, first)) != CHUNK_COLD)
 			return -1;
-		/* userfaultfd is closed, or refused by a sandbox: as with engine sigsegv. */
+		/* userfaultfd is closed, or a sandbox refuses it: do as engine sigsegv does. */
 		engine_add_borders(arena, grown);
 		return protect(arena, first, n, OS_READ_WRITE);
 	}
-	/* From cold, warm_up() has left open what is marked. */
+	/* In a chunk that was cold, warm_up() has left the marked pages open. */
 	return state == CHUNK_COLD ? 0 : disarm_warm(arena, first, n);
 }
 
-/* The last resort, with all pages locked: open everything, by calls that split no mapping. With the
-   chunks' lock. */
+/* The last resort, with all pages locked: open everything, by calls that split no mapping.
+   chunks.lock held. */
 static int disarm_whole(struct cowarena *arena)
 {
 	size_t pages = pages_in_use(arena);
@@ -345,8 +344,9 @@ static int disarm_whole(struct cowarena *arena)
 	return 0;
 }
 
-/* Whether that may be done. What has come into use since the pages were locked must be dirty;
-   and in faithful mode nothing may be about to come into use, since that stays armed. */
+/* Whether disarm_whole() may be called. Pages that have come into use since the others were locked
+   must be dirty. In faithful mode no page may be about to come into use, since such a page stays
+   armed. */
 static bool is_whole(struct cowarena *arena, size_t first, size_t n)
 {
 	size_t pages = pages_in_use(arena);
@@ -373,7 +373,7 @@ static int disarm_each(struct cowarena *arena, size_t first, size_t n)
 	size_t end = first + n;
 	int result = 0;
 
-	/* (Looked at first without the lock: the heap's own first page is written often.) */
+	/* Checked first without the lock, because the heap's own first page is written often. */
 	if (first == 0 && (n >= chunks_pages(&arena->chunks) || n >= pages_in_use(arena))) {
 		lock_acquire(&arena->chunks.lock);
 		bool whole = is_whole(arena, first, n);
@@ -395,8 +395,7 @@ static int disarm(struct cowarena *arena, size_t first, size_t n)
 	return disarm_each(arena, first, n) ? engine_uffd_release(arena, first, n) : 0;
 }
 
-/* What is armed by its mapping stays armed. (A chunk that is not cold does not become so without
-   the descriptor.) */
+/* Cold chunks stay armed without the descriptor, and no other chunk becomes cold without it. */
 static bool lost(struct cowarena *arena)
 {
 	return atomic_load_explicit(&arena->chunks.not_cold, memory_order_relaxed) &&
@@ -422,7 +421,7 @@ static bool cool(struct cowarena *arena, size_t index)
 				       arena->chunks.bytes) == 0;
 		if (cold)
 			set_state(arena, chunk, CHUNK_COLD);
-		if (cold && pages == PAGES_DIRTY) /* an island among armed ones */
+		if (cold && pages == PAGES_DIRTY) /* an open island among armed chunks */
 			engine_add_borders(arena, 2);
 	}
 	lock_release(&arena->chunks.lock);
@@ -434,14 +433,14 @@ static bool can_write(struct cowarena *arena, size_t page)
 	return engine_uffd.can_write(arena, page);
 }
 
-/* Exactly, but for what changes meanwhile: runs of pages that are armed by mprotect, open, or
-   warm. */
+/* Count runs of pages that are armed by mprotect, open, or warm. Exact but for concurrent
+   changes. */
 static size_t mappings(struct cowarena *arena)
 {
 	enum { ARMED, OPEN, WARM } kind = ARMED, before = ARMED;
 	const struct bitmap *dirty = &arena->table.dirty;
 	size_t pages = pages_in_use(arena), n = 2; /* what is never in use is inaccessible */
-	size_t open_end = 0; /* looked for once for all chunks of a run: it may be the whole heap */
+	size_t open_end = 0; /* found once for all chunks of a run, which may be the whole heap */
 
 	for (size_t page = 0, stop; page < pages; page = stop, before = kind) {
 		stop = chunk_end(arena, page);

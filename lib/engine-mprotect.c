@@ -2,9 +2,9 @@
 /*
  * engine-mprotect.c - engine "sigsegv": pages are armed with mprotect(2).
  *
- * Works everywhere. What it is short of is mappings, so borders are counted, and as the budget
- * (mappings.h) fills, a fault takes more neighbours along. If the count were wrong all the same, a
- * refused mprotect makes fault.c come again with a wider range.
+ * Works everywhere. Mappings are scarce, so the engine counts borders, and as the budget
+ * (mappings.h) fills, a fault takes more neighbours along. Should the count be wrong, a refused
+ * mprotect makes fault.c try again with a wider range.
  */
 #include "config.h"
 

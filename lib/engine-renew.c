@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * engine-renew.c - an engine whose protection has been taken away begins anew.
+ * engine-renew.c - restarts an engine that has lost its protection.
  *
- * The program has closed the userfaultfd, and the kernel has lifted the protection that hung on it.
- * Nothing tells which pages have been written since, so the arena becomes what it was before the
- * first snapshot: all pages writable, all dirty.
+ * The program has closed the userfaultfd, and the kernel has lifted the protection that depended on
+ * it. Nothing tells which pages have been written since, so the arena becomes what it was before
+ * the first snapshot: all pages writable, all dirty.
  */
 #include "config.h"
 
@@ -21,7 +21,8 @@ static int open_all_pages(struct cowarena *arena)
 	size_t bytes = arena->committed << arena->page_shift;
 	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
 
-	/* Anew, since who has inherited the descriptor keeps the old protection alive. */
+	/* The range is mapped anew: a process that has inherited the descriptor keeps the old
+	   protection alive. */
 	if (os_map_anew(arena->base, arena->reserved, bytes) &&
 	    os_protect(arena->base, bytes, OS_READ_WRITE))
 		return -1;
@@ -40,9 +41,9 @@ static int begin_anew(struct cowarena *arena)
 {
 	int result = 0;
 
-	/* Not so in engine hybrid, when all chunks are cold. */
+	/* Engine hybrid has lost nothing while all chunks are cold. */
 	if (arena->engine->lost(arena)) {
-		gate_open(&arena->gate); /* for those who are given up */
+		gate_open(&arena->gate); /* spoiling closes the gate itself */
 		timeline_spoil_all(arena, SNAPSHOT_UNPROTECTED);
 		gate_close(&arena->gate);
 		result = open_all_pages(arena);
@@ -51,7 +52,8 @@ static int begin_anew(struct cowarena *arena)
 		return error_set(ENOMEM,
 				 "the heap could not be made writable anew (%s): " ERROR_NO_ROOM,
 				 error_name(errno));
-	/* Another engine serves else, which finds cold chunks and open pages as it has them. */
+	/* Otherwise engine sigsegv takes over: it finds cold chunks and open pages as it would
+	   leave them itself. */
 	if (arena->engine->open(arena))
 		arena->engine = &engine_mprotect;
 	return 0;
@@ -62,17 +64,17 @@ int engine_renew(struct cowarena *arena)
 	sigset_t signals;
 	int e = errno;
 
-	/* Before any lock that its thread may need. */
+	/* Before taking any lock that the engine's thread may need. */
 	if (arena->engine->stop)
 		arena->engine->stop(arena);
 	arena_lock_snapshots(arena, &signals);
 	gate_close(&arena->gate);
-	/* With nobody in the gate: a handler uses the descriptor. */
+	/* Only with nobody inside the gate: handlers use the descriptor. */
 	arena->engine->close(arena);
 	int result = begin_anew(arena);
 	gate_open(&arena->gate);
 	arena_unlock_snapshots(arena, &signals);
 	if (!result)
-		errno = e; /* a second choice, taken, is no failure */
+		errno = e; /* falling back to another engine is no failure */
 	return result;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * engine-state.h - what engines keep of an arena; for engine*.c alone.
+ * engine-state.h - what the engines keep for an arena; for engine*.c alone.
  *
- * An engine may have another take its place (engine-renew.c), with faults on their way; so the
- * record lives as long as the arena does, and what both count stands at one place.
+ * One engine may replace another while faults are on their way (engine-renew.c). So the record
+ * lives as long as the arena does, and both engines count in one place.
  */
 #ifndef COWARENA_ENGINE_STATE_H
 #define COWARENA_ENGINE_STATE_H
@@ -11,8 +11,7 @@
 #include "arena.h"
 
 struct engine_state {
-	/* Between mappings that are armed and mappings that are writable: mappings.h says how many
-	   there may be. */
+	/* Borders between armed and writable mappings; mappings.h says how many there may be. */
 	_Atomic long borders;
 	struct os_file uffd; /* the userfaultfd of the engines that have one */
 	void *own;           /* a record that open() makes, and stop() and abandon() give back */

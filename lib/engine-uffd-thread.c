@@ -2,18 +2,18 @@
 /*
  * engine-uffd-thread.c - engine "uffd" with COWARENA_SYSCALL_SAFE: a thread resolves the faults.
  *
- * No signal is raised: who writes to an armed page waits in the kernel, and that may be in the
- * midst of read(2) or recv(2), until the thread here has been told of the fault and has disarmed
- * the page. A fault costs two changes of threads more than one by signal, and they are resolved one
- * after the other. The kernel tells who writes (K25).
+ * No signal is raised. A thread that writes to an armed page waits in the kernel, perhaps inside
+ * read(2) or recv(2), until the resolver thread has read the fault and disarmed the page. A fault
+ * costs two context switches more than by signal, and faults are resolved one after the other. The
+ * kernel tells which thread writes (K25).
  *
- * The thread is told to end by a fault on a page that is there for that: a second descriptor would
- * be one more that the program can close. When it closes the userfaultfd, the kernel lets all
- * writers go as soon as the thread has come back from reading; it looks whether the number is ours
- * before it reads from it again, and ends.
+ * A fault on a page reserved for that purpose tells the resolver to end: a second descriptor would
+ * be one more that the program can close. When the program closes the userfaultfd, the kernel lets
+ * all writers go as soon as the resolver has come back from reading. Before it reads again, the
+ * resolver checks that the descriptor is still ours, and ends if it is not.
  *
  * The thread runs what the signal handler would run, under the same rules (I3): it writes to no
- * arena, and takes no lock that anybody holds who does.
+ * arena, and takes no lock whose holders write to one.
  */
 #include "config.h"
 
@@ -30,7 +30,7 @@ struct resolver {
 	struct cowarena *arena;
 	pthread_t thread;
 	char *bell;        /* an armed page: a store to it wakes the thread */
-	_Atomic bool stop; /* set before */
+	_Atomic bool stop; /* set before the bell rings */
 };
 
 static void resolve_fault(struct cowarena *arena, struct os_fault fault)
@@ -38,8 +38,8 @@ static void resolve_fault(struct cowarena *arena, struct os_fault fault)
 	char *address = fault.address;
 	char *page = address - (uintptr_t)address % arena_page_size(arena);
 
-	/* Disarming a page wakes who waits for it. If there is nothing to disarm, the write is
-	   tried again, and fails as it would have without us. */
+	/* Disarming a page wakes the threads that wait for it. If the fault is not ours, they are
+	   woken here: the write is tried again, and fails as it would have without the library. */
 	if (!fault_handle_for(arena, address, fault.thread))
 		os_uffd_wake(engine_uffd_file(arena), page);
 }
@@ -68,10 +68,10 @@ static void *resolver_main(void *p)
 				resolve_fault(r->arena, faults[i]);
 			else if (atomic_load(&r->stop))
 				ended = true;
-			else /* somebody writes to all memory there is */
+			else /* a stray write of the program */
 				arm_bell(r, false);
 		}
-	/* Closed by the program, there is no protection either. */
+	/* EBADF: the program has closed the descriptor, and the protection is gone too. */
 	if (n < 0 && errno != EBADF)
 		error_log("userfaultfd has failed: writers to the arena will wait for ever");
 	arm_bell(r, false);
@@ -147,8 +147,9 @@ static void stop(struct cowarena *arena)
 {
 	struct resolver *r = arena->engine_state->own;
 
-	/* The store to the bell waits until the thread has heard of it. If the thread has ended
-	   already, the bell is not armed. */
+	/* The store to the bell waits until the resolver has read the fault. If the resolver has
+	   ended because the userfaultfd is closed, the bell cannot be armed and the store does not
+	   wait. */
 	atomic_store(&r->stop, true);
 	arm_bell(r, true);
 	os_touch(r->bell);
@@ -176,8 +177,8 @@ static int disarm(struct cowarena *arena, size_t first, size_t n)
 {
 	pagetable_mark_dirty(&arena->table, first, n,
 			     atomic_load_explicit(&arena->pages, memory_order_relaxed));
-	/* Without the descriptor the kernel does it, and lets go who waits. (To try it here would
-	   wait for the thread, which waits for the page's lock.) */
+	/* When the descriptor is closed, the kernel lifts the protection and lets the writers go. A
+	   trial write here would wait for the resolver, which waits for the page's lock. */
 	return os_uffd_protect(engine_uffd_file(arena), arena_address(arena, first),
 			       n << arena->page_shift, false) &&
 		       !engine_uffd_lost(arena)
@@ -190,11 +191,11 @@ static size_t mappings(struct cowarena *arena)
 	return engine_uffd.mappings(arena);
 }
 
-/* Without can_write: who finds no memory gets SIGBUS from the kernel, which is none of ours. */
+/* No can_write: a thread that finds no memory gets SIGBUS from the kernel, which is not ours. */
 const struct engine engine_uffd_thread = {
     .name = "uffd",
     .syscall_safe = true,
-    .merge_gap = 16, /* as with signals */
+    .merge_gap = 16, /* as in engine-uffd.c */
     .open = open_engine,
     .stop = stop,
     .close = close_engine,

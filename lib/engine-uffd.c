@@ -3,15 +3,15 @@
  * engine-uffd.c - engine "uffd": pages are armed with userfaultfd's write protection.
  *
  * The protection lies in the page tables, not in the mappings: there is no limit to how scattered
- * it may be, and no mapping is split or merged. Faults arrive as SIGBUS in the thread that
- * writes. It is asked for user-mode faults only, which needs no privilege; system calls that
- * write into armed memory fail with EFAULT, as with mprotect (K12).
+ * it may be, and no mapping is split or merged. Faults arrive as SIGBUS in the thread that writes.
+ * The engine asks for user-mode faults only, which needs no privilege; system calls that write into
+ * armed memory fail with EFAULT, as with mprotect (K12).
  *
- * (engine-uffd-thread.c is the same protection with faults that arrive in a thread.)
+ * engine-uffd-thread.c uses the same protection, with faults that a thread reads.
  *
- * The ioctl takes the kernel's lock of the address space shared, not exclusive, so it does not by
- * itself keep writers out while several ranges are armed. The closed gate does: a writer that
- * passes a page before it is armed belongs before the cut, one that comes later waits.
+ * The ioctl takes the kernel's lock of the address space shared, not exclusive, so the ioctl alone
+ * does not keep writers out while several ranges are armed. The closed gate does: a write to a page
+ * that is not armed yet belongs before the cut, and a later write waits.
  */
 #include "config.h"
 
@@ -63,8 +63,8 @@ bool engine_uffd_lost(struct cowarena *arena)
 	return !os_file_is_ours(engine_uffd_file(arena));
 }
 
-/* The kernel lifts the protection when the last descriptor is closed (K23): in a moment, or when a
-   process that has inherited one ends (K24). */
+/* The kernel lifts the protection when the last descriptor is closed (K23): within a moment, or
+   when a process that has inherited one ends (K24). */
 static bool is_lifted(struct cowarena *arena, size_t page)
 {
 	for (int naps = 0; naps < LIFT_NAPS; naps++) {
@@ -83,7 +83,7 @@ int engine_uffd_release(struct cowarena *arena, size_t first, size_t n)
 		return -1;
 	if (is_lifted(arena, first))
 		return 0;
-	/* (What lies above is left: the heap may be growing there at this moment.) */
+	/* (What lies above is left alone: the heap may be growing there at this moment.) */
 	size_t bytes = arena->committed << arena->page_shift;
 	return os_map_anew(arena->base, bytes, bytes);
 }
@@ -104,7 +104,7 @@ static int commit(struct cowarena *arena, size_t first, size_t n, bool armed)
 
 	if (os_protect(p, n << arena->page_shift, OS_READ_WRITE))
 		return -1;
-	/* Without protection it is in use as without a snapshot. */
+	/* If the userfaultfd is lost, the pages are used unprotected, as without a snapshot. */
 	return armed && os_uffd_protect(engine_uffd_file(arena), p, n << arena->page_shift, true) &&
 		       !engine_uffd_lost(arena)
 		   ? -1
@@ -127,7 +127,7 @@ static int disarm(struct cowarena *arena, size_t first, size_t n)
 		   : 0;
 }
 
-/* Without memory the store faults again, by the same signal as if the page were armed. */
+/* A store that finds no memory raises the same signal as a store to an armed page. */
 static bool can_write(struct cowarena *arena, size_t page)
 {
 	return os_can_write(arena_address(arena, page), arena_page_size(arena));

@@ -4,7 +4,7 @@
  *
  * An engine write-protects (arms) ranges of pages and lifts the protection (disarms), so that a
  * write to an armed page reaches fault_handle(), in the writing thread, before it changes anything.
- * What happens to the page then is no business of the engine. All ranges are [first, first + n), in
+ * The engine does not know what happens to the page then. All ranges are [first, first + n), in
  * pages of the arena, below the arena's high-water mark.
  */
 #ifndef COWARENA_ENGINE_H
@@ -30,9 +30,9 @@ struct engine {
 	size_t merge_gap;
 
 	/* Find out, by trying, whether this system lets the engine serve the arena, whose range is
-	   mapped. -1 with errno and message. stop() ends a thread of the engine's, which may be
-	   waiting at the gate; close(), after that, undoes the rest; abandon() lets go of what a
-	   child of fork() has inherited. Each may be NULL. */
+	   mapped. -1 with errno and message. stop() ends the engine's thread, which may be waiting
+	   at the gate; close(), called after stop(), undoes the rest; abandon() drops what a child
+	   of fork() has inherited. Each may be NULL. */
 	int (*open)(struct cowarena *arena);
 	void (*stop)(struct cowarena *arena);
 	void (*close)(struct cowarena *arena);
@@ -45,74 +45,72 @@ struct engine {
 	   thread can write there without a fault. -1 with errno: then any part of the range may
 	   be armed. */
 	int (*arm)(struct cowarena *arena, size_t first, size_t n);
-	/* Pages were armed, and table.dirty has all that are writable: count anew what the engine
+	/* Pages were armed, and table.dirty marks all that are writable: count anew what the engine
 	   counts. Gate closed. May be NULL. */
 	void (*armed)(struct cowarena *arena);
 
-	/* Disarm a range, of which some pages may be disarmed already; but first note it with
-	   pagetable_mark_dirty(). Not only at a fault: whoever finds that no snapshot needs a
-	   page any more (as will one who saves a snapshot, of what he has passed) may disarm
-	   it ahead. Async-signal-safe; the pages are locked. -1 with errno: then any part may
-	   be disarmed (which is why all is marked), and the caller comes back with a wider
-	   range. */
+	/* Disarm a range, of which some pages may be disarmed already; first mark it with
+	   pagetable_mark_dirty(). Faults are not the only callers: code that finds that no snapshot
+	   needs a page any more (fault_reopen()) may disarm it ahead. Async-signal-safe; the pages
+	   are locked. -1 with errno: then any part may be disarmed (so all is marked), and the
+	   caller comes back with a wider range. */
 	int (*disarm)(struct cowarena *arena, size_t first, size_t n);
 
-	/* Whether the kernel can give memory for a write to a disarmed page.
-	   Async-signal-safe; inside the gate. NULL where the lack of it does not arrive as a
-	   fault of ours. */
+	/* Whether the kernel can give memory for a write to a disarmed page. Async-signal-safe;
+	   inside the gate. NULL where a lack of memory does not arrive as a fault of ours. */
 	bool (*can_write)(struct cowarena *arena, size_t page);
 
-	/* Whether pages may have lost their protection without the engine: the program has closed
-	   the descriptor that it hangs on. Answered after a page was read, "no" holds for the time
-	   of reading too. NULL where that cannot be. */
+	/* Whether pages may have lost their protection behind the engine's back: the program has
+	   closed the descriptor that the protection depends on. A "no" that is asked for after a
+	   page was read also holds for the time of the read. NULL where that cannot be. */
 	bool (*lost)(struct cowarena *arena);
 	/* Whether engine_renew() is needed before pages can be armed. NULL where that cannot be. */
 	bool (*must_renew)(struct cowarena *arena);
 
-	/* How far a fault at [*first, *first + *n) should be widened, to save what the engine
-	   is short of. Async-signal-safe. May be NULL. */
+	/* Widen a fault's range [*first, *first + *n) to save what the engine is short of.
+	   Async-signal-safe. May be NULL. */
 	void (*widen)(struct cowarena *arena, size_t *first, size_t *n);
 
-	/* Make a quiet chunk, all of it in use, fit to be mapped by one huge entry: then it
-	   must be one mapping, and not registered with userfaultfd. Gate closed, snapshot lock
-	   held. False when it cannot be, now. NULL where it never can. */
+	/* Prepare a quiet chunk, all of it in use, to be mapped by one huge entry: it must become
+	   one mapping, not registered with userfaultfd. Gate closed, snapshot lock held. False when
+	   that cannot be done now. NULL where it never can. */
 	bool (*cool)(struct cowarena *arena, size_t chunk);
 
 	/* Kernel mappings that the arena's range takes now. */
 	size_t (*mappings)(struct cowarena *arena);
 };
 
-/* The record of the arena's engine, whichever that will be, with nothing open. -1 with errno. */
+/* Make the record that the arena's engine will use, with nothing open. -1 with errno. */
 int engine_prepare(struct cowarena *arena);
 void engine_forget(struct cowarena *arena);
 
 /* Undo what the engine's open() has done. */
 void engine_close(struct cowarena *arena);
 
-/* In a child of fork(): close what hangs on the parent's descriptors; and be as
-   engine_prepare() has made it. */
+/* In a child of fork(): engine_drop_inherited() closes the parent's userfaultfd, and engine_shed()
+   resets the record to what engine_prepare() made. */
 void engine_drop_inherited(struct cowarena *arena);
 void engine_shed(struct cowarena *arena);
 
 /* Open the arena's userfaultfd. -1 with errno and a message that names engine uffd. */
 int engine_open_uffd(struct cowarena *arena, enum uffd_mode mode);
-/* Watch the arena's whole range by that userfaultfd. On failure the descriptor is closed. */
+/* Register the arena's whole range with its userfaultfd. On failure the descriptor is closed. */
 int engine_uffd_register(struct cowarena *arena);
 
-/* The userfaultfd is the arena's no more. [fault path] */
+/* Whether the userfaultfd is no longer the arena's. [fault path] */
 bool engine_uffd_lost(struct cowarena *arena);
 
 /*
- * Disarming a range has failed. If that is since the userfaultfd is lost, make the range writable
- * without it, and return 0: its snapshots are lost with it, but never the live heap. Else -1.
+ * Called when disarming a range has failed. If the userfaultfd is lost, make the range writable
+ * without it and return 0: its snapshots are lost with it, the live heap never. Otherwise -1.
  * [fault path]
  */
 int engine_uffd_release(struct cowarena *arena, size_t first, size_t n);
 
 /*
- * The program has closed the engine's descriptor: open it anew, or let another engine serve. If
- * protection was lost with it, all snapshots are given up, and all pages become writable, and
- * dirty. Heap lock held. -1 with errno and message.
+ * The program has closed the engine's descriptor: open it anew, or let another engine take over. If
+ * protection was lost with the descriptor, all snapshots are given up, and all pages become
+ * writable and dirty. Heap lock held. -1 with errno and message.
  */
 int engine_renew(struct cowarena *arena);
 

@@ -2,8 +2,8 @@
 /*
  * fault.c - one write fault, resolved.
  *
- * What a page can be when it is locked here, and what is done with it. In capitals the event that
- * is counted, and told to cowarena_on_page():
+ * The cases that a locked page can be in, and what is done in each. Capitals name the event that is
+ * counted and reported to cowarena_on_page():
  *
  *	the page                        no snapshot needs it     a live snapshot needs it
  *	------------------------------------------------------------------------------------------
@@ -16,11 +16,11 @@
  *	  a neighbour, done ahead       -                        AHEAD; a frame
  *	  hot, while a snapshot is cut  (does not happen)        SHADOWED; a frame
  *
- * And for each open view that shows the live page: a page of the view's own, before the version is
- * published. All that a page costs is charged at once, before anything is done. If it cannot be
- * had, a snapshot is given up for the store's page, and a neighbour is left armed.
+ * Each open view that still shows the live page gets a page of its own before the version is
+ * published. The full cost of a page is charged at once, before anything is done. If the charge
+ * fails, a snapshot is given up for the store's page, and a neighbour is left armed.
  *
- * The steps, each a function:
+ * Each step is a function:
  *
  *	choose_range()       the store's page, and neighbours: ahead, or when mappings are scarce
  *	  -- inside the gate: the epoch and the list of views stand still --
@@ -31,9 +31,9 @@
  *	recover()            from what failed; then all steps again
  *
  * The copy is published before the page is disarmed, so nobody can change the page while a snapshot
- * still reads it there. A reader that copied from the live page looks at its state again afterwards
- * (snapshot-read.c): it finds the page locked or stamped if the page can have been disarmed in
- * between.
+ * still reads it there. A reader that has copied from the live page checks the page's state again
+ * afterwards (snapshot-read.c). If the page can have been disarmed in between, the reader finds it
+ * locked or newly stamped.
  *
  * Everything here but fault_preserve_all() and fault_settle() runs in a signal handler (I3).
  */
@@ -49,42 +49,42 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define WIDER 16 /* how much further to reach after the engine failed to disarm a range */
+#define WIDER 16 /* the range widens by this factor after a failure to disarm it */
 #define NAPS_MAX 1000
 #define NEAR_LIMIT 4
 
 enum outcome { RESOLVED, NO_FRAMES, NOT_DISARMED };
 
-/* Why a range is resolved: a store met it, or somebody asks for it ahead of stores. */
+/* Why a range is resolved: a store has faulted there, or a caller prepares it ahead of stores. */
 enum occasion { FAULT, AHEAD_OF_WRITES };
 
 struct range_of_pages {
 	size_t first, n;
 };
 
-/* One fault, or one request to do ahead what faults would do; handed from step to step. */
+/* One fault, or one request to prepare pages ahead of faults. Handed from step to step. */
 struct fault {
 	struct cowarena *arena;
 	struct range_of_pages wanted; /* the reason for the work; other pages are done ahead */
-	size_t ahead; /* pages to do from the first wanted one on, if all goes well */
+	size_t ahead; /* pages to do, from the first wanted page on, if all goes well */
 	enum occasion occasion;
 	enum fault_spoil spoiling;
 	unsigned hint; /* shard of the gate and of the counters */
 
 	/* This try. */
-	struct range_of_pages range; /* to be done; then those that are locked */
+	struct range_of_pages range; /* the pages to do; then the locked pages */
 	uint64_t epoch;
-	bool all_done; /* in this epoch, before we came */
+	bool all_done; /* every page was done in this epoch before */
 
 	/* All tries. */
-	size_t width; /* in pages, to which the range is widened */
+	size_t width; /* in pages: the range is widened to multiples of it */
 	unsigned naps;
 };
 
 /*
- * Which shard of the gate and of the counters to use: threads mostly have shards of their own, and
- * one thread finds its shard in the cache each time. The C library's number of a thread is an
- * address near its stack, the kernel's is small: both are spread.
+ * The shard of the gate and of the counters that a thread uses. Most threads have a shard of their
+ * own, and a thread finds its shard in the cache each time. The C library's number of a thread is
+ * an address near its stack, the kernel's is small: the hash spreads both.
  */
 static unsigned shard_of(uintptr_t thread)
 {
@@ -96,24 +96,26 @@ static unsigned shard_hint(void)
 	return shard_of(os_this_thread());
 }
 
-/* Make one page of a read-only view its own, while it shows the live page. */
+/* Make one page of a read-only view private, while the view still shows the live page. */
 static bool split_sealed(struct cowarena_view *view, char *at, const char *live, size_t size)
 {
-	/* From the live page, since to read the view's would map some of its neighbours first. */
-	track_pause(); /* the byte may be in no block, or without content */
+	/* The byte is read from the live page: a read of the view's page would map some of its
+	   neighbours first. */
+	track_pause(); /* the byte may lie in no block, or be uninitialised */
 	bool poked = os_poke(&view->poke, at, live, 1) == 0;
 	track_resume();
 	if (poked)
 		return true;
-	/* No other way to break the sharing: the page is writable for this moment. */
+	/* Where poking is refused, the page is writable for this moment. */
 	if (os_protect(at, size, OS_READ_WRITE))
 		return false;
 	os_touch(at);
 	return os_protect(at, size, OS_READ) == 0;
 }
 
-/* Whether the view still shows the live page, which has this stamp. (Of a spoiled snapshot too: it
-   does no harm, and the two loops below must agree, while a snapshot may be spoiled in between.) */
+/* Whether the view still shows the live page, which has this stamp. Views of spoiled snapshots
+   count too: that does no harm, and the two loops below must agree even if a snapshot is spoiled
+   between them. */
 static bool shares(const struct cowarena_view *view, size_t page, uint64_t stamp)
 {
 	return view->snapshot->epoch >= stamp && !bitmap_test(&view->own, page);
@@ -128,7 +130,7 @@ static size_t views_sharing(struct cowarena *arena, size_t page, uint64_t stamp)
 	return n;
 }
 
-/* Make a page of a view, which has been charged for it, the view's own (K15). The live page is
+/* Make a page of a view private (K15). The view has been charged for the page; the live page is
    locked and armed. False when the kernel refuses. */
 static bool make_own(struct cowarena *arena, struct cowarena_view *view, size_t page)
 {
@@ -144,7 +146,7 @@ static bool make_own(struct cowarena *arena, struct cowarena_view *view, size_t 
 	return done;
 }
 
-/* Make a page of all views that share it the views' own. */
+/* Make a page private in every view that still shares it. */
 static void split_views(struct cowarena *arena, size_t page, uint64_t stamp)
 {
 	for (struct cowarena_view *v = arena->timeline.views; v; v = v->next) {
@@ -156,8 +158,8 @@ static void split_views(struct cowarena *arena, size_t page, uint64_t stamp)
 	}
 }
 
-/* Count an event, and tell cowarena_on_page()'s function. Inside the gate, or with it closed, as
-   that function asks for. */
+/* Count an event, and report it to the function given to cowarena_on_page(). Inside the gate, or
+   with it closed: cowarena_on_page() relies on that. */
 static void count_and_tell(struct cowarena *arena, enum cowarena_page_event what, size_t page,
 			   struct counter_shard *count)
 {
@@ -167,8 +169,8 @@ static void count_and_tell(struct cowarena *arena, enum cowarena_page_event what
 }
 
 /*
- * Preserve one page, which is locked, for every snapshot that needs it; `as` is what a copy is
- * counted as. Returns false when there is no frame; then nothing has happened.
+ * Preserve one locked page for every snapshot that needs it. A copy is counted as `as`. False, with
+ * nothing changed, when no frame can be had.
  */
 static bool preserve_page(struct cowarena *arena, size_t page, uint64_t state,
 			  enum cowarena_page_event as, struct counter_shard *count)
@@ -182,8 +184,8 @@ static bool preserve_page(struct cowarena *arena, size_t page, uint64_t state,
 				       page, count);
 		return true;
 	}
-	/* Charged in one piece, before anything is touched, so that there is nothing to take
-	   back. */
+	/* Charge everything in one piece, before anything is touched: so nothing has to be
+	   undone. */
 	size_t pages = views_sharing(arena, page, stamp) + !fresh;
 	if (!frames_charge(&arena->frames, pages))
 		return false;
@@ -209,8 +211,8 @@ static bool preserve_page(struct cowarena *arena, size_t page, uint64_t state,
 }
 
 /*
- * Lock and preserve the pages of the range; then the range is what is locked. Pages that were
- * preserved stay so whatever the outcome, and are passed over when the caller comes again.
+ * Lock and preserve the pages of the range; on return the range is what is locked. Preserved pages
+ * stay preserved whatever the outcome, and the next try passes over them.
  */
 static enum outcome preserve_range(struct fault *f)
 {
@@ -222,8 +224,8 @@ static enum outcome preserve_range(struct fault *f)
 	enum outcome outcome = RESOLVED;
 
 	f->all_done = true;
-	/* Ascending: the order in which everybody takes several. The new state is what the
-	   page will be unlocked with; it is not visible before. */
+	/* In ascending order, as everybody locks several pages. The new state becomes visible only
+	   when the page is unlocked. */
 	for (page = first; page < end; page++) {
 		uint64_t state = page_lock(&pages[page]);
 		if (state == done)
@@ -232,7 +234,7 @@ static enum outcome preserve_range(struct fault *f)
 		if (!preserve_page(arena, page, state,
 				   wanted ? COWARENA_PAGE_COPIED : COWARENA_PAGE_AHEAD, count)) {
 			page_unlock(&pages[page], state);
-			/* What would have been copied ahead is not worth a snapshot. */
+			/* A page copied ahead is not worth a snapshot. */
 			if (page < f->wanted.first + f->wanted.n)
 				outcome = NO_FRAMES;
 			break;
@@ -240,17 +242,17 @@ static enum outcome preserve_range(struct fault *f)
 		f->all_done = false;
 	}
 	f->range.n = page - first;
-	/* The pages below that one are preserved, and not disarmed. */
+	/* The pages below the one that failed are preserved, but not disarmed. */
 	if (outcome == NO_FRAMES && !f->all_done)
 		atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
 	return outcome;
 }
 
 /*
- * Disarm the range even if all of it was found done, if it may be armed all the same: a store has
- * met it, or arming or disarming has failed half-way somewhere. (So a fault on a page that should
- * be writable heals, and cannot loop.) Otherwise it would be a system call for nothing, and worse
- * with userfaultfd, where each page pays another fault of the kernel (K10).
+ * A range that was found done is disarmed all the same if it may still be armed: a store has
+ * faulted there, or arming or disarming has failed half-way somewhere. So a fault on a page that
+ * should be writable is mended, and cannot loop. Otherwise disarming is a system call for nothing,
+ * and with userfaultfd it costs each page another fault in the kernel (K10).
  */
 static bool needs_disarm(const struct fault *f)
 {
@@ -265,7 +267,7 @@ static enum outcome disarm_range(const struct fault *f)
 	chunks_touch(&arena->chunks, f->range.first, f->range.n, f->epoch);
 	if (arena->engine->disarm(arena, f->range.first, f->range.n) == 0)
 		return RESOLVED;
-	/* Before the pages are unlocked as done, which they may not be. */
+	/* Set before the pages are unlocked as done: some of them may still be armed. */
 	atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
 	return NOT_DISARMED;
 }
@@ -290,7 +292,7 @@ static enum outcome resolve_range(struct fault *f)
 }
 
 /* Give up a snapshot, unless another thread has done so since `seen` was read: several writers that
-   reach the limit together cost one. */
+   reach the limit together cost one snapshot. */
 static void spoil(struct cowarena *arena, uint64_t seen, enum fault_spoil how)
 {
 	if (how == FAULT_SPOIL)
@@ -315,12 +317,12 @@ static void choose_range(struct fault *f)
 	f->range = (struct range_of_pages){first, n};
 }
 
-/* Make the next try better than the last one. spoils: how many snapshots had been given up
-   before. */
+/* Give the next try a better chance. spoils: how many snapshots had been given up before the try
+   that failed. */
 static void recover(struct fault *f, enum outcome outcome, uint64_t spoils)
 {
 	if (outcome == NO_FRAMES) {
-		spoil(f->arena, spoils, f->spoiling); /* outside the gate: it will be closed */
+		spoil(f->arena, spoils, f->spoiling); /* outside the gate, which spoiling closes */
 	} else if (f->width < atomic_load_explicit(&f->arena->pages, memory_order_relaxed)) {
 		f->width *= WIDER; /* fewer mappings; the whole heap needs one */
 	} else if (++f->naps <= NAPS_MAX) {
@@ -331,7 +333,8 @@ static void recover(struct fault *f, enum outcome outcome, uint64_t spoils)
 	}
 }
 
-/* All steps, until it is done: every failure costs a snapshot, or some pages done ahead (I7). */
+/* Repeat the steps until the range is done. Each failure costs a snapshot, or some pages done ahead
+   (I7). */
 static void resolve(struct fault *f)
 {
 	struct cowarena *arena = f->arena;
@@ -364,8 +367,8 @@ static size_t window(struct cowarena *arena, size_t page)
 }
 
 /*
- * The page had been disarmed when the fault came. Was it another thread, in between; or does the
- * store fail for a reason that disarming does not mend?
+ * The page was already disarmed when the fault came. Either another thread disarmed it in between,
+ * or the store fails for a reason that disarming does not mend.
  */
 static bool is_mended(struct cowarena *arena, size_t page, unsigned hint)
 {
@@ -378,8 +381,8 @@ static bool is_mended(struct cowarena *arena, size_t page, unsigned hint)
 
 	gate_enter(&arena->gate, hint);
 	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
-	/* Disarmed once more, now that nobody can arm it: a snapshot that failed may have,
-	   since the handler did so. */
+	/* Disarm the page once more, now that nobody can arm it: a snapshot that failed may have
+	   armed it since the handler disarmed it. */
 	if (page_stamp(page_peek(&arena->table.pages[page])) == epoch)
 		mended = resolve_range(&again) != RESOLVED || !arena->engine->can_write ||
 			 arena->engine->can_write(arena, page);
@@ -392,8 +395,7 @@ bool fault_handle_for(struct cowarena *arena, const void *address, uintptr_t wri
 	uint64_t start = os_now();
 	size_t page = arena_page(arena, address);
 
-	/* Beyond the heap nothing is promised to be writable: a wild write. Acquire: pairs
-	   with range_grow(). */
+	/* A write beyond the heap is a wild write. Acquire: pairs with range_grow(). */
 	if (page >= atomic_load_explicit(&arena->pages, memory_order_acquire))
 		return false;
 	unsigned hint = shard_of(writer);

@@ -18,23 +18,23 @@ static const struct {
 #define NONE (-1)
 
 /*
- * Handlers read levels while others change them. A level's action is written while `skipped` keeps
- * handlers from it, and is not changed while anybody is likely to come to it.
+ * Signal handlers read levels while other threads change them. A level's action is written while
+ * `skipped` keeps handlers away from it, and does not change while a handler is likely to use it.
  */
 struct level {
-	struct sigaction action; /* what was there, and gets what is not ours */
+	struct sigaction action; /* the displaced action, which gets faults that are not ours */
 	_Atomic int below;       /* the level to go on with when this one is skipped, or NONE */
 	_Atomic bool spent;      /* the action was SA_RESETHAND, and has had its one call */
 	_Atomic bool skipped;    /* the handler was installed again, over a later level */
-	_Atomic bool withdrawn;  /* we have put the action back: nobody is in front of this level */
-	bool shared;             /* another handler than that of the action was installed over it */
-	bool direct;             /* installed without sigaction(3), which is not the C library's */
+	_Atomic bool withdrawn;  /* the action is restored: nobody is in front of this level */
+	bool shared;             /* a handler other than the action's was installed over it */
+	bool direct;             /* installed by system call: sigaction(3) is not the C library's */
 	unsigned age;            /* when it was installed; 0: never */
 };
 
 static struct chain {
 	struct level level[LEVELS];
-	int front; /* the level that we know to have been in front last */
+	int front; /* the last level that is known to have been in front */
 	unsigned age;
 } chains[HANDLERS_SIGNALS] = {{.front = NONE}, {.front = NONE}};
 
@@ -48,11 +48,11 @@ static bool calls_nobody(const struct sigaction *action)
 /* ---- passing on ---- */
 
 /*
- * One call of another's handler by a level, on the stack of the level's handler. A handler that was
- * installed twice, around a level, would come back to that level for ever. So the calls that one
- * delivery has led to are linked, from a field of its context that the kernel clears and nobody
- * uses (K5). A handler that leaves by siglongjmp() leaves nothing behind: the next delivery has
- * another context. (A variable of the thread would have to be put right.)
+ * One call of another handler by a level, on the stack of the level's handler. A handler that was
+ * installed twice, around a level, would come back to that level for ever. So the calls of one
+ * delivery are linked, from a field of its context that the kernel clears and nobody uses (K5). A
+ * handler that leaves by siglongjmp() leaves nothing behind: the next delivery has another context.
+ * (A thread-local variable would have to be reset.)
  */
 struct passage {
 	const struct chain *owner; /* there may be several copies of the library */
@@ -61,7 +61,7 @@ struct passage {
 };
 _Static_assert(LEVELS <= 32, "a passage has a bit for each level");
 
-/* Look only where the frames of this delivery are: the field might be used by others after all. */
+/* Accept only addresses where this delivery's frames are: others might use the field after all. */
 static bool is_passage(const struct passage *p, const void *context)
 {
 	uintptr_t at = (uintptr_t)p, here = (uintptr_t)__builtin_frame_address(0);
@@ -78,7 +78,8 @@ static uint32_t passed_by(const struct chain *chain, void *context)
 	return is_passage(p, context) && p->owner == chain ? p->passed : 0;
 }
 
-/* Where the signal goes on that has come to level k. Not to `caller`, if that is a handler. */
+/* The level, from k on, whose action gets the signal. One whose action is `caller` is passed
+   over. */
 static int next_level(struct chain *chain, int k, uint32_t passed, void (*caller)(int))
 {
 	while (k != NONE && (atomic_load(&chain->level[k].skipped) || passed >> k & 1 ||
@@ -91,7 +92,7 @@ static void call(const struct sigaction *action, int signo, siginfo_t *info, voi
 {
 	sigset_t mask, interrupted;
 
-	/* The signals that the handler would find blocked. */
+	/* Block what the handler would find blocked if the kernel called it. */
 	os_context_signals(context, &interrupted);
 	sigorset(&mask, &interrupted, &action->sa_mask);
 	if (!(action->sa_flags & SA_NODEFER))
@@ -105,8 +106,8 @@ static void call(const struct sigaction *action, int signo, siginfo_t *info, voi
 }
 
 /*
- * The passage must be on the stack. (AddressSanitizer may put local variables elsewhere, to find
- * their use after the function's return.)
+ * The passage must be on the stack. (AddressSanitizer may move local variables elsewhere, to detect
+ * their use after return.)
  */
 __attribute__((no_sanitize("address"), noinline)) static void
 call_by(struct chain *chain, int k, uint32_t passed, siginfo_t *info, void *context)
@@ -120,9 +121,9 @@ call_by(struct chain *chain, int k, uint32_t passed, siginfo_t *info, void *cont
 }
 
 /*
- * Back to the default, which kills. A signal that was sent is sent again: blocked now, it is
- * delivered as we return. An instruction faults again, and the kernel kills the process with the
- * right signal, address and core. (It does so for an ignored fault too.)
+ * Restore the default action, which kills. A signal that was sent is sent again: it is blocked now,
+ * and delivered as we return. An instruction faults again, and the kernel kills the process with
+ * the right signal, address and core. (The kernel does so for an ignored fault too.)
  */
 static void give_up(int signo, siginfo_t *info, bool sent)
 {
@@ -134,8 +135,8 @@ static void give_up(int signo, siginfo_t *info, bool sent)
 static struct sigaction our_action(int k);
 
 /*
- * Handlers of the System V kind install themselves again when they are called. Without us that
- * would change nothing: so level k, which was in front before, is in front again.
+ * Handlers in the System V style install themselves again when they are called. Without the library
+ * that would change nothing: so level k, which was in front before, is put in front again.
  */
 static void stay_in_front(struct chain *chain, int k, struct level *called)
 {
@@ -147,7 +148,7 @@ static void stay_in_front(struct chain *chain, int k, struct level *called)
 		atomic_store(&called->spent, false);
 }
 
-/* Who called a level's handler, if that was a handler that is installed now; else NULL. */
+/* The handler that called a level's handler, if it is installed now; else NULL. */
 static void (*caller_of(int signo, bool by_kernel))(int)
 {
 	struct sigaction now;
@@ -209,9 +210,9 @@ static struct sigaction our_action(int k)
 {
 	struct sigaction a = {.sa_sigaction = handlers[k], .sa_flags = SA_SIGINFO | SA_ONSTACK};
 
-	/* Nothing may interrupt the handler: a signal handler of the application that writes to the
-	   arena would wait for the page that is locked below it; so would a thread that is
-	   cancelled there. */
+	/* Nothing may interrupt the handler. A signal handler of the application that writes to the
+	   arena would wait for the page that the interrupted handler has locked; a thread cancelled
+	   there would leave the page locked. */
 	os_every_signal(&a.sa_mask);
 	return a;
 }
@@ -238,10 +239,10 @@ static bool same_action(const struct level *l, const struct sigaction *now)
 }
 
 /*
- * The handler that is in front now may have been met before, at other levels. It may hold one of
- * these as the one that it found, or a handler that it calls may: they must not lead to it any
- * more. But where we have put it back ourselves, it has found nothing of ours since, and that
- * level is as good as before.
+ * The handler in front now may be the action of earlier levels too. It may have saved one of these
+ * levels as its previous action, or a handler that it calls may have: they must not lead to it any
+ * more. But where the library has restored the handler itself, the handler has found no level
+ * since, and its level is as good as before.
  */
 static int level_of_before(struct chain *chain, const struct sigaction *now)
 {
@@ -261,8 +262,9 @@ static int level_of_before(struct chain *chain, const struct sigaction *now)
 }
 
 /*
- * A handler that is installed again and again leaves levels behind that nobody else has found. It
- * holds the first of them, or the one that it was just installed over: the others are free.
+ * A handler that is installed again and again leaves levels behind that no other handler has found.
+ * It holds the oldest of these levels, or the one that it was just installed over: the others are
+ * free.
  */
 static int level_between(struct chain *chain, const struct sigaction *now)
 {
@@ -279,7 +281,7 @@ static int level_between(struct chain *chain, const struct sigaction *now)
 	return NONE;
 }
 
-/* One that was never used; or else the oldest that is withdrawn, and that nobody has found. */
+/* A level that was never used, or else the oldest withdrawn one that no other handler has found. */
 static int free_level(struct chain *chain)
 {
 	int found = NONE;
@@ -359,8 +361,8 @@ static bool in_kernel(int signo, void (*handler)(int))
 }
 
 /*
- * By sigaction(3), which may be another's, as long as it tells the truth of what the kernel has;
- * else past it. Returns 0, or what handlers_install() does.
+ * Install by sigaction(3), which may belong to a preloaded library, as long as it reports what the
+ * kernel has; otherwise by system call. Returns what handlers_install() does.
  */
 static int place(int which, struct level *l, const struct sigaction *now,
 		 const struct sigaction *mine)
@@ -377,7 +379,7 @@ static int place(int which, struct level *l, const struct sigaction *now,
 			return refused(which);
 		if (in_kernel(signo, mine->sa_handler))
 			return 0;
-		sigaction(signo, &told, NULL); /* only noted: it would call us a second time */
+		sigaction(signo, &told, NULL); /* it has noted ours, and would call it twice */
 	}
 	l->direct = true;
 	if (os_action_set(signo, mine) == 0 && in_kernel(signo, mine->sa_handler))
@@ -385,7 +387,7 @@ static int place(int which, struct level *l, const struct sigaction *now,
 	return not_to_be_had(which);
 }
 
-/* A level is in front that was so before: who was put in front of it since has left. */
+/* Level k is in front again: whatever was put in front of it since has left. */
 static void found_in_front(struct chain *chain, int k)
 {
 	for (int i = 0; i < LEVELS; i++) {
@@ -395,7 +397,7 @@ static void found_in_front(struct chain *chain, int k)
 		if (at == k)
 			atomic_store(&chain->level[i].withdrawn, true);
 	}
-	/* The only one that has found this level has put it back. */
+	/* The only handler that had found this level has restored it. */
 	if (chain->front != NONE && atomic_load(&chain->level[chain->front].below) == k &&
 	    !chain->level[chain->front].shared)
 		chain->level[k].shared = false;
@@ -433,7 +435,7 @@ int handlers_install(int which, handlers_mend *mend_faults)
 	int k = level_of(&now);
 	if (k == NONE)
 		return install_over(which, &now);
-	/* (Without an arena, too: where it could not be removed.) */
+	/* (This happens without an arena too, where the handler could not be removed.) */
 	found_in_front(&chains[which], k);
 	atomic_store(&chains[which].level[k].withdrawn, false);
 	return 0;
@@ -451,7 +453,7 @@ void handlers_remove(int which)
 	struct chain *chain = &chains[which];
 	struct sigaction now, last = {.sa_handler = SIG_DFL};
 
-	/* If somebody installed over us, they may call us as their previous handler: stay. */
+	/* A handler installed over ours may call ours as its previous handler: ours stays. */
 	if (os_action_get(signals[which].signo, &now))
 		return;
 	int k = level_of(&now);

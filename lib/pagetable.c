@@ -45,9 +45,8 @@ void pagetable_destroy(struct pagetable *table)
 }
 
 /*
- * The entry of a page that is written at random is in no cache, and with small pages its address
- * is in no TLB either: in a large table that is a quarter of a microsecond for each fault. Best
- * effort.
+ * The entry of a page written at random is in no cache. With small pages its address is in no TLB
+ * either: in a large table that costs each fault a quarter of a microsecond. Best effort.
  */
 static void collapse(struct pagetable *table, size_t from)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * pagetable.h - what is known of each page of an arena: state, epoch, newest version.
+ * pagetable.h - the record of each page of an arena: state, stamp, versions.
  *
- * It lies outside the arena, in flat arrays indexed by page number: the fault handler writes
- * here, and rollback must not undo it.
+ * The table lies outside the arena, in flat arrays indexed by page number: the fault handler writes
+ * to it, and a rollback must not undo that.
  *
  *	                 the page comes into use
  *	  [not in use] ------------------------------> [writable] <---------------------+
@@ -20,11 +20,12 @@
  *	       +------------------------------------> [locked] --- copy, publish, ------+
  *	                                                           disarm, unlock
  *
- * A rollback too may arm a page: in the epoch of its stamp, which no snapshot needs (PAGE_REARMED).
+ * A rollback may also arm a page, in the epoch of the page's stamp: no snapshot needs the page
+ * (PAGE_REARMED).
  *
- * The stamp is the epoch in which the page was last made writable: since then, while it was
- * armed, it has not changed. So the content of an armed page with stamp s is what every snapshot of
- * the epochs s, s+1, ... holds, and the page needs a copy if one of those is alive.
+ * The stamp is the epoch in which the page was last made writable. While a page is armed, it does
+ * not change. So the content of an armed page with stamp s is what every snapshot of the epochs s,
+ * s+1, ... holds, and the page needs a copy if one of those snapshots is alive.
  */
 #ifndef COWARENA_PAGETABLE_H
 #define COWARENA_PAGETABLE_H
@@ -39,13 +40,13 @@
 /* Bits of page.state. */
 #define PAGE_LOCKED ((uint64_t)1)
 #define PAGE_FRESH ((uint64_t)2)
-#define PAGE_REARMED ((uint64_t)4) /* by a rollback, in the epoch of its stamp (rearm.h) */
+#define PAGE_REARMED ((uint64_t)4) /* armed by a rollback, in the epoch of its stamp (rearm.h) */
 #define PAGE_STAMP_SHIFT 8         /* the stamp: 56 bits, a snapshot a nanosecond for two years */
 #define PAGE_STAMP_MAX (UINT64_MAX >> PAGE_STAMP_SHIFT)
 
 struct page {
 	_Atomic uint64_t state;
-	uint32_t versions; /* top of their tree (versions.h), 0 = none; under PAGE_LOCKED */
+	uint32_t versions; /* root of their tree (versions.h), 0 = none; under PAGE_LOCKED */
 	uint32_t heat;     /* shadow.c; gate closed */
 };
 
@@ -56,7 +57,7 @@ struct pagetable {
 	/* Used while a snapshot is taken (shadow.h), or pages are armed again (rearm.h); empty
 	   otherwise. */
 	struct bitmap hot;
-	/* Pages that may differ from what the heap was rolled back to, and are armed (rearm.h). */
+	/* Armed pages that may differ from the state that the heap was rolled back to (rearm.h). */
 	struct bitmap changed;
 	/* Pages that are known to have memory (range.h). */
 	struct bitmap backed;
@@ -83,11 +84,11 @@ static inline uint64_t page_stamp(uint64_t state)
 }
 
 /*
- * Lock a page: protects its state, its list of versions and, while it is armed, its content.
+ * Lock a page: protects its state, its tree of versions and, while it is armed, its content.
  * Returns the state (without the lock bit). Held for a page copy and a system call at most, by
- * threads whose signals are blocked. Several are taken in ascending order only.
- * Inside, one other lock may be taken: chunks.lock, by engine-hybrid.c when it disarms. Nobody who
- * holds that lock locks a page. Async-signal-safe.
+ * threads whose signals are blocked. A thread that locks several pages locks them in ascending
+ * order. One other lock may be taken inside: chunks.lock, by engine-hybrid.c when it disarms. No
+ * holder of chunks.lock locks a page. Async-signal-safe.
  */
 uint64_t page_lock(struct page *page);
 
@@ -107,8 +108,8 @@ uint64_t page_peek(struct page *page);
  */
 long pagetable_mark_dirty(struct pagetable *table, size_t first, size_t n, size_t pages_in_use);
 
-/* Whether [first, first + n) is dirty as a whole, or clean as a whole. Setters excluded, or it
-   is a guess. */
+/* Whether [first, first + n) is all dirty, all clean, or mixed. A guess unless setters are
+   excluded. */
 enum pages_uniform { PAGES_CLEAN, PAGES_DIRTY, PAGES_MIXED };
 static inline enum pages_uniform pagetable_uniform(const struct pagetable *table, size_t first,
 						   size_t n)

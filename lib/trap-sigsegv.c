@@ -2,12 +2,11 @@
 /*
  * trap-sigsegv.c - delivers faults through GNU libsigsegv's dispatcher.
  *
- * Only the dispatcher is used, never sigsegv_install_handler(): that one installs over earlier
- * handlers without chaining, takes the place of another user of libsigsegv in the same process,
- * and uninstalls itself when a fault is declined. handlers.c, in front of it, does these
- * things right.
+ * Only the dispatcher is used, never sigsegv_install_handler(): that function installs over earlier
+ * handlers without chaining, takes the place of another user of libsigsegv in the same process, and
+ * uninstalls itself when a fault is declined. handlers.c installs the handler instead.
  *
- * A dispatcher is a tree without a lock. So each span has one of its own, built before the
+ * A dispatcher is a tree without a lock. So each span has a dispatcher of its own, built before the
  * span is in use and never changed: no tree is modified while a thread can fault in it.
  */
 #include "config.h"

@@ -16,19 +16,18 @@
 #include <stdatomic.h>
 
 /*
- * The registry of spans: the library's one piece of global mutable state, because a signal
- * handler has nothing else to start from. Slots come in blocks that are never freed, so a
- * handler may read any of them at any time. A slot that is reused while a handler reads it
- * would show it one span's begin with another's end; the sequence number (odd while the slot
- * changes) makes the handler look again.
+ * The registry of spans: the library's one piece of global mutable state, because a signal handler
+ * has nothing else to start from. Slots come in blocks that are never freed, so a handler may read
+ * any slot at any time. A handler that reads a slot while it is reused could see one span's begin
+ * with another's end; the sequence number (odd while the slot changes) makes the handler look
+ * again.
  */
 struct trap_span {
 	_Atomic uint32_t sequence;
 	_Atomic uintptr_t begin, end; /* both 0: free */
 	void *_Atomic backend;
-	_Atomic int which;      /* the last of the signals that its faults arrive by: SIGBUS comes
-				   with SIGSEGV */
-	_Atomic bool inherited; /* we are a child of fork(): it has the span, but not the memory */
+	_Atomic int which;      /* HANDLERS_BUS means SIGSEGV as well as SIGBUS */
+	_Atomic bool inherited; /* in a child of fork(), which has the span but not the memory */
 };
 
 #define BLOCK_SPANS 64
@@ -39,13 +38,14 @@ struct block {
 };
 
 static struct block first_block;
-/* How many spans want each signal: all of them SIGSEGV, by which a child of fork() is told. */
+/* How many spans want each signal. All want SIGSEGV: an access in a child of fork() raises it. */
 static _Atomic size_t users[HANDLERS_SIGNALS];
 
 /* Protects adding and removing, and the installed actions. Never taken by the handler. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
-/* Find the span of an address, whose faults arrive by that signal: its back end, or NULL. */
+/* Find the back end of the span that holds the address and whose faults arrive by that signal; NULL
+   if there is none. */
 static void *lookup(uintptr_t address, int which, bool inherited)
 {
 	for (struct block *b = &first_block; b; b = atomic_load(&b->next))
@@ -71,7 +71,7 @@ static void *lookup(uintptr_t address, int which, bool inherited)
 	return NULL;
 }
 
-/* Whether a write fault was ours, and is mended. */
+/* Resolve a write fault if it is ours; false if it is not. */
 static bool deliver(int which, void *address, bool by_kernel)
 {
 	void *backend = lookup((uintptr_t)address, which, false);
@@ -79,7 +79,7 @@ static bool deliver(int which, void *address, bool by_kernel)
 
 	if (!backend)
 		return false;
-	/* The mask of another handler is not ours. */
+	/* When another handler has called ours, the mask is that handler's. */
 	if (!by_kernel)
 		os_block_every_signal(&signals);
 	bool mended = trap_backend_deliver(backend, address);
@@ -124,7 +124,7 @@ static void after_fork_in_parent(void)
 	pthread_mutex_unlock(&mutex);
 }
 
-/* The spans stay, for the message; but the child may get arenas of its own at the same
+/* The spans stay, for the message in mend(); but the child may get arenas of its own at the same
    addresses. */
 static void after_fork_in_child(void)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * trap.h - how faults arrive: from the signal to the arena that it belongs to, or on to others.
+ * trap.h - brings a fault from its signal to its arena, or passes it on to others.
  *
- * trap.c looks up the address, and checks that it was a write to protected memory. What is not ours
- * goes on to the handler that was installed before (I5, handlers.h).
- * What is ours goes through one of two back ends, chosen at build time: libsigsegv's dispatcher
- * (trap-sigsegv.c), or a plain call (trap-sigaction.c).
+ * trap.c looks up the address, and checks that the fault was a write to protected memory. Faults
+ * that are not ours go on to the handler that was installed before (I5, handlers.h). Our faults go
+ * through one of two back ends, chosen at build time: libsigsegv's dispatcher (trap-sigsegv.c), or
+ * a plain call (trap-sigaction.c).
  */
 #ifndef COWARENA_TRAP_H
 #define COWARENA_TRAP_H
@@ -16,7 +16,7 @@
 struct cowarena;
 struct trap_span;
 
-/* Tries to resolve the fault; false means that it is not ours. Async-signal-safe. */
+/* Resolve the fault if it is ours; false when it is not. Async-signal-safe. */
 typedef bool trap_handler(struct cowarena *arena, const void *address);
 
 /*
@@ -29,7 +29,8 @@ struct trap_span *trap_add(void *base, size_t n, bool bus, trap_handler *handler
 			   struct cowarena *arena);
 void trap_remove(struct trap_span *span);
 
-/* Whether the span was made before a fork() whose child we are: its memory is not there. */
+/* Whether this process is a child that inherited the span by fork(): the span's memory is not
+   there. */
 bool trap_inherited(const struct trap_span *span);
 
 /* How many spans there are, at least 1. Async-signal-safe. */
