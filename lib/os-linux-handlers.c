@@ -37,13 +37,13 @@ void os_block_every_signal(sigset_t *old)
 /* ---- actions ---- */
 
 /*
- * ThreadSanitizer and MemorySanitizer keep the program's actions, and stand before them with a
- * handler of their own, which they need: their word is taken for the kernel's.
+ * ThreadSanitizer and MemorySanitizer record the program's actions, and need a handler of their own
+ * in the kernel in front of them. So under these the C library's answer is taken for the kernel's.
  */
 void __tsan_init(void) __attribute__((weak));
 void __msan_init(void) __attribute__((weak));
 
-/* As rt_sigaction(2) has it (K7). */
+/* The layout of rt_sigaction(2) (K7). */
 #if defined __x86_64__ || defined __aarch64__ || defined __powerpc64__ || defined __s390x__
 #define HAS_RESTORER 1
 #elif defined __riscv || defined __loongarch__
@@ -79,9 +79,9 @@ struct kernel_action {
 #endif
 
 /*
- * Where a handler returns to. The kernel has none of its own for this processor. Debuggers and
- * unwinders know it by the C library's name for it, or by these very instructions in a place
- * without unwind tables; they look at the byte before it too.
+ * The code that a handler returns to. The kernel has none of its own for this processor. Debuggers
+ * and unwinders recognise it by the C library's name for it, or by these very instructions in a
+ * place without unwind tables; they also look at the byte before it.
  */
 void restore_rt(void) __asm__("__restore_rt") __attribute__((visibility("hidden")));
 __asm__(".text\n"
@@ -106,7 +106,7 @@ static void set_restorer(struct kernel_action *k, const struct sigaction *action
 static void set_restorer(struct kernel_action *k, const struct sigaction *action)
 {
 #if HAS_RESTORER
-	k->restorer = action->sa_restorer; /* which flags say whether to use */
+	k->restorer = action->sa_restorer; /* the flags say whether to use it */
 #endif
 	(void)k, (void)action;
 }
@@ -173,7 +173,7 @@ static bool was_write(const siginfo_t *info, const void *ucontext)
 	return ((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_ERR] & 2;
 #elif defined __aarch64__
 	/* The kernel appends a record with the syndrome register to the context. In a data abort's
-	   syndrome bit 6 is WnR, which says nothing of cache maintenance, bit 8 (K8; Arm ARM,
+	   syndrome bit 6 is WnR, which is not valid for cache maintenance, bit 8 (K8; Arm ARM,
 	   ESR_EL1; Linux, asm/sigcontext.h). */
 	const mcontext_t *m = &((const ucontext_t *)ucontext)->uc_mcontext;
 	const char *p = (const char *)m->__reserved, *end = p + sizeof m->__reserved;
@@ -188,7 +188,8 @@ static bool was_write(const siginfo_t *info, const void *ucontext)
 			break;
 		p += head->size;
 	}
-	/* An emulator without that record. A jump into memory would fault for ever. */
+	/* An emulator may leave that record out. Then every fault counts as a write but an
+	   instruction fetch, which would fault for ever. */
 	return m->pc != (uintptr_t)info->si_addr;
 #else
 	return true;
@@ -197,7 +198,7 @@ static bool was_write(const siginfo_t *info, const void *ucontext)
 
 enum os_trap os_trap_of(int signo, const siginfo_t *info, const void *ucontext)
 {
-	/* What mprotect(2) and userfaultfd make of a store (K3). */
+	/* The codes of a store that mprotect(2) and userfaultfd forbid (K3). */
 	int forbidden = signo == SIGBUS ? BUS_ADRERR : SEGV_ACCERR;
 
 	if (info->si_code == forbidden && was_write(info, ucontext))
@@ -205,7 +206,7 @@ enum os_trap os_trap_of(int signo, const siginfo_t *info, const void *ucontext)
 	return signo == SIGSEGV && info->si_code == SEGV_MAPERR ? OS_TRAP_UNMAPPED : OS_TRAP_OTHER;
 }
 
-/* Codes of the kernel's own are positive, those of kill(2), tgkill(2), sigqueue(3) are not (K9). */
+/* The kernel's own codes are positive, those of kill(2), tgkill(2), sigqueue(3) are not (K9). */
 bool os_signal_was_sent(const siginfo_t *info)
 {
 	return info->si_code <= 0;

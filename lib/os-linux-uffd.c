@@ -29,7 +29,7 @@ int os_uffd_register(const struct os_file *file, void *p, size_t n)
 {
 	struct uffdio_register r = {.range = {(uintptr_t)p, n}, .mode = UFFDIO_REGISTER_MODE_WP};
 
-	/* A stranger's would take our range, and get our faults. */
+	/* Another file's userfaultfd would take our range and get our faults. */
 	if (!os_file_is_ours(file)) {
 		errno = EBADF;
 		return -1;
@@ -44,22 +44,22 @@ int os_uffd_unregister(const struct os_file *file, void *p, size_t n)
 	return (int)syscall(SYS_ioctl, file->fd, UFFDIO_UNREGISTER, &r);
 }
 
-/* (By a stranger's descriptor nothing happens: the range is not registered any more.) */
+/* (If the number is another file's by now, nothing happens: the range is not registered there.) */
 int os_uffd_protect(const struct os_file *file, void *p, size_t n, bool protect)
 {
 	struct uffdio_writeprotect w = {.range = {(uintptr_t)p, n},
 					.mode = protect ? UFFDIO_WRITEPROTECT_MODE_WP : 0};
 
 	before_protection();
-	/* EAGAIN: the address space is being changed by another thread at this moment. */
+	/* EAGAIN: another thread is changing the address space at this moment. */
 	while (syscall(SYS_ioctl, file->fd, UFFDIO_WRITEPROTECT, &w))
 		if (errno != EAGAIN && errno != EINTR)
 			return failed_in("ioctl(2)");
 	return 0;
 }
 
-/* Whether the kernel itself can write to p, which it does by an atomic or with 0. It cannot take
-   the signal, so this needs no handler (K18). */
+/* Whether the kernel itself can write to p, by an atomic or with 0. The kernel gets an error
+   instead of a signal, so this needs no handler (K18). */
 static bool kernel_can_write(void *p)
 {
 	uint32_t nobody = 0;
@@ -70,7 +70,8 @@ static bool kernel_can_write(void *p)
 
 bool os_can_write(void *p, size_t n)
 {
-	/* Linux 5.14, older than this file. Interrupted, it has not found out. */
+	/* MADV_POPULATE_WRITE is in Linux 5.14, older than what this file needs. An interrupted
+	   call has not found out. */
 	while (syscall(SYS_madvise, p, n, MADV_POPULATE_WRITE))
 		if (errno != EAGAIN &&
 		    errno != EINTR) /* another sandbox may refuse the call itself */
@@ -78,7 +79,7 @@ bool os_can_write(void *p, size_t n)
 	return true;
 }
 
-/* What a version number would only promise (K11). */
+/* Try it: a version number would only promise it (K11). */
 static bool protects_shared_memory(const struct os_file *uffd)
 {
 	size_t n = os_page_size();
@@ -90,7 +91,7 @@ static bool protects_shared_memory(const struct os_file *uffd)
 			      : mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, file.fd, 0);
 
 	if (p != MAP_FAILED) {
-		/* untouched, and then touched by the first successful write */
+		/* untouched; then touched by the first successful write */
 		works = os_uffd_register(uffd, p, n) == 0;
 		for (int touched = 0; touched < 2 && works; touched++)
 			works = os_uffd_protect(uffd, p, n, true) == 0 && !kernel_can_write(p) &&
@@ -139,7 +140,8 @@ static int open_mode(struct os_file *file, enum uffd_mode mode)
 
 	os_file_set(file, above_standard(create, mode == UFFD_SIGNALS ? UFFD_USER_MODE_ONLY : 0));
 	if (file->fd < 0) {
-		/* Before 5.11 it knows no UFFD_USER_MODE_ONLY; a sandbox refuses without it too. */
+		/* Before 5.11 the kernel has no UFFD_USER_MODE_ONLY; a sandbox refuses the call
+		   without that flag too. */
 		if (errno == EINVAL && !is_refused(create, 0))
 			errno = ENOTSUP;
 		return failed_in("userfaultfd(2)");
@@ -147,8 +149,8 @@ static int open_mode(struct os_file *file, enum uffd_mode mode)
 	api.features |= mode == UFFD_SIGNALS ? UFFD_FEATURE_SIGBUS : UFFD_FEATURE_THREAD_ID;
 	if (syscall(SYS_ioctl, file->fd, UFFDIO_API, &api) == 0)
 		return 0;
-	/* A kernel without these features says EINVAL; so may a sandbox, but that does so of every
-	   request. */
+	/* A kernel without these features says EINVAL; so may a sandbox, but a sandbox refuses
+	   every request. */
 	int e = errno;
 	if (!is_refusal(e) || !is_refused(any_request, file->fd))
 		e = ENOTSUP;
@@ -159,7 +161,8 @@ static int open_mode(struct os_file *file, enum uffd_mode mode)
 
 int os_uffd_open(struct os_file *file, enum uffd_mode mode)
 {
-	/* Tried with signals in either mode: with events a write of ours would wait for us. */
+	/* Tried with signals in either mode: with events our own write would wait for this
+	   thread. */
 	if (open_mode(file, UFFD_SIGNALS))
 		return -1;
 	bool works = protects_shared_memory(file);
@@ -168,7 +171,7 @@ int os_uffd_open(struct os_file *file, enum uffd_mode mode)
 	os_file_close(file);
 	if (!works)
 		return -1;
-	if (is_refused(read_nothing, -1)) { /* by which the thread is told of faults */
+	if (is_refused(read_nothing, -1)) { /* the call by which the thread reads faults */
 		errno = EPERM;
 		return failed_in("read(2)");
 	}
@@ -187,7 +190,7 @@ int os_uffd_next(const struct os_file *file, struct os_fault *faults, int max)
 		}
 		ssize_t got = syscall(SYS_read, file->fd, messages, room);
 		if (got < 0 && errno == ENOMEM)
-			os_nap(); /* to give up would let writers wait for ever */
+			os_nap(); /* giving up would make writers wait for ever */
 		else if (got < 0 && errno != EAGAIN && errno != EINTR)
 			return -1;
 		int n = 0;

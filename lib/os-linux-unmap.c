@@ -2,10 +2,10 @@
 /*
  * os-linux-unmap.c - unmapping, which the kernel may refuse.
  *
- * It merges neighbouring mappings that are alike, and to unmap a part of what it has merged
- * leaves two: at the limit of mappings (vm.max_map_count) that fails with ENOMEM (K20). Then the
- * memory of the range goes at least, and the range itself is noted here, and unmapped as soon as
- * the kernel does it.
+ * The kernel merges neighbouring mappings that are alike, and unmapping a part of a merged mapping
+ * leaves two: at the limit of mappings (vm.max_map_count) that fails with ENOMEM (K20). Then
+ * os_unmap() frees at least the memory of the range, notes the range here, and unmaps it as soon as
+ * the kernel allows it.
  */
 #include "config.h"
 
@@ -15,7 +15,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-#define LEFT_MAX 4096 /* where so many have failed, more are without memory, and forgotten */
+#define LEFT_MAX 4096 /* beyond this many, ranges lose their memory and are forgotten */
 
 static struct {
 	struct lock lock;
@@ -37,8 +37,8 @@ static void note(void *p, size_t n)
 	lock_release(&left.lock);
 }
 
-/* Neither splits a mapping. The first takes memory from a file that is mapped shared, and is
-   refused for any other mapping. */
+/* Neither call splits a mapping. MADV_REMOVE frees the memory of a file that is mapped shared, and
+   is refused for any other mapping. */
 static void drop_memory(void *p, size_t n)
 {
 	if (madvise(p, n, MADV_REMOVE))

@@ -13,7 +13,7 @@
 
 #define NAP_NS 50000
 
-/* To find that the value has changed meanwhile is no failure, and must not show in errno. */
+/* A futex whose value has changed meanwhile is no failure, and must not show in errno. */
 static void futex(_Atomic uint32_t *word, int operation, uint32_t value,
 		  const struct timespec *timeout)
 {
@@ -62,7 +62,7 @@ void os_sleep(uint64_t ns)
 
 void os_nap(void)
 {
-	/* Not sched_yield(): it would never let a thread of lower real-time priority run. */
+	/* Not sched_yield(): that never lets a thread of lower real-time priority run. */
 	os_sleep(NAP_NS);
 }
 

@@ -32,8 +32,8 @@
 #endif
 
 /*
- * System calls whose wrappers in the C library are points of cancellation are made by syscall(2): a
- * thread that was cancelled there would leave a page or a lock of ours locked, for ever.
+ * System calls whose wrappers in the C library are cancellation points are made by syscall(2): a
+ * thread that was cancelled there would leave a page or a lock of ours locked for ever.
  * (tests/lint-cancel.sh)
  */
 _Static_assert(sizeof(void *) == 8, "cowarena wants a 64-bit address space");
@@ -43,7 +43,7 @@ _Static_assert(sizeof(void *) == 8, "cowarena wants a 64-bit address space");
 
 size_t os_page_size(void)
 {
-	/* Written with the same value whoever comes first, so a race does no harm. */
+	/* Every thread writes the same value, so a race does no harm. */
 	static _Atomic size_t size;
 
 	if (!size)
@@ -53,7 +53,8 @@ size_t os_page_size(void)
 
 /* ---- what failed ---- */
 
-/* A pointer, since thread-local storage is scarce (error.c); of the kind that a handler may use. */
+/* A pointer, since thread-local storage is scarce (error.c); of the TLS model that a signal handler
+   may use. */
 static _Thread_local const char *failed_call __attribute__((tls_model("initial-exec")));
 
 int failed_in(const char *call)
@@ -94,7 +95,7 @@ int above_standard(int (*open_one)(int arg), int arg)
 	return higher;
 }
 
-/* 0, or an errno. (By number: fstat() is a function only in newer C libraries.) */
+/* 0, or an errno. (By syscall number: fstat() is a function only in newer C libraries.) */
 static int status_of(int fd, struct stat *status)
 {
 	int e = errno;
@@ -116,7 +117,8 @@ void os_file_set(struct os_file *file, int fd)
 	__atomic_store_n(&file->known, known, __ATOMIC_RELAXED);
 	__atomic_store_n(&file->device, (uint64_t)status.st_dev, __ATOMIC_RELAXED);
 	__atomic_store_n(&file->inode, (uint64_t)status.st_ino, __ATOMIC_RELAXED);
-	/* Last: who finds the number, by os_file_is_ours(), finds what belongs to it. */
+	/* Last: pairs with the acquire of os_file_is_ours(), which so finds the identity that
+	   belongs to the number. */
 	__atomic_store_n(&file->fd, fd, __ATOMIC_RELEASE);
 }
 
@@ -177,13 +179,13 @@ size_t os_mapping_limit(void)
 
 size_t os_huge_page_size(void)
 {
-	static _Atomic size_t known; /* written with one value, whoever comes first */
+	static _Atomic size_t known; /* every thread writes the same value */
 	size_t page = os_page_size(), size = known;
 
 	if (!size) {
 		size = read_fact(HUGE_PAGE_SIZE);
-		/* A table of entries of 8 bytes fills a page, and the pages of a whole table are
-		   what one entry above can map. */
+		/* A table of 8-byte entries fills a page, and one entry of the level above can map
+		   the pages of a whole table. */
 		if (size <= page || size & (size - 1))
 			size = page / 8 * page;
 		known = size;
@@ -265,7 +267,7 @@ static int create_memory(int unused)
 int os_memory_file(struct os_file *file, size_t n)
 {
 	*file = OS_NO_FILE;
-	if (n > os_file_limit()) { /* ftruncate would raise SIGXFSZ */
+	if (n > os_file_limit()) { /* ftruncate(2) would raise SIGXFSZ */
 		errno = EFBIG;
 		return -1;
 	}
@@ -345,7 +347,7 @@ void *os_map_private(size_t n, const struct os_file *file)
 	os_unmap_again();
 	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file->fd, 0);
 
-	/* Looked at afterwards: then it was so when the number was used. */
+	/* Checked afterwards: if the descriptor is ours now, it was ours when it was used. */
 	if (p != MAP_FAILED && os_file_is_ours(file))
 		return p;
 	if (p != MAP_FAILED)
@@ -367,8 +369,8 @@ static int mremap_over(char *p, char *fresh, size_t n, size_t first)
 
 int os_map_anew(void *p, size_t n, size_t accessible)
 {
-	/* Of a length of 0 the kernel moves nothing: it makes a second mapping of the same file,
-	   with the flags that madvise() has set (K21). */
+	/* With an old length of 0 the kernel moves nothing: it makes a second mapping of the same
+	   file, with the flags that madvise() has set (K21). */
 	char *fresh = mremap(p, 0, n, MREMAP_MAYMOVE);
 
 	if (fresh == MAP_FAILED)
@@ -406,9 +408,9 @@ int os_protect(void *p, size_t n, enum os_protection protection)
 
 /*
  * An atomic or with 0 (K15): a plain load and store would undo what another thread writes in
- * between. The compiler must not know that it is 0, or it makes a load of it (clang does). And
- * nothing is read before: that would be a fault of its own. ThreadSanitizer would take it for a
- * race with the application's own reads and writes of that byte.
+ * between. The compiler must not know that the value is 0, or it makes the or a load (clang does).
+ * Nothing is read before: a read would be a fault of its own. ThreadSanitizer would report a race
+ * with the application's own reads and writes of that byte.
  */
 TRACK_UNSEEN void os_touch(void *p)
 {
@@ -422,8 +424,8 @@ void os_populate(void *p, size_t n)
 {
 	int e = errno;
 
-	/* Before Linux 5.14, and in sandboxes: by hand, and changing nothing, as the range may be
-	   in use already. */
+	/* Before Linux 5.14, and in sandboxes, touch each page. That changes no byte: the range may
+	   be in use already. */
 	if (madvise(p, n, MADV_POPULATE_WRITE) && is_refusal(errno))
 		for (size_t i = 0; i < n; i += os_page_size())
 			os_touch((char *)p + i);
@@ -486,7 +488,7 @@ static int open_memory(int unused)
 int os_poke_open(struct os_file *file)
 {
 	/* Linux may be configured or booted to refuse this (proc_mem.force_override), and a sandbox
-	   may hide /proc: only the attempt tells (K13). */
+	   may hide /proc: only an attempt tells (K13). */
 	os_file_set(file, above_standard(open_memory, 0));
 	if (file->fd < 0)
 		return -1;
@@ -504,7 +506,7 @@ int os_poke_open(struct os_file *file)
 
 int os_poke(const struct os_file *file, void *p, const void *bytes, size_t n)
 {
-	/* The bytes would go to the file of a stranger. */
+	/* Otherwise the bytes would go to another file. */
 	if (!os_file_is_ours(file))
 		return -1;
 	while (n) {
@@ -520,7 +522,7 @@ int os_poke(const struct os_file *file, void *p, const void *bytes, size_t n)
 	return 0;
 }
 
-/* [at, stop) of the file, to p. */
+/* Read [at, stop) of the file to p. */
 static int read_range(int fd, char *p, off_t at, off_t stop)
 {
 	while (at < stop) {
@@ -555,7 +557,7 @@ int os_read_part(const struct os_file *file, size_t offset, void *p, size_t n)
 {
 	int result = read_data(file->fd, p, (off_t)offset, (off_t)(offset + n));
 
-	/* Both are looked at afterwards: then they were so all the time. */
+	/* Both are checked afterwards: what holds now has held all the time. */
 	if (!os_file_is_ours(file)) {
 		errno = EBADF;
 		return -1;
@@ -639,8 +641,8 @@ void os_block_signals(sigset_t *old)
 	sigset_t all;
 
 	sigfillset(&all);
-	/* Blocking these would not delay them but kill the process (K4). Nor may they be let in
-	   where the thread has them blocked: the helper would take what was sent to the process. */
+	/* Blocking these would not delay a fault but kill the process (K4). If the thread has
+	   blocked them, they stay blocked: the helper would take what was sent to the process. */
 	sigdelset(&all, SIGSEGV);
 	sigdelset(&all, SIGBUS);
 	sigdelset(&all, SIGILL);
@@ -673,10 +675,10 @@ void os_write_stderr(const char *text, size_t n)
 /* ---- threads ---- */
 
 /*
- * What the thread inherits of the one that starts it, which may be a real-time thread bound to
- * its processor, is undone: it is an ordinary thread, on the processors of the process's first
- * thread (whose number is the process's: K31). From outside, since it may never get to run before.
- * Where that is refused it stays as it is.
+ * Undo what the thread inherits from the thread that starts it, which may be a real-time thread
+ * bound to its processor: make it an ordinary thread, on the processors of the process's first
+ * thread (whose id is the process's: K31). Done from outside, since the thread may never get to run
+ * before. Where that is refused, the thread stays as it is.
  */
 static void make_ordinary(pthread_t thread)
 {
@@ -697,11 +699,11 @@ int os_thread(pthread_t *thread, const char *name, void *(*main)(void *), void *
 	int failed = pthread_attr_init(&attr);
 	if (failed)
 		return failed;
-	/* Thread-local storage of the program is in there too; where that is large, this
-	   fails, and the default stays. */
+	/* The stack also holds the program's thread-local storage; where that is large, this fails,
+	   and the default stays. */
 	pthread_attr_setstacksize(&attr, THREAD_STACK);
-	/* Not those of faults yet: the C library allocates here, maybe in an arena, whose
-	   pages are armed. */
+	/* Fault signals stay open: the C library allocates here, maybe in an arena whose pages are
+	   armed. */
 	os_block_signals(&signals);
 	failed = pthread_create(thread, &attr, main, arg);
 	if (failed == EINVAL)
@@ -721,13 +723,12 @@ void os_thread_begins(void)
 {
 	sigset_t all;
 
-	/* For ever. Those of wrong instructions too: sent to the process, they are for the
-	   application's threads. (The C library keeps its own out of this.) */
+	/* For the life of the thread, and with the signals of wrong instructions: when sent to the
+	   process, they are for the application's threads. (The C library exempts its own.) */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, NULL);
 }
 
-/* Not ended half-way: what the thread has is freed next. */
 uintptr_t os_this_thread(void)
 {
 	return (uintptr_t)pthread_self(); /* costs no system call */
@@ -738,6 +739,7 @@ bool os_is_this_thread(uintptr_t number)
 	return number == os_this_thread() || number == (uintptr_t)syscall(SYS_gettid);
 }
 
+/* Not to be cancelled: the caller frees next what the thread uses. */
 void os_thread_join(pthread_t thread)
 {
 	int cancel;
@@ -753,7 +755,7 @@ bool os_barrier(void)
 {
 	int e = errno;
 
-	/* Once in the life of a process it has to be announced (K27). */
+	/* A process has to register once before its first barrier (K27). */
 	bool done =
 	    syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0 ||
 	    (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0 &&

@@ -8,28 +8,28 @@
 #include <stdatomic.h>
 
 /*
- * What open_one(arg) returns, but never the number of a standard stream, which is to be had when
- * the program was started with one closed: others write there. A low number is held until the next
- * one is open, so that nothing of ours is ever met at it.
+ * Open by open_one(arg), but never return the number of a standard stream: such a number is free
+ * when the program was started with a standard stream closed, and other code writes there. A low
+ * number is held until the next one is open, so that no file of ours is ever met at it.
  */
 int above_standard(int (*open_one)(int arg), int arg);
 
-/* Note which system call has failed, for os_failed_call(). Returns -1; errno is as it was. [fault
-   path] */
+/* Note the system call that has failed, for os_failed_call(). Returns -1; errno is as it was.
+   [fault path] */
 int failed_in(const char *call);
 
 /*
- * Before a change of protection: what the calling thread has read and stored so far, all threads
- * see before the change. Page tables are memory like any other, and a processor with weak order
- * might let a neighbour write to a page before the page's lock, and the last bytes of the copy, are
- * where they belong. Costs nothing on x86-64, which keeps that order.
+ * Called before a change of protection: all threads see what the calling thread has read and stored
+ * so far before they see the change. Page tables are memory like any other, and a weakly ordered
+ * processor might let another thread write to a page before the page's lock, and the last bytes of
+ * the copy, are visible. Costs nothing on x86-64, which keeps that order.
  */
 static inline void before_protection(void)
 {
 	atomic_thread_fence(memory_order_release);
 }
 
-/* Whether a sandbox refuses calls with such an errno. */
+/* Whether a sandbox may refuse calls with this errno. */
 bool is_refusal(int errnum);
 
 /* The file behind a descriptor that was just opened; OS_NO_FILE for -1. */

@@ -2,19 +2,19 @@
 /*
  * os.h - every system call of the library, behind one contract.
  *
- * To port the library is to write another os-NAME.c. Nothing else in lib/ includes a system header
- * for memory, signals or threads of the kernel, knows what a field of siginfo or of a context means
- * to the kernel, or has an #ifdef for a system or a processor. (But handlers.c calls sigaction(3)
- * itself: what others are told goes through it.)
+ * To port the library, write another os-NAME.c. No other file in lib/ includes a system header for
+ * memory, signals or threads of the kernel, knows what a field of siginfo or of a context means to
+ * the kernel, or has an #ifdef for a system or a processor. (One exception: handlers.c calls
+ * sigaction(3) itself, because preloaded libraries look there.)
  *
- * (K1) and the like are what we take for granted of the kernel: doc/design.md, 8.
+ * (K1) and the like are assumptions about the kernel: doc/design.md, 8.
  *
  * Conventions: 0 or a pointer on success; -1 or NULL with errno set on failure; a function that
- * returns nothing leaves errno as it was. Lengths and
- * addresses are multiples of os_page_size() unless said otherwise.
+ * returns nothing leaves errno as it was. Lengths and addresses are multiples of os_page_size()
+ * unless said otherwise.
  *
  * [fault path] marks what the fault handler calls: such a function is async-signal-safe, allocates
- * nothing, takes no lock. (errno is kept by the handler's frame, handlers.c.)
+ * nothing, and takes no lock. (The frame of the handler, handlers.c, preserves errno.)
  */
 #ifndef COWARENA_OS_H
 #define COWARENA_OS_H
@@ -28,14 +28,14 @@
 /* The system's page size in bytes, a power of two, asked once. [fault path] */
 size_t os_page_size(void);
 
-/* The smallest multiple of `to` that is not below n: what lengths have to be. [fault path] */
+/* The smallest multiple of `to` that is not below n. [fault path] */
 static inline size_t os_round_up(size_t n, size_t to)
 {
 	return (n + to - 1) / to * to;
 }
 
-/* The size of a huge page in bytes, of the kind that os_collapse() makes (K30): a power of two,
-   some pages at least, asked once. */
+/* The size in bytes of the huge pages that os_collapse() makes (K30): a power of two, at least some
+   pages, asked once. */
 size_t os_huge_page_size(void);
 
 /* How many mappings the kernel allows this process. */
@@ -47,11 +47,12 @@ size_t os_file_limit(void);
 /* ---- descriptors ---- */
 
 /*
- * A descriptor that the library keeps, and which file it is. A number is everybody's: a daemon
- * closes all that are open, and the next file that the program opens gets the number.
+ * A descriptor that the library keeps, and the identity of its file. Descriptor numbers are not the
+ * library's alone: a daemon closes all that are open, and the next file that the program opens gets
+ * the number.
  */
 struct os_file {
-	int fd; /* above those of the standard streams; -1: none */
+	int fd; /* above the standard streams' numbers; -1: none */
 	bool known;
 	uint64_t device, inode;
 };
@@ -59,50 +60,50 @@ struct os_file {
 #define OS_NO_FILE ((struct os_file){.fd = -1})
 
 /*
- * Whether the number still is that file, in the calling thread's table of descriptors. While
- * another thread opens the file anew the answer is about the old one or the new one, or no. Where
+ * Whether the number still refers to that file, in the calling thread's table of descriptors. While
+ * another thread opens the file anew, the answer is about the old file or the new one, or no. Where
  * a sandbox refuses to tell, the number is believed. (K28) [fault path]
  */
 bool os_file_is_ours(const struct os_file *file);
 
-/* Close it if it is still ours, and forget it. */
+/* Close the descriptor if it is still ours, and forget it. */
 void os_file_close(struct os_file *file);
 
 /* ---- what failed ---- */
 
-/* The system call by which a function here failed last in this thread, like "mmap(2)"; NULL if none
-   has. */
+/* The system call that failed last in a function here in this thread, like "mmap(2)"; NULL if none
+   has failed. */
 const char *os_failed_call(void);
 
 /* ---- address space ---- */
 
 enum os_protection { OS_NONE, OS_READ, OS_READ_WRITE };
 
-/* Reserve n bytes of address space, inaccessible, at a multiple of align; a hint when fixed is
-   NULL. With fixed: exactly there, EEXIST when something is mapped there already. */
+/* Reserve n bytes of inaccessible address space at a multiple of align. With fixed: exactly there;
+   EEXIST when something is mapped there already. */
 void *os_reserve(size_t n, size_t align, void *fixed);
 
 /* Private zeroed memory, readable and writable, counted by the kernel only as it is touched. */
 void *os_map_anonymous(size_t n);
 
-/* Zeroed memory that is shared with whoever inherits it: mlockall(2) does not write to it. */
+/* Zeroed memory, shared with a process that inherits it. mlockall(2) does not write to it. */
 void *os_map_anonymous_shared(size_t n);
 
-/* A file of n bytes without a name, all holes. exec closes it. */
+/* An unnamed file of n bytes, all holes. exec closes it. */
 int os_memory_file(struct os_file *file, size_t n);
 
-/* Give the memory of a shared mapping's file back: the range is a hole then, zeros. Best effort.
-   (By the mapping, since the descriptor may be somebody else's by now. K17) */
+/* Free the file memory behind a shared mapping: the range becomes a hole, which reads as zeros.
+   Best effort. (By the mapping, since the descriptor may be somebody else's by now. K17) */
 void os_punch(void *p, size_t n);
 
 /*
- * Give all of the file's memory back, whoever still has the file open, so that a process that has
- * inherited it can tell (os_read_part). p, n: its shared mapping. Best effort.
+ * Free all memory of the file, whoever still has it open, so that a process that has inherited it
+ * can tell (os_read_part). p, n: its shared mapping. Best effort.
  */
 void os_memory_free(const struct os_file *file, void *p, size_t n);
 
 /*
- * Where the file next has memory, at `from` or after it: [*start, *end), as far as the kernel
+ * Find where the file next has memory, at `from` or after it: [*start, *end), as far as the kernel
  * knows; all before *start is a hole. Beyond the last memory both are the file's length. False if
  * that cannot be told. Reading a hole through a mapping would give it memory; this does not (K16).
  */
@@ -114,181 +115,181 @@ size_t os_memory_used(const struct os_file *file);
 /* Map the file's first n bytes, shared and inaccessible, over a reservation. */
 int os_map_shared(void *over, size_t n, const struct os_file *file);
 
-/* A second mapping of the file's first n bytes whose writes stay in it, readable and writable:
-   until a page is written to there it is the file's (K14). NULL with errno: EBADF when the
-   descriptor is ours no more. */
+/* A private mapping of the file's first n bytes, readable and writable: until a page is written
+   there, it shows the file's page (K14). NULL with errno: EBADF when the descriptor is no longer
+   ours. */
 void *os_map_private(size_t n, const struct os_file *file);
 
 /*
- * Put a fresh shared mapping of the same file over that of [p, p + n), by one step for other
- * threads: no protection of any kind is left in it. The first `accessible` bytes are readable and
- * writable, the rest is inaccessible. As before, it is not inherited by children. [fault path]
+ * Replace the shared mapping at [p, p + n) by a fresh one of the same file, without any protection
+ * left in it; to other threads the change is one step. The first `accessible` bytes are readable
+ * and writable, the rest is inaccessible. Like the old mapping, it is not inherited by children.
+ * [fault path]
  */
 int os_map_anew(void *p, size_t n, size_t accessible);
 
-/* Zeros that take no memory until they are written, private, readable and writable, in the place of
-   what is mapped at p. */
+/* Replace what is mapped at p by zeros, private, readable and writable, that take no memory until
+   they are written. */
 int os_map_zeros(void *p, size_t n);
 
 /*
  * Unmap a range. Where the kernel refuses, as it may at its limit of mappings (K20), the memory
- * goes, and the range as soon as that works: it is tried again whenever something is unmapped or
- * mapped, or by os_unmap_again(). How many are left; and, in a child of fork(), in which other
- * things may lie there: none.
+ * goes at once, and the range when a later try succeeds: each unmapping, mapping and
+ * os_unmap_again() tries. os_unmap_left(): how many ranges are left. os_unmap_forget(): in a child
+ * of fork(), where other things may lie there, forget them.
  */
 void os_unmap(void *p, size_t n);
 void os_unmap_again(void);
 size_t os_unmap_left(void);
 void os_unmap_forget(void);
 
-/* Change the protection of a range. What the caller has read and stored before, others see before
-   the change. [fault path]
-   Post: no thread can write to what was made read-only (K1). On failure each page of the range has
-   either the old or the new protection. */
+/* Change the protection of a range. Other threads see what the caller has read and stored before
+   they see the change. [fault path] Post: no thread can write to what was made read-only (K1). On
+   failure each page of the range has either the old or the new protection. */
 int os_protect(void *p, size_t n, enum os_protection protection);
 
 /*
- * Write to the byte at p without changing it, so that a private page becomes the process's own
- * (K15), while other threads may be writing to the same page. [fault path]
+ * Write to the byte at p without changing it, so that a private page gets a copy of its own (K15),
+ * while other threads may be writing to the same page. [fault path]
  */
 void os_touch(void *p);
 
 /* Give the range its memory now, so that no later touch meets an empty page. Best effort. Changes
-   no byte, and other threads may be writing to the range. */
+   no byte; other threads may be writing to the range. */
 void os_populate(void *p, size_t n);
 
-/* Give the memory of private pages back: they are zeros when touched next. Best effort. */
+/* Free the memory of private pages: they are zeros when touched next. Best effort. */
 void os_discard(void *p, size_t n);
 
 /* Whether nearly all pages of a range of the memory file have memory (K29). */
 bool os_is_resident(void *p, size_t n);
 
 /*
- * Map a huge page's worth, aligned, by one entry, if the system knows how. -1 with errno: EINVAL
- * means that the system cannot, now or ever (or n is another size); EAGAIN, ENOMEM and others that
- * it could not now. Other threads may be reading and writing the range, which stays as it is (K19).
+ * Map an aligned range of one huge page's size by one entry, if the system knows how. -1 with
+ * errno: EINVAL means that the system cannot, now or ever (or n is another size); EAGAIN, ENOMEM
+ * and others mean that it could not now. Other threads may be reading and writing the range, whose
+ * bytes stay as they are (K19).
  */
 int os_collapse(void *p, size_t n);
 
 /* The range is not inherited by a child of fork() (K22). */
 int os_keep_from_children(void *p, size_t n);
 
-/* Whether a core dump has the range. Best effort. */
+/* Whether a core dump includes the range. Best effort. */
 void os_dump(void *p, size_t n, bool wanted);
 
 /* ---- writing to the process's own read-only memory ---- */
 
-/* A descriptor by which os_poke works in this process; -1 when the kernel refuses (tried out). */
+/* Open a descriptor for os_poke() in this process; -1 when the kernel refuses (found out by
+   trying). */
 int os_poke_open(struct os_file *file);
 
-/* Write n bytes at p through that descriptor, whatever p's protection (K13). -1 too when it is ours
-   no more. [fault path] */
+/* Write n bytes at p through that descriptor, whatever p's protection (K13). -1 also when the
+   descriptor is no longer ours. [fault path] */
 int os_poke(const struct os_file *file, void *p, const void *bytes, size_t n);
 
 /*
- * Read n bytes of a memory file to p, where there are zeros now: holes stay holes. -1
- * with errno: EBADF when the descriptor is ours no more, ESTALE when os_memory_free() has been
- * called, in another process; the first page must have had memory before. The descriptor's position
+ * Read n bytes of a memory file to p, where there are zeros now: holes stay holes. -1 with errno:
+ * EBADF when the descriptor is no longer ours, ESTALE when another process has called
+ * os_memory_free(); for that the first page must have had memory before. The descriptor's position
  * is not kept.
  */
 int os_read_part(const struct os_file *file, size_t offset, void *p, size_t n);
 
 void os_close(int fd);
 
-/* A channel between two processes; exec closes its ends. Sending and receiving wait until all
-   n bytes have gone; -1 when the other end is not open any more (no signal is raised), or on
-   an error. */
+/* A channel between two processes; exec closes its ends. Sending and receiving wait until all n
+   bytes have gone; -1 when the other end is closed (no signal is raised), or on an error. */
 int os_channel(int *one, int *other);
 int os_send(int fd, const void *p, size_t n);
 int os_receive(int fd, void *p, size_t n);
 
-/* From now on they fail with EAGAIN at this end when for so long not a byte could go. Best
-   effort. */
+/* From now on sending and receiving at this end fail with EAGAIN when no byte could go for so long.
+   Best effort. */
 void os_channel_wait_at_most(int fd, uint64_t ns);
 
 /* ---- userfaultfd, write-protect mode (os-linux-uffd.c) ---- */
 
 enum uffd_mode {
 	UFFD_SIGNALS, /* write faults raise SIGBUS in the thread that writes; system calls fail */
-	/* Who writes waits, system calls too, until os_uffd_next() has told of it and the page is
-	   disarmed; takes a privilege. */
+	/* The writer waits, in system calls too, until os_uffd_next() has reported the fault and
+	   the page is disarmed; takes a privilege. */
 	UFFD_EVENTS
 };
 
 /*
- * A descriptor that watches for writes to registered ranges. Tried out: on shared memory, touched
- * and untouched. -1 with errno: ENOSYS (the kernel has no userfaultfd), EPERM (a sandbox or the
- * administrator forbids it), ENOTSUP (it cannot protect shared memory).
+ * Open a descriptor that watches for writes to registered ranges. The protection is tried out on
+ * shared memory, touched and untouched. -1 with errno: ENOSYS (the kernel has no userfaultfd),
+ * EPERM (a sandbox or the administrator forbids it), ENOTSUP (it cannot protect shared memory).
  */
 int os_uffd_open(struct os_file *file, enum uffd_mode mode);
 
 /*
- * Wait for write faults on a descriptor of UFFD_EVENTS. Returns how many were stored in
- * faults[]; -1 with errno when there is nothing to wait for: EBADF when the descriptor is ours
- * no more.
+ * Wait for write faults on a descriptor of UFFD_EVENTS. Returns how many were stored in faults[];
+ * -1 with errno when no fault can come any more: EBADF when the descriptor is no longer ours.
  */
 struct os_fault {
 	void *address;
-	uint32_t thread; /* who writes: the kernel's thread id (K25), 0 in another pid namespace */
+	uint32_t thread; /* the writer: the kernel's thread id (K25), 0 in another pid namespace */
 };
 int os_uffd_next(const struct os_file *file, struct os_fault *faults, int max);
 
-/* Let those go on who wait for this page. */
+/* Wake the threads that wait for this page. */
 void os_uffd_wake(const struct os_file *file, void *page);
 
 /* Whether the kernel can give the memory for a write to a page (K18). [fault path] */
 bool os_can_write(void *p, size_t n);
 
-/* Watch a range, or no longer: which lifts all protection from it. -1 with errno: EBADF when the
-   descriptor is ours no more. [fault path] */
+/* Register a range for watching, or unregister it, which lifts all its protection. -1 with errno:
+   EBADF when the descriptor is no longer ours. [fault path] */
 int os_uffd_register(const struct os_file *file, void *p, size_t n);
 int os_uffd_unregister(const struct os_file *file, void *p, size_t n);
 
-/* Protect a range of a registered one, or lift its protection. [fault path]
-   Post: as os_protect() (K2). */
+/* Protect a part of a registered range, or lift its protection. [fault path] Post: as os_protect()
+   (K2). */
 int os_uffd_protect(const struct os_file *file, void *p, size_t n, bool protect);
 
 /* ---- signals ---- */
 
-/* Block every signal in this thread, but those that a wrong instruction raises at once. */
+/* Block every signal in this thread, except those that a wrong instruction raises at once. */
 void os_block_signals(sigset_t *old);
 void os_restore_signals(const sigset_t *old);
 
-/* Every signal there is, the C library's own too. [fault path] */
+/* The set of every signal, including the C library's own. [fault path] */
 void os_every_signal(sigset_t *set);
 
-/* Whether the kernel takes the two sets for the same. */
+/* Whether the two sets are the same to the kernel. */
 bool os_same_signals(const sigset_t *a, const sigset_t *b);
 
-/* Block every signal there is: what a handler of ours has while it runs. [fault path] */
+/* Block every signal, as they are blocked while a handler of ours runs. [fault path] */
 void os_block_every_signal(sigset_t *old);
 
 /*
- * What a SIGSEGV or a SIGBUS tells. signo is the signal by which the fault arrives: os_protect()
- * makes faults that are SIGSEGV, os_uffd_protect() such as are SIGBUS (K3). [fault path]
+ * What a SIGSEGV or a SIGBUS means. signo is the signal by which the fault arrives: faults that
+ * os_protect() makes are SIGSEGV, those that os_uffd_protect() makes are SIGBUS (K3). [fault path]
  */
 enum os_trap {
-	OS_TRAP_WRITE,    /* to a page that is protected (or, if that cannot be told, a read) */
+	OS_TRAP_WRITE,    /* a write to a protected page (or a read, where that cannot be told) */
 	OS_TRAP_UNMAPPED, /* nothing is mapped there */
-	OS_TRAP_OTHER     /* no fault that protection makes, or none at all: the signal was sent */
+	OS_TRAP_OTHER     /* not a protection fault, or not a fault at all: the signal was sent */
 };
 enum os_trap os_trap_of(int signo, const siginfo_t *info, const void *ucontext);
 
-/* Whether a signal was sent, by kill(2), raise(3) or sigqueue(3): then no instruction runs again
+/* Whether a signal was sent, by kill(2), raise(3) or sigqueue(3): then no instruction is run again
    when its handler returns. [fault path] */
 bool os_signal_was_sent(const siginfo_t *info);
 
 /*
- * Whether the kernel has called a signal handler, or another handler has. cfa: the handler's
- * __builtin_dwarf_cfa(), which is the stack pointer before the call. False if it cannot tell.
+ * Whether the kernel has called a signal handler, rather than another handler. cfa: the handler's
+ * __builtin_dwarf_cfa(), which is the stack pointer before the call. False if that cannot be told.
  * [fault path]
  */
 bool os_called_by_kernel(const void *cfa, const siginfo_t *info, const void *ucontext);
 
 /*
- * What the kernel has for a signal, and changing that (os-linux-handlers.c). sigaction(3) may be
- * that of a library which was loaded before the C library, and neither do nor tell the same. -1
- * with errno. [fault path]
+ * Get and set the action that the kernel has for a signal (os-linux-handlers.c). sigaction(3) may
+ * belong to a library that was loaded before the C library, and may neither set nor report that
+ * action. -1 with errno. [fault path]
  */
 int os_action_get(int signo, struct sigaction *action);
 int os_action_set(int signo, const struct sigaction *action);
@@ -296,7 +297,8 @@ int os_action_set(int signo, const struct sigaction *action);
 /* The signals that were blocked when the handler with that context was called. [fault path] */
 void os_context_signals(const void *ucontext, sigset_t *interrupted);
 
-/* A pointer in the context that is for us: NULL at each delivery, not used else. [fault path] */
+/* A pointer in the context for our use: NULL at each delivery, and not used otherwise. [fault
+   path] */
 void **os_context_note(void *ucontext);
 
 /* Send the signal to this thread again with its own siginfo. [fault path] */
@@ -308,29 +310,28 @@ void os_write_stderr(const char *text, size_t n);
 /* ---- threads ---- */
 
 /*
- * Start a small thread, with ordinary scheduling, on all processors that the process may use:
- * whatever the calling thread has of these. main calls os_thread_begins() first. name: 15
- * characters at most. The C library allocates for it: no lock of an arena is held. Returns 0 or
- * an errno.
+ * Start a small thread, with ordinary scheduling, on all processors that the process may use,
+ * whatever the calling thread's own scheduling and processors. main calls os_thread_begins() first.
+ * name: 15 characters at most. The C library allocates for the thread, so no lock of an arena may
+ * be held. Returns 0 or an errno.
  */
 int os_thread(pthread_t *thread, const char *name, void *(*main)(void *), void *arg);
 
-/* Block all signals in the calling thread, so that none that is sent to the process arrives
-   there. */
+/* Block all signals in the calling thread, so that no signal sent to the process arrives there. */
 void os_thread_begins(void);
-/* Wait for its end. */
+/* Wait for the end of the thread. */
 void os_thread_join(pthread_t thread);
 
-/* A number of the calling thread's, and whether one is, or the kernel's thread id is, the calling
-   thread's. [fault path] */
+/* os_this_thread(): a number that identifies the calling thread. os_is_this_thread(): whether the
+   number is that one, or the calling thread's id in the kernel. [fault path] */
 uintptr_t os_this_thread(void);
 bool os_is_this_thread(uintptr_t number);
 
 /* ---- barriers ---- */
 
 /*
- * Make every thread of the process execute a full memory barrier at once, if it runs; one that
- * does not has executed one when it runs again. False when the kernel does not: Linux 4.14,
+ * Make every thread of the process execute a full memory barrier at once, if it runs; a thread that
+ * does not run has executed one when it runs again. False when the kernel cannot: Linux 4.14,
  * membarrier(2).
  */
 bool os_barrier(void);
@@ -350,7 +351,7 @@ void os_wake_all(_Atomic uint32_t *word);
 /* Pause the thread for a moment, and let others run whatever their priority. [fault path] */
 void os_nap(void);
 
-/* Pause the thread for so long, or until a signal comes. [fault path] */
+/* Pause the thread for ns nanoseconds, or until a signal comes. [fault path] */
 void os_sleep(uint64_t ns);
 
 /* Monotonic nanoseconds. [fault path] */
