@@ -6,7 +6,8 @@
 #include "arming.h"
 #include "point.h"
 
-/* The end of the run that begins at `first`, and of its neighbours that are worth no call. */
+/* The end of the run that begins at `first`, with neighbouring runs that are not worth a call of
+   their own. */
 static size_t run_end(const struct cowarena *arena, const struct bitmap *set, size_t first,
 		      size_t pages)
 {
@@ -32,8 +33,8 @@ int arming_arm(struct cowarena *arena, const struct bitmap *set)
 		if (arena->engine->arm(arena, first, end - first) == 0)
 			continue;
 		atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
-		/* Refused for want of mappings? The whole heap is one mapping. That arms the
-		   hot pages too; a fault will mend it. */
+		/* If mappings ran short, the whole heap is one mapping. That arms the hot pages
+		   too; a fault will mend it. */
 		if (arena->engine->arm(arena, 0, pages))
 			return -1;
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* arming.h - a set of pages is armed, run by run. */
+/* arming.h - arms a set of pages, run by run. */
 #ifndef COWARENA_ARMING_H
 #define COWARENA_ARMING_H
 
@@ -9,8 +9,8 @@ struct cowarena;
 
 /*
  * Arm the pages of `set` that are in use. Runs with a short gap between them take one call, since
- * what is in the gap is armed already; but a gap with hot pages (table.hot), which are to stay
- * writable, does not. Gate closed.
+ * the pages in the gap are armed already. A gap with hot pages (table.hot), which are to stay
+ * writable, is not merged. Gate closed.
  *
  * Returns: 0; or -1 with errno when the kernel refuses: then any page of the heap may be armed, and
  * arena->half_armed is set.

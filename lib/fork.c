@@ -19,12 +19,11 @@
 
 /*
  * With COWARENA_FORK_COPY the parent takes a snapshot before the fork, and nobody has to stand
- * still: the child copies the file, in which other threads of the parent are writing, says so,
- * and then the parent sends the pages that have changed since the snapshot, as the snapshot has
- * them. A page that changed before the child had copied it was preserved before that, and so is
- * among them.
+ * still. The child copies the file, to which other threads of the parent are writing, and says so.
+ * Then the parent sends the pages that have changed since the snapshot, as the snapshot has them. A
+ * page that changed before the child had copied it was preserved before that, and so is among them.
  *
- * (Writers must not be held up over a fork: its other handlers, and the C library in it, take
+ * (Writers must not be held up over a fork: other fork handlers, and the C library itself, take
  * locks that a writer may hold.)
  */
 static struct {
@@ -35,7 +34,7 @@ static struct {
 } forking;
 
 #define CHANGES_END UINT64_MAX
-/* What the child says. While it copies it shows from time to time that it is alive. */
+/* The child's messages. While the child copies, it shows from time to time that it is alive. */
 enum { CHILD_FAILED, CHILD_COPIED, CHILD_COPIES };
 #define COPY_PIECE ((size_t)16 << 20)
 enum { SNAPSHOT_LOST, SNAPSHOT_SENT };
@@ -44,8 +43,8 @@ uint64_t fork_patience_ns = 10000000000u;
 
 /* ---- the child's own copy ---- */
 
-/* What was inherited of an arena's outer parts is of no use: locks that others hold, addresses
-   of memory that is not there, descriptors of the parent's. */
+/* Drop the inherited parts of an arena that are of no use: locks that others hold, addresses of
+   memory that is not there, the parent's descriptors. */
 static void shed(struct cowarena *arena)
 {
 	if (arena->engine->abandon)
@@ -66,7 +65,7 @@ static void shed(struct cowarena *arena)
 	snapshot_lose_all(arena);
 }
 
-/* -1 when the parent cannot be told: it has gone on, or a sandbox forbids it. */
+/* Send a message to the parent. -1 when the parent has gone on, or a sandbox forbids it. */
 static int say(unsigned char what)
 {
 	return os_send(forking.child, &what, 1);
@@ -107,12 +106,12 @@ static int no_copy(int errnum)
 	}
 }
 
-/* Memory of its own, with the bytes of the file that was inherited; all of it writable,
+/* Give the copy memory of its own, with the bytes of the inherited file; all of it writable,
    whatever the engine will be. -1 with errno and message. */
 static int copy_memory(struct cowarena *arena, size_t pages, bool talks)
 {
-	/* The parent may have grown since: in faithful mode what follows the heap is armed as
-	   the heap grows into it, and must not be writable before. */
+	/* The parent may have committed more since. In faithful mode the pages beyond the heap are
+	   armed as the heap grows into them, and must not be writable before. */
 	if (arena->flags & COWARENA_FAITHFUL)
 		arena->committed = pages;
 	size_t committed = arena->committed << arena->page_shift;
@@ -132,7 +131,7 @@ static int copy_memory(struct cowarena *arena, size_t pages, bool talks)
 	return 0;
 }
 
-/* Make of the file's bytes those of the snapshot. -1 with errno and message. */
+/* Turn the file's bytes into the snapshot's. -1 with errno and message. */
 static int receive_changes(struct cowarena *arena)
 {
 	uint64_t page;
@@ -153,8 +152,7 @@ static int receive_changes(struct cowarena *arena)
 				 "has not waited for its child");
 }
 
-/* snapshot: the parent's, of the instant that is wanted; or NULL, and the copy is as the file
-   is. */
+/* snapshot: the parent's snapshot to copy; or NULL to copy the file as it is. */
 static int copy(struct cowarena *arena, const struct cowarena_snapshot *snapshot)
 {
 	size_t pages = snapshot ? snapshot->pages : atomic_load(&arena->pages);
@@ -167,7 +165,7 @@ static int copy(struct cowarena *arena, const struct cowarena_snapshot *snapshot
 	return result ? result : receive_changes(arena);
 }
 
-/* Without a copy: who calls the heap is told, also where a fault would not arrive. */
+/* Without a copy: callers of the heap are told so, even where no fault would arrive. */
 static void shut(struct cowarena *arena)
 {
 	if (arena->is_shut)
@@ -176,7 +174,8 @@ static void shut(struct cowarena *arena)
 	heap_shut(arena);
 }
 
-/* As before. (What was open is shed: an engine that has nothing open may be abandoned again.) */
+/* Undo the copy. (engine_shed() forgets what was open: an engine with nothing open may be abandoned
+   again.) */
 static int undo(struct cowarena *arena, char *base)
 {
 	int e = errno;
@@ -193,9 +192,9 @@ static int undo(struct cowarena *arena, char *base)
 }
 
 /*
- * In a child there is a gap where each arena was, and the kernel likes to put what is mapped next
- * into just such a gap: memory for the copy of one arena would take the place of another. So
- * before the first copy all places are taken.
+ * In a child there is a gap where each arena was, and the kernel likes to put the next mapping into
+ * just such a gap: memory for the copy of one arena would take the place of another. So all places
+ * are reserved before the first copy.
  */
 static void hold_places(void)
 {
@@ -208,7 +207,7 @@ static void hold_places(void)
 	}
 }
 
-/* The places of arenas without a copy are gaps again: who touches one must be told why. */
+/* Give up the places of arenas without a copy: a thread that touches one must be told why. */
 static void leave_places(void)
 {
 	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next) {
@@ -221,16 +220,16 @@ static void leave_places(void)
 }
 
 /*
- * A copy is made in two steps. In the first there is no memory yet of arenas, of which one may
- * be the malloc of the process: nothing may be called that allocates or reads what was
- * allocated, like the locale; a thread that starts does both. When all arenas have their memory
- * comes the second.
+ * A copy is made in two steps. During the first, arenas have no memory yet, and one of them may be
+ * the malloc of the process: nothing may be called that allocates, or reads what was allocated,
+ * like the locale; starting a thread does both. The second step begins when all arenas have their
+ * memory.
  */
 static int fill(struct cowarena *arena, const struct cowarena_snapshot *snapshot)
 {
 	char *base = arena->base;
 
-	/* With a snapshot the parent waits for an answer; see copy(). */
+	/* (With a snapshot the parent waits for an answer, which copy() sends.) */
 	if (!snapshot && !os_file_is_ours(&arena->file))
 		return no_copy(EBADF);
 	arena->fork_engine = arena->engine;
@@ -240,7 +239,7 @@ static int fill(struct cowarena *arena, const struct cowarena_snapshot *snapshot
 	return copy(arena, snapshot) || heap_attached(arena) ? undo(arena, base) : 0;
 }
 
-/* The engine that was asked for, or the next best. */
+/* Open the wanted engine, or else make do with engine sigsegv. */
 static int open_engine(struct cowarena *arena)
 {
 	const struct engine *wanted = arena->fork_engine;
@@ -301,8 +300,7 @@ static void before_fork(void)
 {
 	int e = errno;
 
-	/* Other handlers of the fork run with our locks held, and may have points of
-	   cancellation. */
+	/* Other fork handlers run with our locks held, and may have cancellation points. */
 	int cancel;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	arenas_hold();
@@ -353,7 +351,7 @@ static bool list_changes(struct cowarena *arena, struct cowarena_snapshot *s, st
 {
 	sigset_t signals;
 
-	/* Twice, as the list is not made with the lock held; until it has not grown meanwhile. */
+	/* Allocate without the lock, then list with it; repeat until the list fits. */
 	do {
 		records_give(c->pages, c->room * sizeof *c->pages);
 		c->room = c->n + c->n / 8 + 64;
@@ -369,7 +367,7 @@ static bool list_changes(struct cowarena *arena, struct cowarena_snapshot *s, st
 	return true;
 }
 
-/* What the child has to put back, unless it has gone. */
+/* Send the pages that the child has to replace, unless the child has gone. */
 static void send_changes(struct cowarena *arena, struct cowarena_snapshot *s)
 {
 	size_t size = arena_page_size(arena);
@@ -391,7 +389,7 @@ static void send_changes(struct cowarena *arena, struct cowarena_snapshot *s)
 		os_send(forking.parent, &verdict, 1);
 }
 
-/* Wait until the child has copied the arena. False when it has failed, or gone, or shows no
+/* Wait until the child has copied the arena. False when the child has failed, has gone, or shows no
    life. */
 static bool child_has_copied(bool *gone)
 {
@@ -418,15 +416,15 @@ static bool was_armed(const struct cowarena *arena, size_t page, uint64_t epoch)
 	return page_stamp(state) == epoch && !(state & PAGE_FRESH);
 }
 
-/* One step from page *at on, in which nobody takes a snapshot. False when there is nothing
-   left to do. */
+/* Reopen some pages from page *at on; nobody takes a snapshot meanwhile. False when nothing is left
+   to do. */
 static bool reopen_some(struct cowarena *arena, uint64_t epoch, size_t *at)
 {
 	sigset_t signals;
 	size_t n = 0;
 
 	arena_lock_snapshots(arena, &signals);
-	/* A later one, of another thread, needs the pages. */
+	/* A later snapshot, taken by another thread, needs the pages. */
 	bool needed = timeline_newest(&arena->timeline) >= epoch;
 	size_t end = needed ? 0 : atomic_load(&arena->pages);
 	while (*at < end && !was_armed(arena, *at, epoch))
@@ -441,8 +439,8 @@ static bool reopen_some(struct cowarena *arena, uint64_t epoch, size_t *at)
 }
 
 /*
- * The snapshot of the fork has armed what had been written in its epoch, and the program does
- * not know of it: system calls would fail. Unless there is a later one by now, nobody needs
+ * The fork's snapshot has armed the pages written in its epoch, and the program does not know of
+ * that snapshot: system calls would fail. Unless there is a later snapshot by now, nobody needs
  * these pages.
  */
 static void reopen(struct cowarena *arena, uint64_t epoch)
@@ -485,14 +483,15 @@ static void has_no_copy(void)
 		  "descriptor for it, there or in the parent; or the parent has not waited");
 }
 
-/* Here they would keep the parent's protection alive when the parent has closed its own. */
+/* In the child these descriptors would keep the parent's protection alive when the parent has
+   closed its own. */
 static void drop_inherited(struct cowarena *arena)
 {
 	engine_drop_inherited(arena);
 	os_file_close(&arena->poke);
 }
 
-/* Arenas are marked as inherited by now (trap.c, whose handler comes first). */
+/* trap.c's fork handler has run before, and has marked the arenas as inherited. */
 static void after_fork_in_child(void)
 {
 	int e = errno;

@@ -26,7 +26,7 @@ static size_t segment_size(const struct frames *f)
 
 int frames_init(struct frames *f, size_t held_max, bool zeros)
 {
-	f->held_max = held_max; /* first: they outlast a failure, for another try (frames_renew) */
+	f->held_max = held_max; /* first: kept for frames_renew() after a failure */
 	f->most = zeros ? SIZE_MAX : held_max;
 	f->page_size = os_page_size();
 	f->segment_shift = (unsigned)__builtin_ctzll(SEGMENT_BYTES / f->page_size);
@@ -54,14 +54,14 @@ int frames_renew(struct frames *f)
 	size_t held_max = f->held_max;
 	bool zeros = f->most != held_max;
 
-	/* The table alone was inherited. */
+	/* Only the table was inherited. */
 	if (f->segments)
 		os_unmap(f->segments, f->segments_max * sizeof *f->segments);
 	memset(f, 0, sizeof *f);
 	return frames_init(f, held_max, zeros);
 }
 
-/* Let there be `frames` in all. */
+/* Make room for `frames` frames in all. */
 static int extend(struct frames *f, size_t frames)
 {
 	size_t total = atomic_load(&f->total);
@@ -69,10 +69,10 @@ static int extend(struct frames *f, size_t frames)
 	if (frames <= total - 1)
 		return 0;
 	size_t missing = frames - (total - 1);
-	size_t next = total >> f->segment_shift; /* only full segments exist, or none */
+	size_t next = total >> f->segment_shift; /* all segments that exist are full */
 	size_t more = (missing + segment_frames(f) - 1) >> f->segment_shift;
 	if (next == 0)
-		more += missing % segment_frames(f) == 0; /* index 0 is not to be had */
+		more += missing % segment_frames(f) == 0; /* index 0 is never taken */
 	if (more > f->segments_max - next) {
 		errno = ENOMEM;
 		return -1;
@@ -96,7 +96,7 @@ int frames_reserve(struct frames *f, size_t n)
 	/* Frames given back meanwhile come on top. */
 	size_t promised = atomic_load(&f->taken) + n;
 
-	if (promised > f->most) /* no more will be charged */
+	if (promised > f->most) /* the limit lets no more be charged */
 		promised = f->most;
 	if (extend(f, promised))
 		return -1;
@@ -111,9 +111,9 @@ static size_t step_frames(const struct frames *f)
 	return n < 1 ? 1 : n < FRAMES_STEP_MAX ? n : FRAMES_STEP_MAX;
 }
 
-/* Treiber's stack. The record of a frame that another thread pops first is still readable (segments
+/* Treiber's stack. If another thread pops the frame first, its record is still readable (segments
    are never unmapped before the arena is), and the tag makes our exchange fail. Acquire: pairs with
-   push(), whose caller's last reads come before our writes. */
+   push(), so that the giver's last reads come before our writes. */
 static uint32_t pop(struct frames *f, _Atomic uint64_t *stack)
 {
 	uint64_t top = atomic_load_explicit(stack, memory_order_acquire);
@@ -142,7 +142,7 @@ static void push(struct frames *f, _Atomic uint64_t *stack, uint32_t frame)
 						      memory_order_release, memory_order_relaxed));
 }
 
-/* The next one that was never taken. */
+/* Take the next frame that was never taken. */
 static uint32_t take_unused(struct frames *f, uint32_t below)
 {
 	uint32_t frame = atomic_load(&f->unused);
@@ -162,7 +162,8 @@ static size_t load(const _Atomic size_t *counter)
 
 size_t frames_warm(const struct frames *f)
 {
-	/* Read one after the other while others take and give: a guess, never below 0. */
+	/* A guess, never below 0: the counters are read one after the other while threads take and
+	   give. */
 	size_t populated = atomic_load(&f->populated), unused = atomic_load(&f->unused);
 	size_t used = load(&f->taken) + load(&f->in_cold);
 	size_t recycled = unused - 1 > used ? unused - 1 - used : 0;
@@ -170,13 +171,14 @@ size_t frames_warm(const struct frames *f)
 	return recycled + (populated > unused ? populated - unused : 0);
 }
 
-/* Frames in hand are neither free nor taken for a moment. What was promised holds nevertheless. */
+/* Frames in the caller's hands are neither free nor taken for a moment. What was promised holds
+   nevertheless. */
 static bool may_hold_back(struct frames *f, size_t n)
 {
 	return extend(f, f->promised + n) == 0;
 }
 
-/* Give memory to n never-used frames more, and return how many. */
+/* Give memory to n more never-taken frames. Returns how many got some. */
 static size_t populate(struct frames *f, size_t n)
 {
 	uint32_t unused = atomic_load(&f->unused), total = atomic_load(&f->total);
@@ -184,7 +186,7 @@ static size_t populate(struct frames *f, size_t n)
 
 	from = from > unused ? from : unused;
 	while (done < n && from < total) {
-		/* piece by piece, as segments need not be neighbours */
+		/* one segment at a time, as segments need not be neighbours */
 		uint32_t end = ((from >> f->segment_shift) + 1) << f->segment_shift;
 		if (end > total)
 			end = total;
@@ -218,10 +220,10 @@ bool frames_prefault(struct frames *f, size_t n)
 		done++;
 	}
 	done += populate(f, step - done);
-	return done == 0 || warm + done >= n; /* 0: there is no address space left to populate */
+	return done == 0 || warm + done >= n; /* 0: no address space is left to populate */
 }
 
-/* By insertion: there are FRAMES_STEP_MAX at most. (qsort(3) may call malloc(3).) */
+/* Insertion sort, of FRAMES_STEP_MAX frames at most. (qsort(3) may call malloc(3).) */
 static void sort(uint32_t *frames, size_t n)
 {
 	for (size_t i = 1; i < n; i++) {
@@ -266,7 +268,8 @@ bool frames_charge(struct frames *f, size_t n)
 {
 	size_t held = atomic_load_explicit(&f->held, memory_order_relaxed);
 
-	/* Never more than the limit, not for a moment: it would make others fail that fit. */
+	/* Never exceed the limit, not even for a moment: charges of other threads that fit would
+	   fail. */
 	do
 		if (n > f->held_max - held)
 			return false;
@@ -307,8 +310,8 @@ uint32_t frames_take(struct frames *f)
 {
 	uint32_t frame;
 
-	/* A free frame may have been on its way from one stack to the other as we looked, or be
-	   in the hands of frames_trim() for a moment; whoever has it needs nothing of ours. */
+	/* A free frame may have been moving from one stack to the other, or be in the hands of
+	   frames_trim() for a moment; the thread that has it waits for nothing of ours. */
 	while ((frame = take_any(f)) == FRAME_NONE && load(&f->taken) + 1 < atomic_load(&f->total))
 		os_nap();
 	if (frame != FRAME_NONE)

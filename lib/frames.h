@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * frames.h - the pool of frames, and the version that each one holds.
+ * frames.h - the pool of frames, and the version that each frame holds.
  *
- * A frame is a page-sized buffer outside the arena. With it comes a record that says which page it
+ * A frame is a page-sized buffer outside the arena. Each frame has a record that says which page it
  * preserves, and for which epochs: together they are a version, and both have one index.
  *
- * Frames live in segments of 16 MiB. Address space for as many as a snapshot could ever need is
- * reserved before it arms anything, so that taking one in the handler never fails for lack of
- * them, and never allocates (I3); memory is used only as frames are. Free frames are recycled
- * last in, first out: those are warm, in the cache and in the page tables.
+ * Frames live in segments of 16 MiB. Before a snapshot arms anything, it reserves address space for
+ * as many frames as it could ever need, so that taking a frame in the handler never fails for lack
+ * of them, and never allocates (I3); memory is used only as frames are. Free frames are recycled
+ * last in, first out: such frames are warm, in the cache and in the page tables.
  *
  *	index 1 ... unused        taken, in the stack `free`, or without memory in the stack `cold`
  *	unused ... populated      never taken, given memory ahead of need
@@ -25,7 +25,7 @@
 #define FRAME_NONE 0u
 #define FRAMES_STEP_BYTES ((size_t)256 << 10)
 #define FRAMES_STEP_MAX 64
-#define FRAMES_LOW 32 /* fewer never-taken ones with memory than this: frames.low is set */
+#define FRAMES_LOW 32 /* with fewer never-taken frames with memory, frames.low is set */
 
 /* A version: the content of `page` as the snapshots of the epochs first..last hold it.
    Immutable from publication on (I2), but for the links. */
@@ -34,12 +34,12 @@ struct version {
 	uint64_t last : 56; /* as wide as a stamp (pagetable.h) */
 	uint64_t zero : 1;  /* the page was never touched: it is zeros, the frame is not used */
 	uint32_t page;
-	/* In the page's tree (versions.h), the tops of what is older and of what is newer;
+	/* In the page's tree (versions.h), the roots of the older and of the newer versions;
 	   protected by the page's lock. */
 	uint32_t older, newer;
-	/* Next in a list: of the free frames, or of what one snapshot keeps (timeline.h).
-	   Atomic because a thread that takes a free frame may read it while another one has it
-	   already. */
+	/* Next in a list: of the free frames, or of the versions that one snapshot keeps
+	   (timeline.h). Atomic because a thread that takes a free frame may read the link when
+	   another thread has the frame already. */
 	_Atomic uint32_t link;
 };
 
@@ -56,13 +56,12 @@ struct frames {
 	struct segment *segments;
 	size_t segments_max;
 	size_t maps;             /* calls of mmap that the segments came from */
-	_Atomic uint32_t total;  /* frames that exist, and index 0 that is none */
+	_Atomic uint32_t total;  /* frames that exist, counting index 0, which is none */
 	_Atomic uint32_t unused; /* the first index never taken yet: beyond it memory is cold */
-	/* Stacks of given frames: those with memory, and those whose memory was given back. A
-	   tag in the upper half, against ABA. */
+	/* Stacks of free frames: with memory, and without. A tag in the upper half, against ABA. */
 	_Atomic uint64_t free, cold;
 	_Atomic uint32_t populated; /* indices below it have been given memory */
-	_Atomic bool low;           /* a frame without memory was taken, or nearly */
+	_Atomic bool low;           /* free frames with memory have run out, or nearly */
 	size_t promised; /* how many may be taken, in all, before the next frames_reserve() */
 
 	_Atomic size_t taken;   /* frames in use, those of zero versions included */
@@ -73,11 +72,12 @@ struct frames {
 	size_t most;     /* how many can be in use at once */
 };
 
-/* held_max: the limit, in pages. zeros: there may be frames that hold no page, and do not count. */
+/* held_max: the limit, in pages. zeros: there may be frames that hold no page, which do not count
+   against the limit. */
 int frames_init(struct frames *frames, size_t held_max, bool zeros);
 void frames_destroy(struct frames *frames);
 
-/* In a child of fork(), which has inherited no frames: begin anew. -1 with errno. */
+/* In a child of fork(), which has inherited no frames: start over. -1 with errno. */
 int frames_renew(struct frames *frames);
 
 /* Make sure that n frames can be taken before the next call. -1 with errno ENOMEM. One caller
@@ -87,20 +87,21 @@ int frames_reserve(struct frames *frames, size_t n);
 /* Frames that have memory and are not taken. */
 size_t frames_warm(const struct frames *frames);
 
-/* Give memory to free frames until n have some, or 256 KiB were given: so the lock that the
-   caller needs is held for some 50 us at most. Returns whether n have it. One caller at a time. */
+/* Give memory to free frames until n have some, or until 256 KiB were given: so the caller holds
+   the lock that it needs for some 50 us at most. Returns whether n have it. One caller at a
+   time. */
 bool frames_prefault(struct frames *frames, size_t n);
 
-/* Give the memory of free frames back until only n have some, a step as above. Returns whether
-   that is done. The caller excludes those who reserve and prefault. */
+/* Give the memory of free frames back until only n have some, in steps as above. Returns whether
+   that is done. The caller excludes reserving and prefaulting. */
 bool frames_trim(struct frames *frames, size_t n);
 
 /* Account for n more pages of memory; false when the limit forbids it. Async-signal-safe. */
 bool frames_charge(struct frames *frames, size_t n);
 void frames_uncharge(struct frames *frames, size_t n);
 
-/* Take a frame (charged already), or FRAME_NONE. Give one back (not uncharged). Async-signal-
-   safe. */
+/* Take a frame, which is charged already; FRAME_NONE if there is none. Give one back, which is not
+   uncharged. Async-signal-safe. */
 uint32_t frames_take(struct frames *frames);
 void frames_give(struct frames *frames, uint32_t frame);
 

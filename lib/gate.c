@@ -8,8 +8,8 @@
 
 #define SPINS 200 /* a handler takes some microseconds; sleeping and waking takes longer */
 
-/* What a store needs, once its handler has left, with a thread to wake in between
-   (engine-uffd-thread.c) takes no more than to sleep and be woken here. */
+/* The time that a store needs once its handler has left. With a thread to wake in between
+   (engine-uffd-thread.c), that takes no more than to sleep and be woken here. */
 #define MOMENT_NS 50000
 #define RETURNS_A_DOUBLING 4
 #define DOUBLINGS_MAX 5 /* then it is longer than GATE_RECENT_NS */
@@ -44,7 +44,7 @@ void gate_leave(struct gate *gate, unsigned hint)
 	_Atomic uint32_t *inside = &gate->shard[hint % GATE_SHARDS].inside;
 
 	/* The subtraction publishes what was done inside to the closer, who reads the count. If the
-	   gate is closed only after our look, the closer has not slept on the old count yet. */
+	   gate is closed only after this look, the closer has not slept on the old count yet. */
 	TEST_POINT();
 	atomic_fetch_sub(inside, 1);
 	TEST_POINT();
@@ -56,7 +56,7 @@ void gate_note(struct gate *gate, unsigned hint, uintptr_t writer, size_t page)
 {
 	struct gate_shard *s = &gate->shard[hint % GATE_SHARDS];
 	size_t last = atomic_load_explicit(&s->page, memory_order_relaxed);
-	/* Next to it: a store may need two pages. */
+	/* A neighbouring page counts too: a store may need two pages. */
 	bool again = atomic_load_explicit(&s->writer, memory_order_relaxed) == writer &&
 		     page - last + 1 <= 2;
 	uint32_t returns = again ? atomic_load_explicit(&s->returns, memory_order_relaxed) + 1 : 0;
@@ -67,8 +67,8 @@ void gate_note(struct gate *gate, unsigned hint, uintptr_t writer, size_t page)
 	atomic_store_explicit(&s->losing, returns, memory_order_relaxed);
 }
 
-/* Nobody begins to wait while the gate is open, but for who has just found it closed. Returns when
-   the last of them came in, as far as the caller knows. */
+/* While the gate is open no handler begins to wait, except one that has just found it closed.
+   Returns when the last of the waiting handlers came in, as far as the caller knows. */
 static uint64_t let_in(struct gate *gate)
 {
 	uint64_t start = os_now(), now = start;
@@ -81,8 +81,8 @@ static uint64_t let_in(struct gate *gate)
 	return now > start ? now : gate->opened;
 }
 
-/* How often the thread that has lost most has come again since this was asked last. The caller's
-   own stores do not count: they wait for the caller anyway. */
+/* The returns of the thread that has lost most since the last call. The caller's own stores do not
+   count: they wait for the caller anyway. */
 static uint32_t most_returns(struct gate *gate)
 {
 	uint32_t most = 0;

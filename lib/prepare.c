@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* prepare.c - faults ahead of time, and who is told of them. */
+/* prepare.c - prepares writes ahead of faults, and sets the callback for page events. */
 #include "config.h"
 
 #include "arena.h"

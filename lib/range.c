@@ -25,7 +25,7 @@ int range_map(struct cowarena *arena, size_t bytes, void *base)
 	    pagetable_init(&arena->table, arena->reserved >> arena->page_shift) ||
 	    chunks_init(&arena->chunks, arena->reserved, arena_page_size(arena)))
 		return -1;
-	os_dump(arena->base, arena->reserved, false); /* it would read every hole */
+	os_dump(arena->base, arena->reserved, false); /* a dump would read every hole */
 	return 0;
 }
 
@@ -46,7 +46,7 @@ void range_unmap(struct cowarena *arena)
 
 	chunks_destroy(&arena->chunks);
 	pagetable_destroy(&arena->table);
-	/* A child of fork() may have the file for as long as it lives. Its memory goes now. */
+	/* A child of fork() may keep the file open for as long as it lives. Free its memory now. */
 	if (arena->file.fd >= 0)
 		os_memory_free(&arena->file, arena->base, arena->reserved);
 	if (arena->base)
@@ -66,7 +66,7 @@ bool range_is_hole(struct cowarena *arena, size_t page)
 		return false;
 	if (start > page << arena->page_shift)
 		return true;
-	/* Some of what comes behind too, as whoever reads on wants to know next. */
+	/* Note some of the following pages too: a caller that reads on asks for them next. */
 	end >>= arena->page_shift;
 	bitmap_fill(backed, page, end - page < KNOWN_AHEAD ? end : page + KNOWN_AHEAD);
 	return false;
@@ -75,8 +75,8 @@ bool range_is_hole(struct cowarena *arena, size_t page)
 void range_punch(struct cowarena *arena, size_t first, size_t n)
 {
 	os_punch(arena_address(arena, first), n << arena->page_shift);
-	/* Whoever has asked before and notes it now will read a hole: that costs memory, no
-	   byte. */
+	/* A thread that has asked before and notes its answer now will read a hole: that costs
+	   memory, but changes no byte. */
 	for (size_t i = first; i < first + n; i++)
 		bitmap_unset(&arena->table.backed, i);
 }
@@ -96,8 +96,8 @@ int range_grow(struct cowarena *arena, size_t bytes)
 		    "the arena's capacity is used up: create it with a larger options.capacity");
 	if (pages > arena->committed) {
 		/* By whole chunks, so that one call serves many small growths. But in faithful mode
-		   nothing armed must follow the heap: then to disarm it whole, the last resort when
-		   mappings are short, splits none. */
+		   nothing armed may follow the heap: then disarming the whole heap, the last resort
+		   when mappings are short, splits none. */
 		size_t unit = faithful ? page : arena->chunks.bytes;
 		size_t want = os_round_up(pages << arena->page_shift, unit) >> arena->page_shift;
 		char *from = arena_address(arena, arena->committed);

@@ -14,13 +14,13 @@ int range_map(struct cowarena *arena, size_t bytes, void *base);
 void range_unmap(struct cowarena *arena);
 
 /*
- * Whether a page has no memory, and so is all zeros. To read it would give it memory, which nobody
- * ever gave back. Async-signal-safe. Cost: a system call, once for each run of pages with memory.
+ * Whether a page has no memory, and so is all zeros. Reading it would give it memory that nobody
+ * frees. Async-signal-safe. Cost: a system call, once for each run of pages with memory.
  */
 bool range_is_hole(struct cowarena *arena, size_t page);
 
-/* Give the memory of pages back to the system: they are holes then. Nobody needs what is in
-   them, and nobody writes there meanwhile. */
+/* Give the memory of pages back to the system: the pages become holes. Nobody needs their content,
+   and nobody writes there meanwhile. */
 void range_punch(struct cowarena *arena, size_t first, size_t n);
 
 /* In a child of fork(), where nothing is mapped: reserve the arena's place, for range_map() to

@@ -45,8 +45,8 @@ bool rearm_wants(struct rearm *r, size_t page, bool written)
 	return !written && !(near && entry % 2);
 }
 
-/* Until they are armed, pages that stay writable are called hot: so no call for their
-   neighbours arms them too. A call may reach as far as a chunk does. */
+/* During the arming, pages that are to stay writable are hot, so that no call for their neighbours
+   arms them too. A call may reach as far as a chunk does. */
 static void keep_the_others_open(struct cowarena *arena, size_t limit)
 {
 	struct pagetable *t = &arena->table;

@@ -3,8 +3,8 @@
  * rollback.c - the live heap becomes what it was, in place.
  *
  * A rollback is a write like any other: each page that differs is preserved for the younger
- * snapshots that need it, and disarmed; then it is overwritten. Preserving comes first, for all
- * pages: if that costs the very snapshot (I7), nothing has been changed yet.
+ * snapshots that need it, disarmed, and then overwritten. Preserving comes first, for all pages: if
+ * that costs the very snapshot (I7), nothing has been changed yet.
  */
 #include "config.h"
 
@@ -28,7 +28,7 @@ static void add_change(void *ctx, size_t page, uint32_t frame)
 	bitmap_set(&arena->table.changed, page);
 }
 
-/* Have in table.changed, of the pages in use at the snapshot, all that may differ from it. */
+/* Collect in table.changed all pages, of those in use at the snapshot, that may differ from it. */
 static void find_changes(struct cowarena *arena, struct cowarena_snapshot *s)
 {
 	struct pagetable *t = &arena->table;
@@ -43,8 +43,8 @@ static void find_changes(struct cowarena *arena, struct cowarena_snapshot *s)
 	bitmap_add(&t->changed, &t->dirty, NULL, s->pages);
 }
 
-/* Preserve and disarm what is to be overwritten, neighbours by one call. Dirty pages are writable,
-   unless a call has failed half-way. */
+/* Preserve and disarm the pages that will be overwritten, neighbours by one call. Dirty pages are
+   writable, unless a call has failed half-way. */
 static void prepare(struct cowarena *arena, size_t pages)
 {
 	const struct bitmap *changed = &arena->table.changed, *dirty = &arena->table.dirty;
@@ -65,19 +65,20 @@ static bool is_zero(const char *p, size_t n)
 	return track_same(p, "", 1) && track_same(p, p + 1, n - 1);
 }
 
-/* Returns whether the page differed. */
+/* Restore one page. Returns whether it differed. */
 static bool restore(struct cowarena *arena, struct cowarena_snapshot *s, size_t page)
 {
 	size_t size = arena_page_size(arena);
 	char *live = arena_address(arena, page);
 
-	/* The page is writable in this epoch, so no handler adds a version; and no version is
-	   dropped while we hold the snapshot lock. So the page need not be locked; and it must
-	   not be, should it have been armed by a mistake of ours. */
-	/* Its handler may have run in another thread: page_peek() pairs with that one's unlock. */
+	/* The page is writable in this epoch, so no handler adds a version; and while we hold the
+	   snapshot lock, no version is dropped. So the page need not be locked. Nor may it be: if a
+	   bug had left it armed, the fault would wait for the lock. */
+	/* The handler of the page may have run in another thread: page_peek() pairs with its
+	   page_unlock(). */
 	page_peek(&arena->table.pages[page]);
 	uint32_t frame = timeline_find(arena, page, s->epoch);
-	if (frame == FRAME_NONE) /* it has come into use since, or was disarmed and not written */
+	if (frame == FRAME_NONE) /* the page came into use later, or was disarmed and not written */
 		return false;
 	if (frames_version(&arena->frames, frame)->zero) {
 		if (is_zero(live, size))
@@ -91,7 +92,7 @@ static bool restore(struct cowarena *arena, struct cowarena_snapshot *s, size_t 
 	return true;
 }
 
-/* Put back all pages of table.changed, and take those out that are to stay writable. */
+/* Restore all pages of table.changed, and remove from it those that are to stay writable. */
 static void restore_all(struct cowarena *arena, struct cowarena_snapshot *s)
 {
 	struct bitmap *changed = &arena->table.changed;
@@ -116,7 +117,7 @@ static int roll_back(struct cowarena *arena, struct cowarena_snapshot *s)
 		return ESTALE;
 	}
 	restore_all(arena, s);
-	/* An engine that copies at the cut has nothing armed in between. */
+	/* An engine that copies at the cut arms nothing between cuts. */
 	if (arena->engine->copies_at_cut)
 		bitmap_clear(&arena->table.changed);
 	rearm_finish(arena, s->pages);

@@ -8,15 +8,15 @@
 #include "track.h"
 #include "versions.h"
 
-/* page.heat: in the lower bits in how many epochs in a row the page was dirty, above the last
-   of them. */
+/* page.heat: the lower bits count the epochs in a row in which the page was dirty; the upper bits
+   are the last of these epochs. */
 #define LEVEL_BITS 4
 #define LEVEL_MAX ((1u << LEVEL_BITS) - 1)
 #define LEVEL_HOT 2
 
-#define PREFETCH 1024 /* bytes of a page; the processor then sees what is going on */
+#define PREFETCH 1024 /* bytes of a page; then the processor's own prefetching takes over */
 
-/* Whether the page has not changed since its shadow was made, at the snapshot before. */
+/* Whether the page has not changed since its shadow was made, at the previous snapshot. */
 static bool equals_shadow(struct cowarena *arena, size_t page, uint64_t epoch)
 {
 	uint32_t frame =
@@ -36,8 +36,8 @@ static bool is_hot(struct cowarena *arena, size_t page, uint64_t epoch)
 
 	if (last + 1 != now)
 		level = 0;
-	/* The page was left writable, and nobody wrote: it has cooled down. Its shadow stays what
-	   it is; from here on the live page, armed, is what snapshots see. */
+	/* The page was left writable, and nobody wrote to it: it has cooled down. Its shadow stays
+	   what it is; from here on the page is armed, and snapshots see the live page. */
 	if (level >= LEVEL_HOT && equals_shadow(arena, page, epoch))
 		level = 0;
 	else if (level < LEVEL_MAX)
@@ -46,8 +46,7 @@ static bool is_hot(struct cowarena *arena, size_t page, uint64_t epoch)
 	return level >= LEVEL_HOT;
 }
 
-/* These loops wait for memory more than for anything else: ask for the next page while one is
-   at work. */
+/* These loops mostly wait for memory: prefetch the next page while working on one. */
 static void prefetch(struct cowarena *arena, size_t page, size_t pages)
 {
 	if (page >= pages)
@@ -85,9 +84,10 @@ int shadow_copy(struct cowarena *arena)
 		prefetch(arena, next, pages);
 		if (fault_shadow(arena, i))
 			pagetable_mark_dirty(t, i, 1, pages);
-		else if (arena->engine->arm(arena, i, 1)) { /* no frame: as if it were not hot */
-			/* The page cannot be armed either: only the snapshot that is being taken
-			   loses by that. */
+		else if (arena->engine->arm(arena, i, 1)) { /* no frame: arm it as if it were not
+		                                               hot */
+			/* If the page cannot be armed either, only the snapshot that is being taken
+			   suffers. */
 			atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
 			struct page *entry = &t->pages[i];
 			page_lock(entry);

@@ -2,12 +2,12 @@
 /*
  * shadow.h - hot pages: copied at the snapshot instead of armed.
  *
- * A page that was written in each of the last epochs will be written again. Copying it costs 0.15
- * to 0.5 us; arming it costs more, and the fault that follows ten times that. So it is copied
- * during the cut (its shadow), and left writable.
+ * A page that was written in each of the last epochs will be written again. Copying the page costs
+ * 0.15 to 0.5 us; arming it costs more, and the fault that follows ten times that. So the page is
+ * copied during the cut (its shadow), and left writable.
  *
  * Only with COWARENA_QUIESCENT: another thread that wrote to the page during the copy would tear
- * the cut (I4), and nothing can show it.
+ * the cut (I4), and nothing would show it.
  */
 #ifndef COWARENA_SHADOW_H
 #define COWARENA_SHADOW_H
@@ -21,7 +21,7 @@ void shadow_choose(struct cowarena *arena);
    the new epoch. -1 if one could be neither copied nor armed. Gate closed. */
 int shadow_copy(struct cowarena *arena);
 
-/* There will be no snapshot: the hot pages are dirty as before. Gate closed. */
+/* No snapshot is taken after all: the hot pages become dirty as before. Gate closed. */
 void shadow_undo(struct cowarena *arena);
 
 #endif

@@ -17,7 +17,7 @@ int snapshot_usable(const struct cowarena_snapshot *s)
 {
 	if (!s)
 		return error_set(EINVAL, "snapshot is NULL");
-	/* If what we have read lay in a frame that was recycled meanwhile, the flag was set
+	/* If the caller has read from a frame that was recycled meanwhile, the flag was set
 	   before. */
 	track_copied();
 	if (!atomic_load(&s->spoiled))
@@ -42,19 +42,19 @@ int snapshot_intact(const struct cowarena_snapshot *s)
 	if (snapshot_usable(s))
 		return -1;
 	struct cowarena *arena = s->arena;
-	/* Asked again after "no": another thread may have given up all snapshots, and opened the
-	   engine anew, since snapshot_usable() looked. */
-	const struct engine *engine = arena->engine; /* which may be another soon */
+	/* After a "no" from lost(), check again: another thread may have given up all snapshots,
+	   and opened the engine anew, since snapshot_usable() looked. */
+	const struct engine *engine = arena->engine; /* another engine may take over soon */
 	if (!engine->lost || !engine->lost(arena))
 		return snapshot_usable(s);
 	arena_lock_snapshots(arena, &signals);
-	if (arena->engine->lost && arena->engine->lost(arena)) /* not renewed meanwhile */
+	if (arena->engine->lost && arena->engine->lost(arena)) /* not renewed in the meantime */
 		timeline_spoil_all(arena, SNAPSHOT_UNPROTECTED);
 	arena_unlock_snapshots(arena, &signals);
 	return snapshot_usable(s);
 }
 
-/* Part of one page. */
+/* Copy a part of one page. */
 static void copy_part(struct cowarena_snapshot *s, size_t page, void *dst, size_t within, size_t n)
 {
 	struct cowarena *arena = s->arena;
@@ -64,8 +64,8 @@ static void copy_part(struct cowarena_snapshot *s, size_t page, void *dst, size_
 		uint64_t state = page_peek(entry);
 		if (page_stamp(state) > s->epoch)
 			break;
-		/* Unchanged since: it is the live page. No lock is held, since dst may be
-		   armed memory. */
+		/* The page has not changed since the snapshot: read the live page. No lock is held,
+		   since dst may be armed memory. */
 		TEST_POINT();
 		if (state & PAGE_FRESH || range_is_hole(arena, page))
 			track_clear(dst, n);
@@ -73,17 +73,18 @@ static void copy_part(struct cowarena_snapshot *s, size_t page, void *dst, size_
 			track_copy(dst, arena_address(arena, page) + within, n);
 		TEST_POINT();
 		/*
-		 * Was it, all the time? A store to it comes after the page was disarmed, which
-		 * comes after it was locked and before it is unlocked with a new stamp. So if we
-		 * have read anything of such a store, we see the lock or the stamp now.
+		 * Was the live page unchanged all the time? A store to it comes after the page was
+		 * disarmed, which comes after it was locked and before it is unlocked with a new
+		 * stamp. So if we have read anything of such a store, we see the lock or the new
+		 * stamp now.
 		 */
 		track_copied();
 		if (atomic_load_explicit(&entry->state, memory_order_relaxed) == state)
 			return;
 	}
 
-	/* Once there is a version for us it stays, as long as the snapshot does. The list
-	   around it changes. */
+	/* A version for this snapshot stays as long as the snapshot does. The tree around it
+	   changes, so the search holds the page's lock. */
 	sigset_t signals;
 	os_block_signals(&signals);
 	uint64_t state = page_lock(entry);
@@ -91,7 +92,7 @@ static void copy_part(struct cowarena_snapshot *s, size_t page, void *dst, size_
 	bool zero = frame != FRAME_NONE && frames_version(&arena->frames, frame)->zero;
 	page_unlock(entry, state);
 	os_restore_signals(&signals);
-	if (frame == FRAME_NONE) /* it was spoiled meanwhile */
+	if (frame == FRAME_NONE) /* the snapshot was spoiled meanwhile */
 		return;
 	TEST_POINT();
 	if (zero)

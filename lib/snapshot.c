@@ -31,7 +31,8 @@ static int arm_dirty(struct cowarena *arena)
 	return 0;
 }
 
-/* Frames for each page once in the epoch, and for a hot one during the cut too. -1 with message. */
+/* Reserve frames: each page may need one in the epoch, and a hot page one more during the cut. -1
+   with message. */
 static int reserve(struct cowarena *arena, size_t pages, bool shadow)
 {
 	if (frames_reserve(&arena->frames, shadow ? 2 * pages : pages))
@@ -43,9 +44,9 @@ static int reserve(struct cowarena *arena, size_t pages, bool shadow)
 
 /*
  * The cut. All signals are blocked, heap lock and snapshot lock are held: no block is half
- * allocated, and nobody else closes the gate. Until the last dirty page is armed threads go on
- * writing to the others; such a write is in the snapshot. Then nothing can change before the gate
- * opens, in the new epoch (K1, K2).
+ * allocated, and nobody else closes the gate. Until the last dirty page is armed, threads go on
+ * writing to the pages that are not armed yet; such a write is in the snapshot. Then nothing can
+ * change before the gate opens, in the new epoch (K1, K2).
  */
 static int cut(struct cowarena *arena, struct cowarena_snapshot *s, bool shadow)
 {
@@ -53,14 +54,14 @@ static int cut(struct cowarena *arena, struct cowarena_snapshot *s, bool shadow)
 
 	gate_close(&arena->gate);
 	s->pages = atomic_load_explicit(&arena->pages, memory_order_relaxed);
-	/* Again, usually to find it done: until now writers went on taking frames. */
+	/* Reserve again, usually to find it done: until now writers went on taking frames. */
 	if (reserve(arena, s->pages, shadow))
 		goto out;
 	rearm_note_cut(arena);
 	if (shadow)
 		shadow_choose(arena);
-	/* On failure some dirty pages are armed. Their stamps say writable, so a fault heals
-	   them (fault.c). */
+	/* On failure some dirty pages are armed. Their stamps say writable, so a fault mends them
+	   (fault.c). */
 	if (arm_dirty(arena)) {
 		shadow_undo(arena);
 		error_system(ENOMEM,
@@ -86,24 +87,24 @@ out:
 	if (result && s->epoch) {
 		timeline_retire(arena, s);
 		timeline_forget(arena, s);
-		arena->timeline.taken--; /* nobody has seen the number */
+		arena->timeline.taken--; /* nobody has seen the id */
 	}
 	debug_check(arena);
 	return result;
 }
 
 /*
- * An engine that copies at the cut knows what it will need; with the others it turns out later,
- * and who writes gives up a snapshot by the same policy (fault.c). Nobody else takes frames here:
- * the engine has no faults but those that wait for the cut. -1 with message.
+ * An engine that copies at the cut knows what it will need. With the others the need turns out
+ * later, and the writer gives up a snapshot by the same policy (fault.c). Nobody else takes frames
+ * here: this engine's only faults wait for the cut. -1 with message.
  */
 static int make_room(struct cowarena *arena)
 {
 	const struct frames *f = &arena->frames;
 	size_t pages = atomic_load(&arena->pages);
-	size_t views = 0; /* what they hold stays, whatever is given up */
+	size_t views = 0; /* pages held by views stay, whatever is given up */
 
-	for (size_t i = atomic_load(&arena->pages); i-- > 0;) /* zeros are not held */
+	for (size_t i = atomic_load(&arena->pages); i-- > 0;) /* fresh pages are not charged */
 		pages -= (page_peek(&arena->table.pages[i]) & PAGE_FRESH) != 0;
 	for (struct cowarena_view *v = arena->timeline.views; v; v = v->next)
 		views += atomic_load(&v->touched);
@@ -180,7 +181,7 @@ static int has_views(const struct cowarena_snapshot *s, unsigned views)
 			 views == 1 ? "it" : "them");
 }
 
-/* In a child of fork() that has no copy of the arena: there is only the record. */
+/* In a child of fork() that has no copy of the arena, only the record is left. */
 static int forget_in_child(struct cowarena *arena, struct cowarena_snapshot *s)
 {
 	if (s->views)
@@ -265,7 +266,7 @@ void snapshot_lose_all(struct cowarena *arena)
 		atomic_store(&s->spoiled, true);
 		atomic_store(&s->keeps, FRAME_NONE);
 		s->older = s->newer = NULL;
-		/* A thread that is not here may have been about to change these. */
+		/* A thread of the parent may have been changing these. */
 		s->link = link;
 		link = &s->next;
 		live++;
@@ -309,7 +310,7 @@ int cowarena_snapshot_read(cowarena_snapshot *s, void *dst, const void *src, siz
 	snapshot_copy(s, dst, offset, n);
 	verify_read(s, offset, n);
 	errno = e;
-	/* Frames too may have been filled when the protection was gone already. */
+	/* Frames may have been filled when the protection was gone already. */
 	return snapshot_intact(s);
 }
 

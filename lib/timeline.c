@@ -24,7 +24,7 @@ void timeline_append(struct cowarena *arena, struct cowarena_snapshot *s)
 	s->link = &t->all;
 	if (s->next)
 		s->next->link = &s->next;
-	/* Another thread may be forking: read forwards, the list in the child is whole
+	/* Another thread may be forking: the list in the child must be whole when read forwards
 	   (snapshot_lose_all). */
 	TEST_POINT();
 	atomic_thread_fence(memory_order_release);
@@ -84,7 +84,8 @@ static void drop(struct cowarena *arena, uint32_t frame)
 static void unlink_snapshot(struct cowarena *arena, struct cowarena_snapshot *s)
 {
 	struct timeline *t = &arena->timeline;
-	/* Handlers look at the newest only: they push to its list, and ask for its epoch. */
+	/* Handlers look at the newest snapshot only: they push to its list, and ask for its
+	   epoch. */
 	bool seen = s == t->newest;
 
 	if (seen)
@@ -122,7 +123,7 @@ void timeline_retire(struct cowarena *arena, struct cowarena_snapshot *s)
 
 void timeline_forget(struct cowarena *arena, struct cowarena_snapshot *s)
 {
-	/* In this order, for a fork meanwhile: as above. */
+	/* In this order for a concurrent fork, as in timeline_append(). */
 	*s->link = s->next;
 	atomic_thread_fence(memory_order_release);
 	TEST_POINT();
@@ -135,18 +136,18 @@ static void give_up(struct cowarena *arena, struct cowarena_snapshot *s, enum sn
 {
 	struct timeline *t = &arena->timeline;
 
-	/* Who asked to be told hears of it first: before anybody can meet the ESTALE. */
+	/* The callback runs first, before anybody can meet the ESTALE. */
 	if (t->on_spoiled)
 		t->on_spoiled(t->on_spoiled_ctx, s->id);
 	TEST_POINT();
 	atomic_store_explicit(&s->end, (uint8_t)why, memory_order_relaxed);
-	/* Before any of its frames is recycled: a reader that copied from a recycled one sees
-	   the flag afterwards (snapshot.c). Release by the page locks and the pool's exchanges
-	   that follow. */
+	/* Set before any of the snapshot's frames is recycled: a reader that has copied from a
+	   recycled frame sees the flag afterwards (snapshot-read.c). The page locks and the pool's
+	   exchanges that follow release it. */
 	atomic_store(&s->spoiled, true);
 	TEST_POINT();
 	timeline_retire(arena, s);
-	atomic_fetch_add(&t->spoils, 1); /* when its memory is there */
+	atomic_fetch_add(&t->spoils, 1); /* once its memory is free */
 	debug_check(arena);
 }
 
@@ -187,7 +188,7 @@ void timeline_remove_view(struct cowarena *arena, struct cowarena_view *view)
 	gate_open(&arena->gate);
 }
 
-/* By the page table, whose pages say themselves whether they have changed since. */
+/* Walk the page table: each page's state says whether the page has changed since the snapshot. */
 static void each_page(struct cowarena *arena, struct cowarena_snapshot *s, timeline_fn *fn,
 		      void *ctx)
 {
@@ -206,7 +207,7 @@ static void each_page(struct cowarena *arena, struct cowarena_snapshot *s, timel
 void timeline_each(struct cowarena *arena, struct cowarena_snapshot *s, timeline_fn *fn, void *ctx)
 {
 	/* Pages that were rewritten after each of many snapshots have many more versions than serve
-	   one of these. */
+	   one snapshot. */
 	if (atomic_load_explicit(&arena->frames.taken, memory_order_relaxed) > s->pages) {
 		each_page(arena, s, fn, ctx);
 		return;

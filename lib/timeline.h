@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * timeline.h - the live snapshots in their order, and which versions each of them keeps.
+ * timeline.h - the live snapshots in order, and the versions that each of them keeps.
  *
- * A version (frames.h) serves every live snapshot whose epoch it covers. It is listed once: with
- * the newest of them, in that snapshot's list `keeps`. When a snapshot goes, each version in its
- * list either covers the next older live snapshot too, and moves to its list, or serves nobody any
- * more. So a release looks only at what the snapshot is the newest to keep, and no count of
- * references has to be kept up by the handler: the interval is the count. (The dead lists of
- * ZFS work this way round; Ahrens, "How ZFS snapshots really work", 2019.)
+ * A version (frames.h) serves every live snapshot whose epoch it covers. It is listed once, in the
+ * list `keeps` of the newest of these snapshots. When a snapshot goes, each version in its list
+ * either covers the next older live snapshot too, and moves to that snapshot's list, or serves
+ * nobody any more. So a release looks only at what the snapshot is the newest to keep, and the
+ * handler maintains no reference counts: the interval is the count. (The dead lists of ZFS work
+ * this way round; Ahrens, "How ZFS snapshots really work", 2019.)
  *
  * What protects what:
  *   the snapshot lock   the order of snapshots, the list of views, and every consumer of `keeps`
@@ -37,11 +37,11 @@ struct cowarena_snapshot {
 	uint64_t id;
 	uint64_t epoch;                          /* the epoch that it ended */
 	size_t pages;                            /* pages in use at the cut */
-	struct cowarena_snapshot *older, *newer; /* of those that are not spoiled */
-	struct cowarena_snapshot *next, **link;  /* all that are not released */
+	struct cowarena_snapshot *older, *newer; /* among the snapshots that are not spoiled */
+	struct cowarena_snapshot *next, **link;  /* list of all snapshots that are not released */
 	_Atomic uint32_t keeps; /* head of a list of versions, linked by version.link */
 	unsigned views;         /* open ones */
-	/* Set, once, when its versions were given up (I7). */
+	/* Set once, when the snapshot's versions are given up (I7). */
 	_Atomic bool spoiled;
 	_Atomic uint8_t end; /* why: enum snapshot_end; set before */
 	uint64_t *hashes;    /* of its first `hashed` pages; verify.c */
@@ -54,15 +54,15 @@ struct cowarena_view {
 	char *base;
 	size_t pages; /* 0 when it was lost to a fork() */
 	bool writable;
-	bool sealed;         /* read-only from now on; until then it is being filled */
-	struct os_file poke; /* os_poke(), by which a sealed view's pages are made private */
-	_Atomic bool broken; /* a page could not be made private: what it shows may be wrong */
-	/* Pages that are the view's own, and no longer the live heap's. Set under the page's lock,
-	   before the live page may change. */
+	bool sealed;         /* read-only from now on; false while the view is being filled */
+	struct os_file poke; /* for os_poke(), which makes a sealed view's pages private */
+	_Atomic bool broken; /* a page could not be made private, and may show newer data */
+	/* Pages that are private to the view, no longer shared with the live heap. Set under the
+	   page's lock, before the live page may change. */
 	struct bitmap own;
 	void *own_memory;
 	_Atomic size_t touched; /* pages that were charged to frames.held */
-	size_t holes;           /* runs of pages that are zeros, mapped as such */
+	size_t holes;           /* runs of pages that are mapped as zeros */
 	struct cowarena_view *next;
 };
 
@@ -73,8 +73,8 @@ struct timeline {
 	uint64_t taken; /* snapshots ever taken: the last id */
 	struct cowarena_snapshot *all;
 	_Atomic size_t live;     /* not released, spoiled ones included */
-	_Atomic uint64_t spoils; /* how many were given up; grows under the snapshot lock */
-	/* Whom to tell of it; under the snapshot lock. */
+	_Atomic uint64_t spoils; /* snapshots given up; grows under the snapshot lock */
+	/* The callback for given-up snapshots; under the snapshot lock. */
 	cowarena_spoiled_fn *on_spoiled;
 	void *on_spoiled_ctx;
 };
@@ -91,36 +91,37 @@ static inline uint64_t timeline_newest(const struct timeline *t)
 
 /*
  * Publish a frame that holds what `page` has held since epoch `first`: from now on every snapshot
- * from then to the newest finds it. Page locked, inside the gate.
+ * from that epoch to the newest finds it. Page locked, inside the gate.
  */
 void timeline_publish(struct cowarena *arena, size_t page, uint64_t first, uint32_t frame,
 		      bool zero);
 
-/* The frame that holds page as of epoch. Page locked; the state says that it was preserved
-   since. */
+/* The frame that holds the page as of the epoch. Page locked; the page's state says that it was
+   preserved since. */
 uint32_t timeline_find(struct cowarena *arena, size_t page, uint64_t epoch);
 
 /* Forget a snapshot that is retired or spoiled; the caller frees it. Snapshot lock held. */
 void timeline_forget(struct cowarena *arena, struct cowarena_snapshot *snapshot);
 
-/* Take a snapshot out of the order and recycle what only it kept. Snapshot lock held, gate open. */
+/* Take a snapshot out of the order, and recycle the versions that only it kept. Snapshot lock held,
+   gate open. */
 void timeline_retire(struct cowarena *arena, struct cowarena_snapshot *snapshot);
 
-/* Give up a snapshot, by the arena's policy, to free memory. False if there is none. The same
-   locks. */
+/* Give up a snapshot, by the arena's policy, to free memory. False if there is none. Locks as for
+   timeline_retire(). */
 bool timeline_spoil(struct cowarena *arena);
 
-/* Give up all. The same locks. */
+/* Give up all snapshots. Locks as for timeline_retire(). */
 void timeline_spoil_all(struct cowarena *arena, enum snapshot_end why);
 
-/* Add or remove an open view. Snapshot lock held, gate open: it is closed meanwhile. */
+/* Add or remove an open view. Snapshot lock held, gate open: these close it meanwhile. */
 void timeline_add_view(struct cowarena *arena, struct cowarena_view *view);
 void timeline_remove_view(struct cowarena *arena, struct cowarena_view *view);
 
 /*
  * Call fn for each version that holds what `snapshot` sees. Snapshot lock held. The pages come in
- * no order. Cost: in the versions of this snapshot and of newer ones, or in the pages of the
- * snapshot, whichever are fewer.
+ * no order. Cost: in proportion to the versions of this snapshot and of newer ones, or to the pages
+ * of the snapshot, whichever are fewer.
  */
 typedef void timeline_fn(void *ctx, size_t page, uint32_t frame);
 void timeline_each(struct cowarena *arena, struct cowarena_snapshot *snapshot, timeline_fn *fn,

@@ -13,10 +13,9 @@
 #include <errno.h>
 #include <string.h>
 
-/* Four lanes of multiply and rotate, as xxHash has them (Collet, "xxHash fast digest
-   algorithm", 2016). It is written and read by one process, and nobody attacks it. n: a
-   multiple of 32. (What other threads wrote before the cut looks like a race to
-   ThreadSanitizer.) */
+/* Four lanes of multiply and rotate, as in xxHash (Collet, "xxHash fast digest algorithm", 2016).
+   One process writes and reads the hash, and nobody attacks it. n: a multiple of 32. (Writes of
+   other threads before the cut look like races to ThreadSanitizer.) */
 TRACK_UNSEEN static uint64_t hash(const void *p, size_t n)
 {
 	const uint64_t prime = 0x9e3779b185ebca87u;
@@ -33,13 +32,13 @@ TRACK_UNSEEN static uint64_t hash(const void *p, size_t n)
 	for (int i = 0; i < 4; i++)
 		h = (h ^ lane[i]) * prime;
 	h ^= h >> 29;
-	track_defined(&h, sizeof h); /* whatever of the page is */
+	track_defined(&h, sizeof h); /* even if parts of the page are not */
 	return h;
 }
 
 static char zeros[1 << 16]; /* a page; nobody writes to it */
 
-/* Of a page of the live heap; one that has no memory is not given any. */
+/* Hash a page of the live heap. A page without memory is not given any. */
 static uint64_t hash_live(struct cowarena *arena, size_t page)
 {
 	size_t size = arena_page_size(arena);
@@ -84,7 +83,7 @@ static void expect(struct cowarena_snapshot *s, size_t page, const struct coware
 	const struct engine *engine = s->arena->engine; /* which may be another soon */
 	if (engine->lost && engine->lost(s->arena))
 		return;
-	/* What was given up meanwhile says so itself. */
+	/* A snapshot or view that was given up meanwhile reports that itself. */
 	if (snapshot_usable(s) == 0 && !(view && atomic_load(&view->broken)))
 		error_fatal(what, arena_address(s->arena, page));
 }
@@ -95,7 +94,7 @@ void verify_read(struct cowarena_snapshot *s, size_t offset, size_t n)
 	int e = errno;
 	char *copy = s->hashes ? records_take(size) : NULL;
 
-	/* Without memory for it there is one look less. */
+	/* Without memory for the copy, this check is left out. */
 	for (size_t i = first; copy && i << s->arena->page_shift < offset + n; i++) {
 		snapshot_copy(s, copy, i << s->arena->page_shift, size);
 		expect(s, i, NULL, hash(copy, size),
@@ -123,7 +122,7 @@ void verify_view(const struct cowarena_view *view)
 
 	if (!s->hashes || !view->sealed || atomic_load(&view->broken))
 		return;
-	/* One that breaks meanwhile says so itself. */
+	/* A view that breaks meanwhile reports that itself. */
 	for (size_t i = 0; i < view->pages; i++)
 		expect(s, i, view,
 		       hash(view->base + (i << s->arena->page_shift), arena_page_size(s->arena)),

@@ -4,8 +4,8 @@
 
 #include "versions.h"
 
-/* The finaliser of MurmurHash3 (Appleby, 2011): each number has one of its own, and neighbours'
-   have nothing in common. */
+/* The finaliser of MurmurHash3 (Appleby, 2011): every number has a priority of its own, and
+   neighbours' priorities have nothing in common. */
 static uint32_t priority(uint32_t frame)
 {
 	frame = (frame ^ frame >> 16) * 0x85ebca6bu;
@@ -40,7 +40,7 @@ void versions_add(struct frames *f, uint32_t *root, uint32_t frame)
 {
 	struct version *v = frames_version(f, frame);
 
-	/* Being the newest, the version belongs on the right edge of the tree. What is there with a
+	/* Being the newest, the version belongs on the right edge of the tree. A node there with a
 	   lower priority is older, and goes below it. */
 	while (*root != FRAME_NONE && priority(*root) > priority(frame))
 		root = &frames_version(f, *root)->newer;
@@ -49,7 +49,7 @@ void versions_add(struct frames *f, uint32_t *root, uint32_t frame)
 	*root = frame;
 }
 
-/* One tree of two, of which the first has the older versions. */
+/* Merge two trees, of which `older` has the older versions. */
 static void merge(struct frames *f, uint32_t *root, uint32_t older, uint32_t newer)
 {
 	while (older != FRAME_NONE && newer != FRAME_NONE) {

@@ -2,10 +2,9 @@
 /*
  * view.c - a snapshot as contiguous memory.
  *
- * A view is a private mapping of the arena's file: it shows the live pages, until one of the two
- * sides writes (K14). The handler makes the view's page its own before it lets the live page change
- * (fault.c: split_views()), and from the start the view gets copies of the pages that have changed
- * already.
+ * A view is a private mapping of the arena's file: it shows the live pages until either side writes
+ * (K14). The handler makes the view's page private before it lets the live page change (fault.c:
+ * split_views()), and at the opening the view gets copies of the pages that have changed already.
  */
 #include "config.h"
 
@@ -23,8 +22,8 @@
 #include <string.h>
 
 #define HOLE_MIN ((size_t)64) /* pages */
-#define HOLES_MAX 500         /* mappings that a view may take for them, twice */
-#define LOOKS_MAX 1000        /* 1 us each; a heap may have a hole at every other page */
+#define HOLES_MAX 500         /* holes that a view may map; each may take two mappings */
+#define LOOKS_MAX 1000        /* a look takes 1 us, and every other page may be a hole */
 
 struct filling {
 	struct cowarena_view *view;
@@ -32,8 +31,8 @@ struct filling {
 	bool failed;
 };
 
-/* Under the snapshot lock, before the caller has the view: nobody else reads or writes this
-   page. The handler may be making it private at the same time, which changes no byte. */
+/* Under the snapshot lock, before the caller has the view: nobody else reads or writes this page.
+   The handler may be making the page private at the same time, which changes no byte. */
 static void fill(void *ctx, size_t page, uint32_t frame)
 {
 	struct filling *f = ctx;
@@ -54,11 +53,10 @@ static void fill(void *ctx, size_t page, uint32_t frame)
 }
 
 /*
- * Have zeros of the view's own where the file has no memory: a read through the file would give
- * it some. What is a hole at any time after the snapshot was zeros then, or has changed since;
- * and what has changed is filled in afterwards. Small holes are not worth a mapping, nor many of
- * them a long look.
- * -1 when there is no room.
+ * Map zeros of the view's own where the file has no memory: a read through the file would give it
+ * some. What is a hole at any time after the snapshot was zeros at the snapshot, or has changed
+ * since; and pages that have changed are filled in afterwards. Small holes are not worth a mapping,
+ * and many holes are not worth a long search. -1 when there is no room.
  */
 static int map_holes(struct cowarena *arena, struct cowarena_view *view)
 {
@@ -104,7 +102,7 @@ static void unmap(struct cowarena *arena, struct cowarena_view *view)
 {
 	size_t bits = os_round_up(bitmap_bytes(view->pages), arena_page_size(arena));
 
-	if (!view->pages) /* nothing of it came through a fork() */
+	if (!view->pages) /* a child of fork() has none of it */
 		return;
 	if (view->base)
 		os_unmap(view->base, view->pages << arena->page_shift);
@@ -123,8 +121,8 @@ static void remove_view(struct cowarena *arena, struct cowarena_view *view)
 	frames_uncharge(&arena->frames, atomic_load(&view->touched));
 }
 
-/* The protection and what the handler knows of it change together: no handler is inside. 0, or an
-   errno. */
+/* The protection and `sealed`, by which handlers know of it, change together: no handler is inside.
+   0, or an errno. */
 static int seal(struct cowarena *arena, struct cowarena_view *view)
 {
 	gate_close(&arena->gate);
@@ -143,8 +141,8 @@ static int open_locked(struct cowarena *arena, struct cowarena_view *view)
 	if (atomic_load(&s->spoiled))
 		return ESTALE;
 	view->poke = arena->poke;
-	/* From here on the handler looks after pages that change; those that have changed are
-	   below. */
+	/* From here on the handler splits off pages that change; the pages that have changed
+	   already are filled in below. */
 	timeline_add_view(arena, view);
 	s->views++;
 	timeline_each(arena, s, fill, &f);
@@ -156,7 +154,7 @@ static int open_locked(struct cowarena *arena, struct cowarena_view *view)
 	return failed;
 }
 
-/* With the first read-only view. */
+/* Called with the first read-only view. */
 static void prepare_poking(struct cowarena *arena)
 {
 	sigset_t signals;
@@ -173,7 +171,7 @@ static void prepare_poking(struct cowarena *arena)
 	}
 	arena_unlock_snapshots(arena, &signals);
 	os_file_close(&poke);
-	errno = e; /* without it there is another way */
+	errno = e; /* split_sealed() has another way */
 }
 
 cowarena_view *cowarena_view_open(cowarena_snapshot *s, unsigned flags)
@@ -223,8 +221,8 @@ cowarena_view *cowarena_view_open(cowarena_snapshot *s, unsigned flags)
 	return NULL;
 }
 
-/* Whether we are a child of fork(), where the view is not. (Another thread may be giving up the
-   snapshot at this moment, for another reason.) */
+/* Whether this is a child of fork(), which does not have the view. (Another thread may be giving up
+   the snapshot at this moment, for another reason.) */
 static bool is_of_parent(const struct cowarena_view *view)
 {
 	return atomic_load_explicit(&view->snapshot->end, memory_order_relaxed) ==
@@ -265,9 +263,9 @@ int cowarena_view_range(const cowarena_view *view, const void **start, const voi
 	return 0;
 }
 
-/* What is wrong with what was read so far. The snapshot, or the view, is marked before a page
-   of it can change, and snapshot_usable() looks after what was read (its fence). 0; or -1 with
-   errno and message. */
+/* Check what was read so far. The snapshot, or the view, is marked before a page of it can change,
+   and snapshot_usable() looks at the mark after the reads (its fence). 0; or -1 with errno and
+   message. */
 static int check(const struct cowarena_view *view)
 {
 	if (snapshot_usable(view->snapshot))
@@ -319,7 +317,7 @@ int cowarena_view_settle(cowarena_view *view, const void *p, size_t n)
 	return cowarena_view_check(view);
 }
 
-/* In a child of fork() that has no copy of the arena: there is only the record. */
+/* In a child of fork() that has no copy of the arena, only the record is left. */
 static int forget_in_child(struct cowarena_view *view)
 {
 	struct cowarena_view **at = &view->snapshot->arena->timeline.views;
@@ -347,11 +345,12 @@ int cowarena_view_close(cowarena_view *view)
 	struct cowarena *arena = s->arena;
 	if (arena->is_shut)
 		return forget_in_child(view);
-	snapshot_intact(s); /* or else what was read so far is not; see check() */
+	snapshot_intact(s); /* if not, check() reports it */
 	arena_lock_snapshots(arena, &signals);
 	objects_end(view, MARK_VIEW, __func__);
 	sightings_remove(view->base);
-	/* Afterwards another thread may release the snapshot. */
+	/* Checked before the view is removed: afterwards another thread may release the
+	   snapshot. */
 	int result = check(view);
 	if (!result)
 		verify_view(view);
