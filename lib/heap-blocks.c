@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* heap-blocks.c - see heap-blocks.h; and what the tools are told of blocks. */
+/* heap-blocks.c - see heap-blocks.h; also tells Valgrind and ASan about blocks. */
 #include "config.h"
 
 #include "heap-blocks.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* heap-blocks.h - from a pointer to its block: in any thread, for a live block of its own. */
+/* heap-blocks.h - finds the block of a pointer: in any thread, for a live block that it owns. */
 #ifndef COWARENA_HEAP_BLOCKS_H
 #define COWARENA_HEAP_BLOCKS_H
 
@@ -39,13 +39,14 @@ block_find(struct cowarena *arena, const void *p, const char *function)
 	block_complain(arena, p, function);
 }
 
-/* A slot that has only been set apart is no block. The local heap is the caller's to look into. */
+/* Whether the block is a slot that has only been set apart, and so is not live. The caller may look
+   into the local heap. */
 static inline bool block_is_apart(const struct local_heap *heap, struct block b)
 {
 	return slabs_apart(&heap->shelf[b.class], b.unit, (unsigned)b.slot);
 }
 
-/* Free a block in a slab of l. Heap lock held, and the local heap at rest or the caller's. */
+/* Free a block in a slab of l. Heap lock held, and the local heap at rest or the caller's own. */
 void block_free(struct cowarena *arena, struct local *l, void *p);
 
 #endif

@@ -26,7 +26,8 @@ _Thread_local struct seat heap_seats[SEATS] __attribute__((tls_model("initial-ex
 
 static void leave_behind(struct cowarena *arena, uint64_t number)
 {
-	/* Of an inherited one the memory is not there, and the lock may be held by nobody. */
+	/* An inherited arena's memory is not there, and its lock may be held by no thread of this
+	   process. */
 	if (trap_inherited(arena->trap))
 		return;
 	heap_lock(arena);
@@ -52,7 +53,8 @@ static void thread_ends(uint64_t number)
 
 /* ---- making and finding ---- */
 
-/* The part in the arena, which a rollback may have taken away. False when there is no memory. */
+/* Make the part in the arena, which a rollback may have taken away. False when there is no
+   memory. */
 static bool furnish(struct cowarena *arena, struct local *l)
 {
 	uint32_t *at = &heap_header(arena)->locals[l->index];
@@ -82,7 +84,7 @@ static struct local *make(struct cowarena *arena, uint8_t index)
 	return l;
 }
 
-/* The thread's own, or one without an owner, or a new one. NULL when all are taken. */
+/* The thread's own local heap, or one without an owner, or a new one. NULL when all are taken. */
 static struct local *find(struct cowarena *arena, uint64_t number)
 {
 	struct local *free = NULL;
@@ -106,7 +108,8 @@ struct local *local_mine(struct cowarena *arena)
 	if (seat->key == arena->heap.key && seat->local->heap)
 		return seat->local;
 	uint64_t number = threads_me();
-	/* With a tool that is told of each block, all goes by the heap lock. */
+	/* Under Valgrind or ASan, which are told of each block, all allocations use the heap
+	   lock. */
 	struct local *l = number && !track_is_active() ? find(arena, number) : NULL;
 
 	if (l && !l->heap && !furnish(arena, l))
@@ -152,14 +155,14 @@ void locals_destroy(struct cowarena *arena)
 bool local_send(struct cowarena *arena, const struct unit *d, uint8_t owner, void *p)
 {
 	struct local *l = arena->heap.locals[owner];
-	uint64_t me = threads_me(); /* the seat may be another arena's for the moment */
+	uint64_t me = threads_me(); /* the seat may be another arena's at the moment */
 	bool sent = false;
 
 	TEST_POINT();
 	lock_acquire(&l->lock);
-	/* Since we looked whose it is, that thread may have ended, another taken the slab, and
-	   a third one the local heap. While it is somebody's, none of its slabs goes to
-	   others. */
+	/* Since the caller looked up the owner, that thread may have ended, another thread have
+	   taken the slab, and a third one the local heap. While a local heap has an owner, none of
+	   its slabs goes to others. */
 	uint32_t n = atomic_load_explicit(&l->boxed, memory_order_relaxed);
 	if (l->owner && l->owner != me && unit_owner(d) == owner && n < BOX) {
 		l->box[n] = p;
@@ -201,12 +204,13 @@ static void ask(struct local *l)
 }
 
 /*
- * The middle of Dekker's: after this, who is inside is seen to be, and nobody else comes in.
+ * The barrier in the middle of Dekker's protocol: after it, an owner that is inside is seen, and no
+ * other comes in.
  *
- * The kernel did it when the local heap was made, and refuses now, if it lacks memory or if a
- * seccomp filter came in between. Then the owners are told to have a barrier of their own from
- * now on, and this once we wait: for what no manual promises, but no processor fails to do in a
- * thousandth of that time, namely to let the others see a store.
+ * The kernel could do it when the local heap was made, and may refuse now, if it lacks memory or a
+ * seccomp filter was installed meanwhile. Then the owners are told to use a barrier of their own
+ * from now on, and this once we wait: no manual promises that other threads see a store by then,
+ * but every processor shows it in a thousandth of that time.
  */
 static void barrier(struct cowarena *arena)
 {
@@ -218,7 +222,7 @@ static void barrier(struct cowarena *arena)
 		if (arena->heap.locals[i])
 			news |= !atomic_exchange(&arena->heap.locals[i]->fenced, true);
 	for (uint64_t start = os_now(); news && os_now() - start < SETTLE_NS;)
-		os_nap(); /* which a signal may end early */
+		os_nap(); /* a signal may end it early */
 }
 
 static void wait_outside(struct local *l)
@@ -245,7 +249,7 @@ void local_stop(struct cowarena *arena, struct local *l)
 
 void local_go(struct local *l)
 {
-	/* Release: what we did is seen by the owner, once it is let in. */
+	/* Release: the owner sees what we did, once it is let in. */
 	atomic_store_explicit(&l->stop, 0, memory_order_release);
 }
 
@@ -254,7 +258,7 @@ void heap_stop(struct cowarena *arena)
 	bool others = false;
 
 	heap_lock(arena);
-	uint64_t me = threads_me(); /* which the lock has seen to */
+	uint64_t me = threads_me(); /* heap_lock() has given the thread a number */
 	for (size_t i = 0; i < LOCALS; i++)
 		if (is_others(arena->heap.locals[i], me)) {
 			ask(arena->heap.locals[i]);

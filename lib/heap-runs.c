@@ -2,11 +2,11 @@
 /*
  * heap-runs.c - runs of units: taken, given back, resized.
  *
- * Free runs are kept by length: a list for each below 64 units, one for each doubling above, and
- * a bitmap of the lists that are not empty. A run given back merges with free neighbours, and
+ * Free runs are kept by length: a list for each length below 64 units, one for each doubling above,
+ * and a bitmap of the lists that are not empty. A run given back merges with free neighbours, and
  * with the top. Boundary tags (Knuth, The Art of Computer Programming 1, 2.5) are in the
- * descriptors: a free run has its length in the first and in the last one. All descriptors inside
- * a run say UNIT_BODY, so merging and splitting touch only ends.
+ * descriptors: a free run has its length in its first and its last descriptor. All descriptors
+ * inside a run say UNIT_BODY, so merging and splitting touch only the ends.
  */
 #include "config.h"
 
@@ -103,10 +103,10 @@ static uint32_t find_run(struct cowarena *arena, size_t n, size_t align)
 }
 
 /*
- * Raise the top by n units at the alignment, what has to be skipped before them, and the
- * descriptors that all these need. Descriptors are set apart several blocks at a time, more as
- * the heap grows, so that they lie dense: few pages are dirtied by bookkeeping. Returns the first
- * unit, skipped ones included; *length is how many there are.
+ * Raise the top by n units at the alignment, by the units skipped before them, and by the
+ * descriptors that all these need. Descriptors are set apart several blocks at a time, more as the
+ * heap grows, so that they lie dense: few pages are dirtied by bookkeeping. Returns the first unit,
+ * skipped ones included; *length is the number of units.
  */
 static uint32_t raise_top(struct cowarena *arena, size_t n, size_t align, uint32_t *length)
 {
@@ -134,12 +134,12 @@ static uint32_t raise_top(struct cowarena *arena, size_t n, size_t align, uint32
 		return UNIT_NONE;
 	set_top(arena, (uint32_t)end);
 	track_defined(arena->base + (first << UNIT_SHIFT), (data - first) << UNIT_SHIFT);
-	/* Descriptors start as UNIT_BODY. A top that was higher once, or rolled back, left
-	   other things there. */
+	/* Descriptors start as UNIT_BODY. A top that was higher once, before a rollback or not,
+	   left other things there. */
 	size_t from = first << UNIT_SHIFT, to = data << UNIT_SHIFT;
 	if (from < used)
 		memset(arena->base + from, 0, (to < used ? to : used) - from);
-	/* Spares are used first, then the fresh ones; those that are left become the spares. */
+	/* Spares are used first, then fresh blocks; the blocks that are left become the spares. */
 	for (uint32_t next = (uint32_t)first; h->blocks * (size_t)DESCRIPTORS < end || fresh;) {
 		if (!h->spares) {
 			h->spare = next;
@@ -191,7 +191,7 @@ void runs_give(struct cowarena *arena, uint32_t unit, uint32_t n)
 		n += more;
 	}
 	const struct unit *before =
-	    heap_unit(arena, unit - 1); /* unit 0 is the header: there is one */
+	    heap_unit(arena, unit - 1); /* unit 0 is the header, so a unit comes before */
 	if (unit_kind(before) == UNIT_FREE || unit_kind(before) == UNIT_FREE_END) {
 		uint32_t more = before->length;
 		unit -= more;
@@ -213,7 +213,7 @@ bool runs_resize(struct cowarena *arena, uint32_t unit, uint32_t from, uint32_t 
 	} else if (to > from) {
 		uint32_t more = to - from, next = unit + from;
 		if (next == heap_top(arena)) {
-			/* In place only if no descriptors have to come in between. */
+			/* In place only if no descriptors are needed in between. */
 			if ((size_t)unit + to > h->blocks * (size_t)DESCRIPTORS ||
 			    range_grow(arena, ((size_t)unit + to) << UNIT_SHIFT))
 				return false;

@@ -7,11 +7,11 @@
 #include "heap-locals.h"
 #include "track.h"
 
-#define SLOTS_WANTED 32 /* in a slab of up to SLAB_WANTED units: a new one takes the heap lock */
+#define SLOTS_WANTED 32 /* in a slab of up to SLAB_WANTED units: a new slab takes the heap lock */
 #define SLAB_WANTED 4
 #define SLOTS_MIN 4
 #define SCRAPS 8
-#define LOOKED_AT 16 /* slabs, to find an empty one among them */
+#define LOOKED_AT 16 /* slabs looked at to find an empty one */
 
 static uint32_t class_size(unsigned class)
 {
@@ -31,7 +31,7 @@ static bool suits(size_t n, size_t size)
 	       n * UNIT_SIZE % size <= n * UNIT_SIZE / 64;
 }
 
-/* The shortest slab that suits. */
+/* Choose the shortest slab that suits each class. */
 void slabs_init(struct heap *heap)
 {
 	for (unsigned i = 0; i < CLASSES; i++) {
@@ -75,7 +75,7 @@ static void take_out(struct cowarena *arena, struct shelf *shelf, uint32_t slab)
 		shelf->last = d->prev;
 }
 
-/* Set the slots of a word apart; the slab has a vacant one. */
+/* Set the vacant slots of a word apart; the current slab has a vacant slot. */
 static void set_apart(struct cowarena *arena, struct shelf *shelf)
 {
 	struct unit *d = heap_unit(arena, shelf->current);
@@ -99,7 +99,7 @@ static void make_current(struct cowarena *arena, struct shelf *shelf, uint32_t s
 	set_apart(arena, shelf);
 }
 
-/* What was set apart is vacant again. */
+/* Make the slots that were set apart vacant again. */
 static void put_back(struct cowarena *arena, struct shelf *shelf)
 {
 	if (!shelf->apart)
@@ -113,8 +113,8 @@ static void put_back(struct cowarena *arena, struct shelf *shelf)
 	shelf->apart = 0;
 }
 
-/* What is taken from no more is listed, unless it is full: then it is listed when something in
-   it is freed. */
+/* Take no more slots from the current slab. It is listed unless it is full; a full slab is listed
+   when a slot in it is freed. */
 static void put_aside(struct cowarena *arena, struct shelf *shelf)
 {
 	uint32_t slab = shelf->current;
@@ -125,7 +125,7 @@ static void put_aside(struct cowarena *arena, struct shelf *shelf)
 		slabs_list(arena, shelf, slab);
 }
 
-/* While there is a snapshot: the first slab of this epoch, else the emptiest, of some. */
+/* While there is a snapshot: the first slab of this epoch, else the emptiest of some slabs. */
 static uint32_t choose(struct cowarena *arena, const struct shelf *shelf)
 {
 	uint32_t best = UNIT_NONE;
@@ -149,7 +149,7 @@ bool slabs_refill(struct cowarena *arena, struct local_heap *heap, unsigned clas
 	struct shelf *shelf = &heap->shelf[class];
 	bool snapshots = atomic_load_explicit(&arena->timeline.live, memory_order_relaxed);
 
-	/* The same slab, as long as it is of this epoch. */
+	/* Stay with the same slab as long as it is of this epoch. */
 	if (shelf->current && !shelf->apart) {
 		const struct unit *d = heap_unit(arena, shelf->current);
 		if (d->vacant && d->epoch == arena->heap.epoch) {
@@ -176,8 +176,8 @@ static void set_owner(struct unit *d, struct local *l)
 	atomic_store_explicit(&d->owner, l->index, memory_order_relaxed);
 }
 
-/* A slab with room of a local heap that is nobody's own; its box is empty, so what others have
-   freed of the slab is free. */
+/* A slab with room, taken from a local heap without an owner. The local heap's box is empty, so the
+   slots that other threads have freed are vacant. */
 static uint32_t left_behind(struct cowarena *arena, const struct local *l, unsigned class)
 {
 	for (size_t i = 0; i < LOCALS; i++) {
@@ -205,7 +205,7 @@ static uint32_t make_slab(struct cowarena *arena, unsigned class)
 	if (!slab)
 		return UNIT_NONE;
 	struct unit *d = heap_unit(arena, slab);
-	/* Each slot when it is handed out. */
+	/* Each slot is reported when it is handed out. */
 	track_freed(heap_address(arena, slab), c->units * UNIT_SIZE);
 	unit_set_kind(d, UNIT_SLAB + class);
 	d->vacant = c->slots;

@@ -6,14 +6,14 @@
  * is lost to rounding beyond that. Which slots are in use is a bitmap in the descriptor of the
  * slab's first unit: the slots hold nothing but the user's data.
  *
- * A slot that is handed out will be written to. In a slab that has been handed out from since the
- * last snapshot that page is likely to be writable; in another it is armed, and costs a copy,
- * however little of it is vacant. So while there is a snapshot, slabs of this epoch come first,
- * then new ones, and old ones with holes only when half the slots of a class are vacant: a copy
- * of a page takes as much memory as a new page, and time besides. And while less than a sixteenth
- * of a class is vacant, a new slab is better than single slots of many. The epoch is noted in the
- * slab, in the arena, not looked up page by page: so that after a rollback the same calls get the
- * same addresses.
+ * A slot that is handed out will be written to. In a slab that slots have been taken from since the
+ * last snapshot, the slot's page is likely to be writable; in another slab the page is armed, and
+ * costs a copy, however few of its slots are vacant. So while there is a snapshot, slabs of this
+ * epoch come first, then new slabs, and old ones with holes only when half the slots of a class are
+ * vacant: a copy of a page takes as much memory as a new page, and takes time as well. And while
+ * less than a sixteenth of a class is vacant, a new slab is better than single slots of many. The
+ * epoch is noted in the slab, in the arena, and not looked up page by page, so that after a
+ * rollback the same calls get the same addresses.
  */
 #ifndef COWARENA_HEAP_SLABS_H
 #define COWARENA_HEAP_SLABS_H
@@ -40,9 +40,9 @@ static inline const struct class *slabs_info(const struct cowarena *arena, unsig
 	return &arena->heap.classes[class];
 }
 
-/* ---- the local heap is the caller's to work on (heap-locals.h) ---- */
+/* ---- the caller may work on the local heap (heap-locals.h) ---- */
 
-/* A slot of the class, or NULL when that takes slabs_refill(). */
+/* Take a slot of the class; NULL when slabs_refill() has to come first. */
 static inline void *slabs_take(struct cowarena *arena, struct local_heap *heap, unsigned class)
 {
 	struct shelf *shelf = &heap->shelf[class];
@@ -54,7 +54,7 @@ static inline void *slabs_take(struct cowarena *arena, struct local_heap *heap, 
 	size_t slot = shelf->word * 64 + (unsigned)__builtin_ctzll(apart);
 	size_t size = slabs_info(arena, class)->size;
 	char *p = (char *)heap_address(arena, shelf->current) + slot * size;
-	__builtin_prefetch(p + size, 1); /* likely the next one, which will be written to */
+	__builtin_prefetch(p + size, 1); /* likely the next slot taken, which will be written to */
 	return p;
 }
 
@@ -65,14 +65,14 @@ static inline bool slabs_apart(const struct shelf *shelf, uint32_t slab, unsigne
 	       shelf->apart >> (slot % 64) & 1;
 }
 
-/* Set other slots of the local heap apart to take from. False when there is none, or, unless
-   any will do, when a new one is better. */
+/* Set more slots of the local heap apart to take from. False when there are none, or, unless `any`,
+   when a new slab is better. */
 bool slabs_refill(struct cowarena *arena, struct local_heap *heap, unsigned class, bool any);
 
-/* A full slab that is not taken from has a vacant slot again: list it. */
+/* List a slab that was full, is not the current one, and has a vacant slot again. */
 void slabs_list(struct cowarena *arena, struct shelf *shelf, uint32_t slab);
 
-/* Slot `slot` is in use no more. Returns whether the slab has become empty and should be given back
+/* Free slot `slot`. Returns whether the slab has become empty and should be given back
    (slabs_give_back()). */
 static inline bool slabs_give(struct cowarena *arena, struct local_heap *heap, unsigned class,
 			      uint32_t slab, unsigned slot)
@@ -92,12 +92,12 @@ static inline bool slabs_give(struct cowarena *arena, struct local_heap *heap, u
 
 /* ---- heap lock held as well ---- */
 
-/* A new slab to take from; one that was left behind, if there is. The boxes of local heaps
-   without an owner are empty (locals_empty_left_behind()). False with errno and message. */
+/* Get a new slab to take from, or one that was left behind, if there is one. The boxes of local
+   heaps without an owner are empty (locals_empty_left_behind()). False with errno and message. */
 bool slabs_new(struct cowarena *arena, struct local *l, unsigned class);
 
-/* Give the slab's run back, if it is one of this local heap's, empty, and not the last one
-   with room. */
+/* Give the slab's run back, if the slab belongs to this local heap, is empty, and is not the last
+   one with room. */
 void slabs_give_back(struct cowarena *arena, struct local *l, uint32_t slab);
 
 /* ---- any thread ---- */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * heap-trim.c - memory that is in no block goes back to the system.
+ * heap-trim.c - gives memory that is in no block back to the system.
  *
- * A page may go when no snapshot needs what it holds (pagetable.h). If it is armed all the same,
- * it is disarmed first, as by a write: what the kernel does with the protection of a page that it
- * takes away is not relied upon.
+ * A page may go when no snapshot needs its content (pagetable.h). If the page is armed all the
+ * same, it is disarmed first, as by a write: nothing relies on what the kernel does with the
+ * protection of a page that it takes away.
  */
 #include "config.h"
 
@@ -16,7 +16,7 @@
 
 #include <errno.h>
 
-/* Snapshot lock held. Whether no snapshot that is alive has the page's content for its own. */
+/* Whether no live snapshot needs the page's content. Snapshot lock held. */
 static bool is_spare(struct cowarena *arena, size_t page)
 {
 	uint64_t state = page_peek(&arena->table.pages[page]);
@@ -38,7 +38,7 @@ static void give_pages(struct cowarena *arena, size_t first, size_t end)
 			continue;
 		fault_prepare(arena, first, n, FAULT_SPOIL_LOCKED);
 		range_punch(arena, first, n);
-		/* What is written there next is in small pages. */
+		/* The next writes there get small pages. */
 		chunks_touch(&arena->chunks, first, n, epoch);
 	}
 	arena_unlock_snapshots(arena, &signals);
@@ -72,5 +72,5 @@ size_t cowarena_trim(cowarena *arena)
 	size_t after = os_memory_used(&arena->file);
 	heap_unlock(arena);
 	errno = e;
-	return after && before > after ? before - after : 0; /* 0: it cannot be told */
+	return after && before > after ? before - after : 0; /* 0 also when that cannot be told */
 }

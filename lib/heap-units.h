@@ -10,7 +10,7 @@ static inline struct heap_header *heap_header(const struct cowarena *arena)
 	return (struct heap_header *)(void *)arena->base;
 }
 
-/* Units below it are in use, or free within. Any thread. */
+/* Units below the top are in use, or free inside the heap. Any thread. */
 static inline uint32_t heap_top(const struct cowarena *arena)
 {
 	return atomic_load_explicit(&heap_header(arena)->top, memory_order_relaxed);
@@ -21,7 +21,7 @@ static inline void *heap_address(const struct cowarena *arena, uint32_t unit)
 	return arena->base + ((size_t)unit << UNIT_SHIFT);
 }
 
-/* The descriptor of a unit below the top. Any thread, for a block of its own. */
+/* The descriptor of a unit below the top. Any thread, for a block that it owns. */
 static inline struct unit *heap_unit(const struct cowarena *arena, uint32_t unit)
 {
 	uint32_t block = atomic_load_explicit(&heap_header(arena)->directory[unit / DESCRIPTORS],
@@ -35,8 +35,8 @@ static inline uint8_t unit_kind(const struct unit *d)
 	return atomic_load_explicit(&d->kind, memory_order_relaxed);
 }
 
-/* How many units further down the slab begins in whose body this one is; 0 for any other. (No
-   branch: it would be taken at random.) */
+/* For a unit in the body of a slab, how many units before it the slab begins; 0 for any other unit.
+   (No branch: its outcome would be random.) */
 static inline uint32_t unit_back(const struct unit *d)
 {
 	uint32_t kind = unit_kind(d);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * heap-walk.c - all live blocks, and whether the bookkeeping is sound: of the live heap, or of a
+ * heap-walk.c - walks all live blocks, and checks the bookkeeping, of the live heap or of a
  * snapshot.
  *
- * Both look at a copy of the bookkeeping, so that what is called for a block may use the heap.
- * Nothing that is read from it is trusted: a stray write may have hit it.
+ * Both work on a copy of the bookkeeping, so that the function called for a block may use the heap.
+ * Nothing read from the copy is trusted: a stray write may have hit it.
  */
 #include "config.h"
 
@@ -22,7 +22,7 @@
 struct image {
 	struct cowarena *arena;
 	struct cowarena_snapshot *snapshot; /* NULL: the live heap */
-	size_t bytes;                       /* of the heap, then */
+	size_t bytes;                       /* of the heap at that time */
 	struct heap_header *header;         /* with the directory */
 	size_t header_bytes, units_bytes;
 	uint32_t top;
@@ -76,7 +76,7 @@ static int fetch_header(struct image *image)
 	if (!image->header)
 		return no_memory();
 	int result = fetch(image, image->header, 0, n);
-	image->header->blocks = h.blocks; /* what was looked at */
+	image->header->blocks = h.blocks; /* the number that was checked */
 	return result;
 }
 
@@ -120,7 +120,7 @@ static void discard(struct image *image)
 		records_give(image->locals[i], sizeof *image->locals[i]);
 }
 
-/* -1 with errno and message; to be discarded all the same. */
+/* Make the copy. -1 with errno and message; then too the caller discards it. */
 static int load(struct image *image, cowarena *arena, cowarena_snapshot *s)
 {
 	memset(image, 0, sizeof *image);
@@ -143,7 +143,7 @@ static int load(struct image *image, cowarena *arena, cowarena_snapshot *s)
 
 /* ---- runs ---- */
 
-/* How many units the run has that begins here; 0 if none does. */
+/* The length in units of the run that begins here; 0 if none does. */
 static uint32_t run_length(const struct image *image, uint32_t unit)
 {
 	const struct unit *d = &image->units[unit];
@@ -172,7 +172,7 @@ static bool is_used(const struct unit *d, size_t slot)
 	return unit_bits(d, slot / 64) >> (slot % 64) & 1;
 }
 
-/* Whether it has been handed out, too. */
+/* Whether the slot is used and has been handed out. */
 static bool is_live(const struct image *image, uint32_t slab, unsigned slot)
 {
 	const struct unit *d = &image->units[slab];
@@ -221,7 +221,7 @@ int cowarena_heap_walk(cowarena *arena, cowarena_snapshot *s, cowarena_heap_walk
 
 /* ---- checking: each function returns what is wrong, or NULL ---- */
 
-/* What the slabs of a local heap add up to, to be compared with its shelf. */
+/* The sums over the slabs of a local heap, to be compared with its shelf. */
 struct sum {
 	uint32_t slots, vacant;
 	uint32_t with_room; /* slabs */

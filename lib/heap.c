@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* heap.c - the allocation functions, and what they refuse. */
+/* heap.c - the allocation functions. */
 #include "config.h"
 
 #include "arena.h"
@@ -56,7 +56,7 @@ int heap_init(struct cowarena *arena)
 
 void heap_destroy(struct cowarena *arena)
 {
-	/* What is mapped there next is somebody else's. */
+	/* Memory that is mapped there next is not the arena's. */
 	track_defined(arena->base, atomic_load(&arena->pages) << arena->page_shift);
 	locals_destroy(arena);
 	pthread_mutex_destroy(&arena->heap.lock);
@@ -90,8 +90,8 @@ uint64_t heap_live_bytes(struct cowarena *arena)
 	return n;
 }
 
-/* Whether the slot has only been set apart, asked by a thread that need not own the slab. No, where
-   the thread cannot tell. */
+/* Whether the slot has only been set apart. The calling thread need not own the slab; false where
+   it cannot tell. */
 static bool seems_apart(struct cowarena *arena, struct block b)
 {
 	struct local *l = local_enter(arena);
@@ -179,8 +179,8 @@ static void *take_big(struct cowarena *arena, size_t size, size_t align)
 	return heap_address(arena, unit);
 }
 
-/* With the heap lock. fresh, if not NULL: where what has never been in use began before, and
-   is zero. */
+/* Allocate with the heap lock. fresh, if not NULL, is set to where memory that has never been in
+   use began before the call: that memory is zero. */
 __attribute__((noinline)) static void *allocate_locked(struct cowarena *arena, size_t size,
 						       size_t align, char **fresh)
 {
@@ -200,7 +200,7 @@ __attribute__((noinline)) static void *allocate_locked(struct cowarena *arena, s
 	return p;
 }
 
-/* Without a lock, from the thread's own slabs; NULL if that does not do. */
+/* Allocate without a lock, from the thread's own slabs; NULL if that is not possible. */
 static inline void *allocate_here(struct cowarena *arena, unsigned class)
 {
 	struct local *l = class < CLASSES ? local_enter(arena) : NULL;
@@ -250,7 +250,7 @@ void *cowarena_calloc(cowarena *arena, size_t n, size_t size)
 		return memset(p, 0, bytes);
 	char *fresh;
 	p = allocate_locked(arena, bytes, 16, &fresh);
-	/* What has never been in use must not be touched only to say that it is zero. */
+	/* Do not touch memory that has never been in use: it is zero already. */
 	if (p)
 		track_defined(p, bytes);
 	if (p && p < fresh)
@@ -260,9 +260,9 @@ void *cowarena_calloc(cowarena *arena, size_t n, size_t size)
 
 /* ---- freeing ---- */
 
-/* The memory of such a block goes back at once; but what a block that grows leaves behind is
-   likely to be wanted soon, up to the size from which glibc maps each block, whatever it is
-   used for (DEFAULT_MMAP_THRESHOLD_MAX). */
+/* The memory of a block of this size goes back at once. The memory that a growing block leaves
+   behind is likely to be wanted soon, so it stays, up to the size from which glibc maps each block,
+   whatever it is used for (DEFAULT_MMAP_THRESHOLD_MAX). */
 #define HUGE ((size_t)2 << 20)
 #define HUGE_OUTGROWN ((size_t)32 << 20)
 
@@ -283,7 +283,7 @@ __attribute__((noinline)) static void free_locked(struct cowarena *arena, void *
 	int e = errno;
 
 	heap_lock(arena);
-	/* Again: its slab may have another owner by now. */
+	/* Look again: the slab may have another owner by now. */
 	struct block b = block_find(arena, p, "cowarena_free");
 	track_freed(p, b.size);
 	if (b.slot >= 0) {
@@ -344,7 +344,7 @@ static void track_resized(char *p, size_t old, size_t size)
 		track_freed(p + size, old - size);
 }
 
-/* Whether the big block can be made to fit in place. */
+/* Try to resize the big block in place. */
 static bool resize_big(struct cowarena *arena, struct block b, size_t size)
 {
 	uint32_t from = (uint32_t)(b.size >> UNIT_SHIFT);
@@ -400,7 +400,7 @@ void *cowarena_realloc_cb(void *ud, void *ptr, size_t osize, size_t nsize)
 		return NULL;
 	}
 	void *p = cowarena_realloc(ud, ptr, nsize);
-	/* To shrink must not fail. */
+	/* Shrinking must not fail. */
 	return !p && ptr && nsize <= cowarena_usable_size(ud, ptr) ? ptr : p;
 }
 

@@ -2,9 +2,8 @@
 /*
  * heap.h - the heap inside an arena.
  *
- * The arena is divided into units of 4 KiB (whatever the system's page size). Runs of units are
- * handed out by heap-runs.c; a run is a big block, or a slab: slots of one size class (heap-
- * slabs.c).
+ * The arena is divided into units of 4 KiB (whatever the system's page size). heap-runs.c hands out
+ * runs of units. A run is a big block, or a slab: slots of one size class (heap-slabs.c).
  *
  *	unit 0        header: root, top, heads of the lists, and the directory
  *	...           descriptors of the units, in blocks of 512 (6 units each); the directory
@@ -12,14 +11,14 @@
  *	...           runs
  *	top           what lies above has never been used, or not since a rollback
  *
- * All of this lies in the arena, so that rollback, views and saved images carry it; none of it
- * lies in or beside a user's block, so that freeing one dirties a descriptor and the header, never
- * a page of user data, and descriptors of 170 MiB of heap fit in... 2 MiB. Numbers, not pointers:
- * 32-bit unit numbers.
+ * All of this lies in the arena, so that rollback, views and saved images carry it. None of it lies
+ * in or beside a user's block, so that freeing a block dirties a descriptor and the header, never a
+ * page of user data; the descriptors of 170 MiB of heap fit in 2 MiB. Links are 32-bit unit
+ * numbers, not pointers.
  *
  * Each thread has a local heap: slabs of its own, in which it allocates and frees without a lock
- * (heap- locals.h tells how the others are kept out). All the rest is protected by the heap lock,
- * a plain mutex: the fault handler never takes it, so that this code may fault like any other.
+ * (heap-locals.h tells how other threads are kept out). Everything else is protected by the heap
+ * lock, a plain mutex: the fault handler never takes it, so this code may fault like any other.
  * cowarena_snapshot_take() stops the local heaps and holds the lock, so a snapshot never has a
  * half-changed heap.
  */
@@ -50,21 +49,21 @@ struct local;
 
 #define BINS 96 /* of free runs: one for each length below 64, then one for each doubling */
 
-#define LOCALS 64 /* local heaps; the first one is nobody's own */
+#define LOCALS 64 /* local heaps; no thread owns the first one */
 
 enum unit_kind {
 	UNIT_BODY = 0, /* inside a run, or never used */
-	/* 1 to SLAB_UNITS_MAX - 1: not first in a slab, but so far behind the first one */
+	/* 1 to SLAB_UNITS_MAX - 1: inside a slab, so many units behind its first */
 	UNIT_FREE = 32, /* first of a free run */
 	UNIT_FREE_END,  /* last of a free run of two or more */
 	UNIT_BIG,       /* first of a big block */
-	UNIT_META,      /* first of the heap's own */
+	UNIT_META,      /* first of a run of the heap's own */
 	UNIT_SLAB = 64  /* first of a slab; the class is added to it */
 };
 
 /*
- * One for each unit. What matters is said in the first descriptor of a run, and in the last of a
- * free one. A thread may look at the kind, owner and bits of a slab with a block of its own,
+ * The descriptor of a unit. The first descriptor of a run, and the last one of a free run, hold the
+ * run's data. A thread may look at the kind, owner and bits of a slab with a block of its own,
  * while the slab's owner is at work on the rest.
  */
 struct unit {
@@ -73,7 +72,7 @@ struct unit {
 	uint16_t vacant;       /* slabs: free slots */
 	union {
 		uint32_t length; /* of the run */
-		uint32_t epoch;  /* slabs: in which slots were last handed out */
+		uint32_t epoch;  /* slabs: epoch in which slots were last handed out */
 	};
 	uint32_t next, prev; /* free runs of a bin; slabs of a class with a vacant slot */
 	/* slabs: a bit a slot; bits beyond the last slot are set */
@@ -84,21 +83,20 @@ _Static_assert(sizeof(struct unit) * DESCRIPTORS == DESCRIPTOR_UNITS * UNIT_SIZE
 	       "blocks are dense");
 
 /*
- * A thread's slabs of one size class. Slots are set apart a word of the bitmap at a time: in the
- * slab they count as used from then on, and here they are those that have not been handed out
- * yet.
+ * A thread's slabs of one size class. Slots are set apart one word of the bitmap at a time: from
+ * then on the slab counts them as used, and `apart` has those that have not been handed out yet.
  */
 struct shelf {
-	uint64_t apart; /* a bit a slot, of word `word` of the current slab */
-	uint32_t epoch; /* in which they were set apart */
+	uint64_t apart; /* a bit for each slot, in word `word` of the current slab */
+	uint32_t epoch; /* epoch in which they were set apart */
 	uint32_t word;
 	uint32_t current;     /* where slots are taken from; in no list */
-	uint32_t first, last; /* the others that have a vacant slot; what is freed comes last */
-	uint32_t slots;       /* of all its slabs, full ones too */
-	uint32_t vacant;      /* of these, without what is set apart */
+	uint32_t first, last; /* other slabs with a vacant slot; the last freed from is last */
+	uint32_t slots;       /* in all its slabs, full ones too */
+	uint32_t vacant;      /* vacant ones among these, without those set apart */
 };
 
-/* In a unit of its own. */
+/* It takes a unit of its own. */
 struct local_heap {
 	struct shelf shelf[CLASSES];
 };
@@ -118,15 +116,15 @@ struct heap_header {
 	_Atomic uint32_t directory[]; /* first unit of each descriptor block */
 };
 
-/* What there is to know of a size class. */
+/* A size class. */
 struct class
 {
 	uint32_t size;         /* bytes */
-	uint32_t reciprocal;   /* 2^32 / size, rounded up: to divide offsets in a slab */
+	uint32_t reciprocal;   /* 2^32 / size, rounded up: divides offsets in a slab */
 	uint16_t slots, units; /* of a slab */
 };
 
-/* The part that is not in the arena: nothing here changes what the heap holds. */
+/* The part of the heap that is not in the arena: nothing here changes what the heap holds. */
 struct heap {
 	pthread_mutex_t lock;
 	uint64_t key;   /* no other heap has had it */
@@ -143,29 +141,30 @@ int heap_init(struct cowarena *arena);
 void heap_destroy(struct cowarena *arena);
 
 /*
- * From now on no thread finds a block, or a local heap: whoever calls a function of the heap
- * comes where the arena is looked at first. The arena is destroyed, or we are a child of fork()
- * and its memory is not there. The base is another then.
+ * From now on no thread finds a block, or a local heap: every function of the heap comes to where
+ * the arena is checked first. Called when the arena is destroyed, or in a child of fork(), which
+ * does not have the arena's memory. This changes arena->base.
  */
 void heap_shut(struct cowarena *arena);
 
-/* Take the heap lock and bring the heap to rest: no thread is in it, no block is on its way. */
+/* heap_stop() takes the heap lock and brings the heap to rest: no thread is in it, no block is on
+   its way. heap_go() undoes that. */
 void heap_stop(struct cowarena *arena);
 void heap_go(struct cowarena *arena);
 
-/* Between the two: the arena's memory is another than the threads have known (a rollback); a
-   snapshot was taken. */
+/* Between heap_stop() and heap_go(): a rollback has replaced the arena's memory; a snapshot was
+   taken. */
 void heap_replaced(struct cowarena *arena);
 void heap_cut(struct cowarena *arena);
 
-/* Tell the tools what is in a block, and what is not, after the memory has been replaced or
-   moved in. */
+/* Tell Valgrind and ASan which memory is in a block, after the memory has been replaced or moved
+   in. */
 void heap_track(struct cowarena *arena);
 
-/* In a child of fork(), in which the parent's other threads are not. */
+/* In a child of fork(), which does not have the parent's other threads. */
 void heap_inherit(struct cowarena *arena);
-/* Its memory is there: of another instant than the fork, maybe, so with other local heaps. -1
-   with errno and message. */
+/* The child has its copy of the memory: maybe of another instant than the fork, so with other local
+   heaps. -1 with errno and message. */
 int heap_attached(struct cowarena *arena);
 
 uint64_t heap_live_bytes(struct cowarena *arena);
@@ -179,16 +178,15 @@ void *const *heap_root_address(const struct cowarena *arena);
 void heap_lock(struct cowarena *arena);
 void heap_unlock(struct cowarena *arena);
 
-/* heap-runs.c. A run of n units, the first at a multiple of `align` bytes (a power of two,
-   UNIT_SIZE at least) in the address space. UNIT_NONE with errno and message. The caller sets the
-   kind. */
+/* heap-runs.c. Take a run of n units, the first at an address that is a multiple of `align` (a
+   power of two, at least UNIT_SIZE). UNIT_NONE with errno and message. The caller sets the kind. */
 uint32_t runs_take(struct cowarena *arena, size_t n, size_t align);
 void runs_give(struct cowarena *arena, uint32_t unit, uint32_t n);
-/* Make a run of `from` units one of `to` units, in place. False when its neighbour is in use. */
+/* Resize a run in place. False when its neighbour is in use. */
 bool runs_resize(struct cowarena *arena, uint32_t unit, uint32_t from, uint32_t to);
 
-/* heap-trim.c. Give the memory of a run that is free, or above the top, back as far as no
-   snapshot needs it. */
+/* heap-trim.c. Give back the memory of a run that is free, or above the top, where no snapshot
+   needs it. */
 void heap_trim_units(struct cowarena *arena, uint32_t unit, uint32_t n);
 
 #endif

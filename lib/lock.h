@@ -5,7 +5,7 @@
  * pthread_mutex_lock() is not async-signal-safe, so this is the three-state futex mutex of Ulrich
  * Drepper, "Futexes are tricky" (2011), section 5: 0 free, 1 held, 2 held and waited for.
  *
- * Whoever holds one that the handler takes has all signals blocked (a signal handler of the
+ * The holder of a lock that the handler takes has all signals blocked (a signal handler of the
  * application that writes to the arena could otherwise wait for its own thread), and never writes
  * to an armed page.
  */
