@@ -20,13 +20,12 @@
 #include <errno.h>
 
 #define CAPACITY_DEFAULT ((size_t)64 << 30)
-#define COPY_AHEAD_DEFAULT 64 /* beyond, the copying is all that is left to save */
+#define COPY_AHEAD_DEFAULT 64 /* with more, only the copying itself would be left to save */
 #define CAPACITY_DEFAULT_MIN ((size_t)1 << 30)
 
 /*
- * Open the engine that was asked for, or the next best: whether one works here is found out by
- * trying. -1 with errno and message of the one that was asked for. A message is left behind by each
- * that was refused.
+ * Open the wanted engine, or the next best: trying shows which one works here. -1 with errno and
+ * message of the wanted engine. Each engine that was refused leaves a message behind.
  */
 static int open_engine(struct cowarena *arena, const struct cowarena_options *o)
 {
@@ -41,7 +40,7 @@ static int open_engine(struct cowarena *arena, const struct cowarena_options *o)
 							    &engine_mprotect};
 	bool safe = o->flags & COWARENA_SYSCALL_SAFE;
 	const struct engine *const *choice = safe ? syscall_safe : choices[o->engine];
-	/* Whatever serves is what COWARENA_ENGINE_AUTO asks for. */
+	/* Any engine satisfies COWARENA_ENGINE_AUTO. */
 	bool strict = o->flags & COWARENA_STRICT_ENGINE && (o->engine || safe);
 
 	for (int i = 0; i < 3 && choice[i]; i++) {
@@ -84,14 +83,15 @@ static int map_any(struct cowarena *arena, const struct cowarena_options *o)
 
 	for (;;) {
 		if (heap_range(capacity) > os_file_limit()) {
-			/* ftruncate would raise SIGXFSZ */
+			/* ftruncate(2) would raise SIGXFSZ */
 			errno = EFBIG;
 		} else {
 			if (range_map(arena, heap_range(capacity), o->base) == 0)
 				return 0;
 			range_unmap(arena);
 		}
-		/* A default is not a demand: take what limits allow. (Valgrind says EINVAL.) */
+		/* The default capacity is not a demand: take what limits allow. (Valgrind says
+		   EINVAL.) */
 		if (o->capacity || capacity <= CAPACITY_DEFAULT_MIN ||
 		    (errno != ENOMEM && errno != EFBIG && errno != EINVAL))
 			break;
@@ -152,7 +152,7 @@ cowarena *cowarena_create(const struct cowarena_options *options)
 		goto no_fork;
 	atomic_store(&arena->mark, MARK_ARENA);
 	arenas_add(arena);
-	errno = before; /* a second choice, taken, is no failure */
+	errno = before; /* falling back to another choice is no failure */
 	return arena;
 
 no_fork:
@@ -175,7 +175,7 @@ no_map:;
 
 _Static_assert(sizeof(struct cowarena) <= RECORDS_SMALL, "it stays readable");
 
-/* Whoever uses the arena from now on is told. */
+/* From now on any use of the arena is reported. */
 static void bury(struct cowarena *arena)
 {
 	heap_shut(arena);
@@ -193,7 +193,7 @@ void cowarena_destroy(cowarena *arena)
 	arenas_forget(arena);
 	if (trap_inherited(arena->trap)) {
 		/* In a child of fork(): none of the mappings is there, others may be in their
-		   place, and locks may be held by threads that are not. */
+		   place, and locks may be held by threads that do not exist here. */
 		trap_remove(arena->trap);
 		arena->base = arena->fork_base;
 		if (arena->engine->abandon)
@@ -206,7 +206,7 @@ void cowarena_destroy(cowarena *arena)
 		return;
 	}
 	helper_stop(arena);
-	/* A thread that resolves faults may have one left, of a write that is done long since. */
+	/* A thread that resolves faults may still have one, of a write that is done long since. */
 	engine_close(arena);
 	arena->debug = false; /* from here on nothing is armed */
 	snapshot_destroy_all(arena);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * arenas.h - all arenas of the process, for what concerns each of them: a fork(), a thread that
- * ends.
+ * arenas.h - the list of all arenas of the process, for events that concern each of them: a fork(),
+ * the end of a thread.
  *
- * Their list has a mutex, which comes before any lock of an arena. It is held across a fork().
+ * The list's mutex comes before any lock of an arena. It is held across a fork().
  */
 #ifndef COWARENA_ARENAS_H
 #define COWARENA_ARENAS_H
@@ -13,18 +13,18 @@ struct cowarena;
 void arenas_lock(void);
 void arenas_unlock(void);
 
-/* Across a fork: the list stays as it is. A thread that ends does not wait for it: a handler
-   of the application's that comes after ours may join the thread. */
+/* Across a fork the list stays as it is. A thread that ends does not wait for the list: a fork
+   handler of the application, which runs after ours, may join the thread. */
 void arenas_hold(void);
 void arenas_release(void);
 void arenas_lock_at_end(void);
 void arenas_unlock_at_end(void);
 void arenas_inherit(void); /* in the child, held */
 
-/* Locked: the first one; the others follow in `arenas_next`. */
+/* List locked: the first arena; the others follow in `arenas_next`. */
 struct cowarena *arenas_first(void);
 
-/* Not locked. The arena must be forgotten before it goes. */
+/* List not locked. The arena must be forgotten before it is destroyed. */
 void arenas_add(struct cowarena *arena);
 void arenas_forget(struct cowarena *arena);
 

@@ -11,8 +11,8 @@
 
 struct bell {
 	_Atomic uint32_t rung; /* futex */
-	_Atomic bool heard;    /* there is somebody to hear it */
-	_Atomic bool called;   /* by a handler, and nobody has come yet */
+	_Atomic bool heard;    /* a thread is there to hear it */
+	_Atomic bool called;   /* a handler has called, and the thread has not come yet */
 };
 
 /* Async-signal-safe. */
@@ -22,7 +22,7 @@ static inline void bell_ring(struct bell *b)
 	os_wake_one(&b->rung);
 }
 
-/* Once, until somebody comes. Async-signal-safe. */
+/* Ring once, until the thread comes. Async-signal-safe. */
 static inline void bell_call(struct bell *b)
 {
 	if (atomic_load(&b->heard) && !atomic_exchange(&b->called, true))

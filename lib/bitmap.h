@@ -2,12 +2,12 @@
 /*
  * bitmap.h - sets of page numbers that are cheap to walk when nearly empty.
  *
- * Three levels: one bit a page; one summary bit for each word of those, set when the word may be
- * non-zero; one top bit for each word of the summary. 256 GiB of 4 KiB pages have 4 top words, so
- * looking for nothing costs next to nothing, and a walk yields ascending runs for free.
+ * Three levels: one bit for each page; one summary bit for each word of those, set when the word
+ * may be non-zero; one top bit for each word of the summary. 256 GiB of 4 KiB pages have 4 top
+ * words, so finding nothing costs next to nothing, and a walk yields ascending runs for free.
  *
- * Setting is atomic and may be done by many threads at once. Walking and clearing want the setters
- * excluded (a closed gate, or a bitmap of one's own).
+ * Setting is atomic, and many threads may set at once. Walking and clearing need the setters
+ * excluded (by a closed gate, or because the bitmap is private).
  */
 #ifndef COWARENA_BITMAP_H
 #define COWARENA_BITMAP_H
@@ -60,7 +60,8 @@ static inline bool bitmap_set(struct bitmap *b, size_t i)
 	return old & bit;
 }
 
-/* Set [first, end); whole words by one store. Of a bitmap whose words are not walked. */
+/* Set [first, end); whole words by one store. Only for a bitmap that is never walked: the summaries
+   stay as they are. */
 static inline void bitmap_fill(struct bitmap *b, size_t first, size_t end)
 {
 	for (size_t i = first, n; i < end; i += n) {
@@ -96,7 +97,7 @@ static inline size_t bitmap_next(const struct bitmap *b, size_t i)
 	size_t words = (b->bits + 63) / 64, sums = (words + 63) / 64, tops = (sums + 63) / 64;
 
 	while (i < b->bits) {
-		/* In the word of i, or else by the summary of the words after it. */
+		/* Look in the word of i, then in the summary of the words after it. */
 		size_t w = i / 64;
 		uint64_t word =
 		    atomic_load_explicit(&b->words[w], memory_order_relaxed) >> (i % 64);
@@ -115,7 +116,7 @@ static inline size_t bitmap_next(const struct bitmap *b, size_t i)
 		if (s >= sums)
 			break;
 		sum = atomic_load_explicit(&b->summary[s], memory_order_relaxed);
-		if (!sum) /* the top may be out of date, never the other way round */
+		if (!sum) /* a top bit may be stale, never missing */
 			i = (s * 64 + 63) * 64;
 		else
 			i = (s * 64 + (size_t)__builtin_ctzll(sum)) * 64;
@@ -139,8 +140,8 @@ static inline size_t bitmap_next_clear(const struct bitmap *b, size_t i)
 }
 
 /*
- * Add the bits of `from` below `end` that are not in `but` (NULL: all of them) to `b`. The
- * setters of all three must be excluded. Cost in the words of `from` that are set.
+ * Add the bits of `from` below `end` that are not in `but` (NULL: all of them) to `b`. The setters
+ * of all three must be excluded. Cost: in proportion to the non-zero words of `from`.
  */
 static inline void bitmap_add(struct bitmap *b, const struct bitmap *from, const struct bitmap *but,
 			      size_t end)
@@ -154,7 +155,7 @@ static inline void bitmap_add(struct bitmap *b, const struct bitmap *from, const
 			bits &= UINT64_MAX >> (64 - (end - w * 64));
 		if (!bits)
 			continue;
-		bitmap_set(b, w * 64 + (size_t)__builtin_ctzll(bits)); /* and the levels above */
+		bitmap_set(b, w * 64 + (size_t)__builtin_ctzll(bits)); /* with the levels above */
 		uint64_t old = atomic_load_explicit(&b->words[w], memory_order_relaxed);
 		atomic_store_explicit(&b->words[w], old | bits, memory_order_relaxed);
 	}
@@ -174,7 +175,7 @@ static inline size_t bitmap_next_but(const struct bitmap *b, const struct bitmap
 	return b->bits;
 }
 
-/* Clear all bits; cost in the words that are set. */
+/* Clear all bits. Cost: in proportion to the non-zero words. */
 static inline void bitmap_clear(struct bitmap *b)
 {
 	size_t sums = ((b->bits + 63) / 64 + 63) / 64, tops = (sums + 63) / 64;

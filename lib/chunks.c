@@ -40,7 +40,7 @@ void chunks_destroy(struct chunks *c)
 void chunks_touch(struct chunks *c, size_t first, size_t n, uint64_t epoch)
 {
 	for (size_t i = first >> c->pages_shift; i <= (first + n - 1) >> c->pages_shift; i++) {
-		/* Looked at first: the cache line is shared by the neighbours' writers. */
+		/* Tested first: neighbouring chunks' writers share the cache line. */
 		if (chunks_quiet(c, i, epoch))
 			atomic_store_explicit(&c->at[i].touched, (uint32_t)epoch,
 					      memory_order_relaxed);

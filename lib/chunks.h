@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * chunks.h - what is known of each chunk of an arena.
+ * chunks.h - the record of each chunk of an arena.
  *
- * A chunk is as large as a huge page: 2 MiB where pages have 4 KiB, 32 MiB where they have 16
- * KiB. A chunk that is quiet can be mapped by one huge entry, which makes arming it, and reading
- * from it, cheaper (helper.c does that). The hybrid engine arms such a chunk by its mapping, and
- * one that is being written to page by page (engine-hybrid.c).
+ * A chunk is as large as a huge page: 2 MiB where pages have 4 KiB, 32 MiB where they have 16 KiB.
+ * A chunk that is quiet can be mapped by one huge entry, which makes arming it, and reading from
+ * it, cheaper (helper.c does that). The hybrid engine arms such a chunk by its mapping, and a chunk
+ * that is being written to page by page (engine-hybrid.c).
  */
 #ifndef COWARENA_CHUNKS_H
 #define COWARENA_CHUNKS_H
@@ -17,15 +17,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* How the pages of a chunk are armed; of use to the hybrid engine alone. */
+/* How the pages of a chunk are armed; only the hybrid engine uses this. */
 enum chunk_state {
 	CHUNK_COLD, /* by mprotect */
 	CHUNK_WARM, /* by userfaultfd */
-	CHUNK_TORN  /* by any of the two: a change between them has failed half-way */
+	CHUNK_TORN  /* by either or both: a change between them has failed half-way */
 };
 
 struct chunk {
-	_Atomic uint32_t touched; /* the epoch, its lower half, in which a page was last disarmed */
+	_Atomic uint32_t touched; /* lower half of the epoch in which a page was last disarmed */
 	_Atomic uint8_t state;    /* enum chunk_state */
 	_Atomic bool huge;        /* mapped by one entry, as far as we know */
 };
@@ -36,7 +36,7 @@ struct chunks {
 	size_t bytes;         /* of a chunk: chunks_size() */
 	unsigned pages_shift; /* log2 of the pages in a chunk */
 	/* Protects the change of a chunk from and to CHUNK_COLD, `accessible` and, in cold chunks,
-	   disarming. Innermost of all locks. Those who hold it have all signals blocked. */
+	   disarming. Innermost of all locks. Its holders have all signals blocked. */
 	struct lock lock;
 	_Atomic size_t not_cold; /* chunks in another state than CHUNK_COLD */
 	size_t accessible;       /* pages below have been committed */
@@ -45,7 +45,7 @@ struct chunks {
 /* The size of a chunk in bytes: a power of two, at least a page, the same in the whole process. */
 size_t chunks_size(void);
 
-/* For a range of so many bytes, a multiple of chunks_size(). -1 with errno. */
+/* Make the records for a range of so many bytes, a multiple of chunks_size(). -1 with errno. */
 int chunks_init(struct chunks *chunks, size_t bytes, size_t page_size);
 void chunks_destroy(struct chunks *chunks);
 
@@ -54,13 +54,13 @@ static inline size_t chunks_pages(const struct chunks *c)
 	return (size_t)1 << c->pages_shift;
 }
 
-/* A disarm of pages [first, first + n) is about to be made, in this epoch. Async-signal-safe. */
+/* Note that pages [first, first + n) are about to be disarmed in this epoch. Async-signal-safe. */
 void chunks_touch(struct chunks *chunks, size_t first, size_t n, uint64_t epoch);
 
-/* No page is armed any more. Nobody is in the gate. */
+/* All chunks become cold, when no page is armed any more. Nobody is inside the gate. */
 void chunks_all_cold(struct chunks *chunks);
 
-/* How many of the first n are mapped by one entry. */
+/* How many of the first n chunks are mapped by one entry. */
 size_t chunks_huge(const struct chunks *chunks, size_t n);
 
 /* Epochs since a page of the chunk was last disarmed. */

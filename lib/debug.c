@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A quarter of an hour: who has locked it may be out of the processor for long. */
+/* A quarter of an hour: the thread that has locked the page may be off the processor for long. */
 unsigned debug_naps_max = 10000000;
 
 bool debug_wanted(void)
@@ -43,22 +43,22 @@ static void require(bool holds, const char *what, size_t page)
 	abort();
 }
 
-/* Whether a write to the page traps. It asks the kernel to prepare one, which changes nothing if it
-   does trap, as it must (K18). (With faults that wait for a thread of ours, we would wait for
-   it.) */
+/* Whether a write to the page traps. Asks the kernel to prepare a write, which changes nothing if
+   the write would trap, as it must (K18). (Where faults wait for a thread of ours, this would wait
+   for that thread.) */
 static bool is_armed(struct cowarena *arena, size_t page)
 {
 	return arena->engine->syscall_safe || (arena->engine->lost && arena->engine->lost(arena)) ||
 	       !os_can_write(arena_address(arena, page), arena_page_size(arena));
 }
 
-/* I1, and that the state, the stamp and the bitmap tell the same. */
+/* Check I1, and that state, stamp and bitmap agree. */
 static void check_page(struct cowarena *arena, size_t page)
 {
 	struct page *entry = &arena->table.pages[page];
 	uint64_t state = atomic_load(&entry->state), stamp = page_stamp(state);
 
-	/* A reader locks it without the gate (snapshot.c), for a moment. */
+	/* A reader locks the page for a moment without the gate (snapshot-read.c). */
 	for (unsigned naps = 0; state & PAGE_LOCKED && naps < debug_naps_max; naps++) {
 		os_nap();
 		state = atomic_load(&entry->state);
@@ -77,7 +77,7 @@ static void check_page(struct cowarena *arena, size_t page)
 	if (stamp < epoch && !dirty && timeline_newest(&arena->timeline) >= stamp)
 		require(is_armed(arena, page), "I1: a page that a snapshot needs is not armed",
 			page);
-	/* The versions: newest first, apart from each other, all older than the stamp. */
+	/* The versions, newest first: they do not overlap, and all are older than the stamp. */
 	for (uint32_t f = versions_upto(&arena->frames, entry->versions, PAGE_STAMP_MAX);
 	     f != FRAME_NONE; f = versions_upto(&arena->frames, entry->versions, newest - 1)) {
 		const struct version *v = frames_version(&arena->frames, f);
@@ -94,8 +94,8 @@ static bool is_listed(struct cowarena *arena, const struct version *v, uint32_t 
 	return versions_upto(&arena->frames, root, v->first) == frame;
 }
 
-/* Versions are kept by the newest snapshot that they serve (timeline.h), and all that are
-   taken are. */
+/* Check that each version is kept by the newest snapshot that it serves (timeline.h), and that
+   every taken frame is kept. */
 static void check_kept(struct cowarena *arena)
 {
 	size_t versions = 0, held = 0;
@@ -134,7 +134,7 @@ void debug_check(struct cowarena *arena)
 	gate_open(&arena->gate);
 }
 
-/* As track_copy(): the page is armed, whoever wrote to it before. */
+/* Unseen like track_copy(): the page is armed, whoever wrote to it before. */
 TRACK_UNSEEN static bool same(const uint64_t *a, const uint64_t *b, size_t n)
 {
 	size_t i = 0;

@@ -2,9 +2,9 @@
 /*
  * diff.c - what changed between two snapshots, or since one.
  *
- * The versions tell which pages were written in between; the contents, compared, tell which
+ * The versions tell which pages were written in between; comparing the contents tells which pages
  * changed. The set of pages is made under the snapshot lock; comparing and calling back are done
- * without.
+ * without it.
  */
 #include "config.h"
 
@@ -32,7 +32,7 @@ static void add_candidate(void *ctx, size_t page, uint32_t frame)
 		bitmap_set(&c->pages, page);
 }
 
-/* A run that may go on with the next page. */
+/* A run that may continue with the next page. */
 struct run {
 	cowarena_diff_fn *fn;
 	void *ctx;
@@ -106,13 +106,14 @@ static int walk(struct candidates *c, cowarena_snapshot *older, cowarena_snapsho
 			result = extend(run, live, size);
 	}
 	records_give(then, 2 * size);
-	/* What came into use since is reported as it is: reading it would only allocate it. */
+	/* Pages that came into use since are reported without a look: reading them would only
+	   allocate them. */
 	if (!result && pages > older->pages)
 		result = extend(run, arena_address(arena, older->pages),
 				(pages - older->pages) << arena->page_shift);
 	if (!result)
 		result = flush(run);
-	/* Whatever fn said: it may have been told wrong. */
+	/* Checked whatever fn returned: what it was told may be wrong. */
 	if (snapshot_intact(older) || (newer && snapshot_usable(newer)))
 		result = -1;
 	return result;
@@ -147,7 +148,7 @@ int cowarena_diff_with(cowarena_snapshot *older, cowarena_snapshot *newer, unsig
 
 	arena_lock_snapshots(arena, &signals);
 	size_t pages = newer ? newer->pages : atomic_load(&arena->pages);
-	/* Spoiled in the meantime, it is out of the order. */
+	/* A snapshot that was spoiled in the meantime is out of the order. */
 	bool spoiled = atomic_load(&older->spoiled);
 	if (!spoiled)
 		timeline_each(arena, older, add_candidate, &c);

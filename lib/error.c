@@ -21,10 +21,10 @@
 #define POOL 16
 
 /*
- * Where a thread's message is: in the pool, so that it needs no memory when there is none, or in
- * memory of its own when that many threads have failed. A pointer, and not the text, since
- * thread-local storage is scarce for a library that is loaded later (heap-locals.c has the rest).
- * Never touched by the fault handler.
+ * Where a thread's message is: in the pool, so that it needs no memory when there is none; or in
+ * memory of its own when more threads than that have failed. A pointer, and not the text, since
+ * thread-local storage is scarce for a library that is loaded later (heap-locals.c has most of the
+ * rest). Never touched by the fault handler.
  */
 static _Thread_local char *message __attribute__((tls_model("initial-exec")));
 
@@ -33,14 +33,14 @@ static struct {
 	char text[MESSAGE_MAX];
 } pool[POOL];
 
-static char last_resort[MESSAGE_MAX]; /* of threads for which there is no other: they may mix */
+static char last_resort[MESSAGE_MAX]; /* for threads that have no other: their messages may mix */
 
-/* Changed together only in cowarena_set_log(); a reader that meets a change between the two sees
-   the old function with the new context for one message, so the function is cleared first. */
+/* Changed only in cowarena_set_log(). A reader that comes between the two stores could call the old
+   function with the new context, so the function is cleared first. */
 static void (*_Atomic log_fn)(void *, const char *);
 static void *_Atomic log_ctx;
 
-/* The thread ends. */
+/* Called at the end of the thread. */
 static void give_back(uint64_t number)
 {
 	char *text = message;
@@ -71,7 +71,7 @@ static char *buffer(void)
 	if (message && message != last_resort)
 		return message;
 	threads_hear(give_back);
-	threads_introduce(); /* a thread with a lock of an arena has been introduced before it */
+	threads_introduce(); /* a thread that holds an arena's lock has been introduced before */
 	char *text = threads_me() ? new_buffer() : NULL;
 	return text ? text : last_resort;
 }
@@ -127,7 +127,7 @@ const char *error_name(int errnum)
 	return "an error that is not known";
 }
 
-/* What works without the call, if anything does. */
+/* How to do without the call, if that is possible. */
 static const char *way_out(const char *call)
 {
 	static const struct {

@@ -7,8 +7,8 @@
 #include <stddef.h>
 
 /*
- * Set errno and the thread's message. Say what failed and what to do about it.
- * Returns -1, so that `return error_set(...)` reads well. Not for the fault path.
+ * Set errno and the thread's message: what failed and what to do about it. Returns -1, so that
+ * `return error_set(...)` reads well. Not for the fault path.
  */
 int error_set(int errnum, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -24,21 +24,21 @@ const char *error_name(int errnum);
 
 /*
  * Whether errno is one with which sandboxes refuse system calls. If so, the message names the call
- * that os_failed_call() tells, and what is to be done; errno is as it was.
+ * that os_failed_call() tells, and the remedy; errno is as it was.
  */
 bool error_refused(void);
 
 /*
- * A system call has failed, which has left errno. Where a sandbox refuses it the message says so,
- * and errno stays; otherwise the same as error_set().
+ * Report a system call that has failed and left errno. Where a sandbox refuses the call, the
+ * message says so and errno stays; otherwise this is error_set().
  */
 int error_system(int errnum, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Send a line to the log. Async-signal-safe. */
 void error_log(const char *message);
 
-/* Report a bug of the caller that must not be survived, and abort. `address` is named in the
-   line, and the function that found it. */
+/* Report a bug of the caller that must not be survived, and abort. The line names `address`, and
+   the function that found the bug. */
 _Noreturn void error_misuse(const char *function, const char *message, const void *address);
 _Noreturn void error_fatal(const char *message, const void *address);
 

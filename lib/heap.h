@@ -96,7 +96,7 @@ struct shelf {
 	uint32_t vacant;      /* vacant ones among these, without those set apart */
 };
 
-/* It takes a unit of its own. */
+/* The shelves of a local heap; they take a unit of their own. */
 struct local_heap {
 	struct shelf shelf[CLASSES];
 };

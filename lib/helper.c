@@ -12,15 +12,15 @@
 #include <errno.h>
 
 #define QUIET 8 /* epochs without a fault that make a chunk cold */
-/* Bytes of frames with memory: always; at most, made ahead of need; kept while there is no
+/* Bytes of frames with memory: kept always; the most made ahead of need; kept while there is no
    snapshot. */
 #define WARM_MIN ((size_t)256 << 10)
 #define WARM_AHEAD ((size_t)128 << 20)
 #define WARM_IDLE ((size_t)4 << 20)
-#define EINVALS 8   /* chunks that cannot be collapsed, until none can */
+#define EINVALS 8   /* refusals after which the system is taken to be unable */
 #define COLLAPSES 4 /* between two naps */
 #define NAP_NS 1000000
-#define IDLE_NS 10000000000u /* without a snapshot: then the pool shrinks */
+#define IDLE_NS 10000000000u /* time without a snapshot after which the pool shrinks */
 
 /* ---- frames ---- */
 
@@ -39,7 +39,7 @@ static size_t warm_idle(const struct cowarena *arena)
 	return WARM_IDLE >> arena->page_shift;
 }
 
-/* How many frames each of the snapshots that are alive has taken. */
+/* How many frames each live snapshot has taken, on average. */
 static size_t used_each(struct cowarena *arena)
 {
 	size_t live = atomic_load(&arena->timeline.live);
@@ -64,15 +64,15 @@ void helper_before_take(struct cowarena *arena)
 	h->wanted -= h->wanted / 16;
 	helper_note_use(arena);
 	h->ahead = warm_min(arena);
-	/* More is the thread's work, if it is there. */
+	/* More is left to the thread, if there is one. */
 	if (!atomic_load(&h->bell.heard) && h->wanted > now)
 		now = h->wanted < warm_idle(arena) ? h->wanted : warm_idle(arena);
 	while (!frames_prefault(&arena->frames, now))
 		;
 }
 
-/* How many frames should have memory, at least: as many as the rest of this epoch is expected
-   to take, or what it has come to want when it takes more than that. */
+/* How many frames should have memory, at least: as many as the rest of this epoch is expected to
+   take, or `ahead` when the epoch has taken more than expected. */
 static size_t warm_least(struct cowarena *arena)
 {
 	struct helper *h = &arena->helper;
@@ -134,9 +134,10 @@ static bool worth_collapsing(struct cowarena *arena, size_t chunk, uint32_t quie
 }
 
 /*
- * With no snapshot that could need its pages, a chunk that is partly open is opened altogether:
- * then it can be collapsed, and the next snapshot arms it by one entry. (It forgets which pages
- * have changed since the last snapshot, and so spares the faults of those that have not yet.)
+ * With no live snapshot that could need its pages, a chunk that is partly open is opened
+ * altogether: then it can be collapsed, and the next snapshot arms it by one entry. (The arena
+ * forgets which of the chunk's pages have changed since the last snapshot; the pages that have not
+ * are spared their faults.)
  */
 static void open_mixed(struct cowarena *arena, size_t chunk)
 {
@@ -146,7 +147,7 @@ static void open_mixed(struct cowarena *arena, size_t chunk)
 	if (arena->flags & COWARENA_FAITHFUL ||
 	    pagetable_uniform(&arena->table, first, per) != PAGES_MIXED)
 		return;
-	arena_lock_snapshots(arena, &signals); /* none is taken meanwhile */
+	arena_lock_snapshots(arena, &signals); /* no snapshot is taken meanwhile */
 	if (!atomic_load(&arena->timeline.live))
 		fault_prepare(arena, first, per, FAULT_SPOIL_LOCKED);
 	arena_unlock_snapshots(arena, &signals);
@@ -162,7 +163,7 @@ static bool cool(struct cowarena *arena, size_t chunk, uint32_t quiet)
 	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
 	bool cooled = chunks_quiet(&arena->chunks, chunk, epoch) >= quiet &&
 		      arena->engine->cool(arena, chunk);
-	/* From now on a handler that splits the mapping takes it back. */
+	/* Set with the gate closed: from now on a handler that splits the mapping clears it. */
 	if (cooled)
 		atomic_store(&arena->chunks.at[chunk].huge, true);
 	gate_open(&arena->gate);
@@ -171,9 +172,9 @@ static bool cool(struct cowarena *arena, size_t chunk, uint32_t quiet)
 }
 
 /*
- * Collapse a chunk that has been quiet for so many epochs; 0: any. The kernel copies it to a huge
- * page, unless it is on one already (K19); writers that come too early wait for it there, or undo
- * it. Returns whether it was tried.
+ * Collapse a chunk that has been quiet for so many epochs; 0: any chunk. The kernel copies the
+ * chunk to a huge page, unless it is on one already (K19); writers that come too early wait there,
+ * or undo the copy. Returns whether it was tried.
  */
 static bool collapse(struct cowarena *arena, size_t index, uint32_t quiet)
 {
@@ -188,23 +189,23 @@ static bool collapse(struct cowarena *arena, size_t index, uint32_t quiet)
 		return false;
 	TEST_POINT();
 	if (os_collapse(arena_address(arena, first), arena->chunks.bytes) == 0) {
-		/* Again: a fault meanwhile may have mapped the huge page in small ones. If
-		   not, this does nothing. */
+		/* Once more: a fault meanwhile may have mapped the huge page in small ones. If not,
+		   this does nothing. */
 		os_collapse(arena_address(arena, first), arena->chunks.bytes);
 		atomic_store(&arena->helper.has_collapsed, true);
 	} else {
-		/* The kernel says EINVAL too if a handler has split the mapping meanwhile. */
+		/* The kernel also says EINVAL if a handler has split the mapping meanwhile. */
 		bool cannot = errno == EINVAL && atomic_exchange(&chunk->huge, false);
 		uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
 		atomic_store(&chunk->huge, false);
-		atomic_store(&chunk->touched, (uint32_t)epoch); /* not at once again */
+		atomic_store(&chunk->touched, (uint32_t)epoch); /* do not try again at once */
 		if (cannot)
 			atomic_fetch_add(&arena->helper.einvals, 1);
 	}
 	return true;
 }
 
-/* Some chunks. Returns whether there are more to look at. */
+/* Collapse some chunks. Returns whether there are more to look at. */
 static bool tend_chunks(struct cowarena *arena)
 {
 	struct helper *h = &arena->helper;
@@ -215,8 +216,8 @@ static bool tend_chunks(struct cowarena *arena)
 	return h->next < h->end;
 }
 
-/* A system that cannot says EINVAL, but not only that one: a few times, then, and never
-   anything else. */
+/* A system that cannot collapse always says EINVAL; others say it too. So the system cannot if it
+   has said EINVAL some times and has never succeeded. */
 static bool can_collapse(struct cowarena *arena)
 {
 	struct helper *h = &arena->helper;
@@ -252,7 +253,8 @@ int cowarena_compact(cowarena *arena)
 
 /* ---- the thread ---- */
 
-/* Until there is no more to do. Whoever takes snapshots or faults gets the locks in between. */
+/* Work until no more is to be done. Threads that take snapshots or faults get the locks in
+   between. */
 static void tend(struct cowarena *arena, bool idle)
 {
 	struct helper *h = &arena->helper;
@@ -274,12 +276,12 @@ static void *helper_main(void *p)
 {
 	struct cowarena *arena = p;
 	struct helper *h = &arena->helper;
-	uint64_t epoch = 0, since = 0; /* the last epoch seen, and when it was first */
+	uint64_t epoch = 0, since = 0; /* the last epoch seen, and when it was seen first */
 
 	os_thread_begins();
 	for (;;) {
-		/* Before the look at `stop`, which is set before the bell is rung: a ring that
-		   comes after the look is no longer this number. */
+		/* Read before `stop`, which is set before the bell is rung: a ring that comes after
+		   the read changes this number. */
 		uint32_t rung = atomic_load(&h->bell.rung);
 		TEST_POINT();
 		if (atomic_load(&h->stop))
@@ -323,7 +325,7 @@ void helper_after_release(struct cowarena *arena, bool surplus)
 {
 	struct helper *h = &arena->helper;
 
-	/* Not for a few: it costs the releasing thread a system call. */
+	/* Not for a few frames: ringing costs the releasing thread a system call. */
 	if (surplus && atomic_load(&h->bell.heard) && !atomic_load(&h->waits_idle))
 		bell_ring(&h->bell);
 }

@@ -2,16 +2,16 @@
 /*
  * mappings.h - a budget of kernel mappings.
  *
- * Each border between an armed and a writable run is a mapping when mprotect arms, and Linux allows
- * 65,530 in a process by default (vm.max_map_count, K20), which a checkerboard of 32,751 pages uses
- * up. So borders are counted against a budget of half the limit, divided by the number of arenas,
- * and as it fills, each new island is made wider: 1, 16, 512, ... units. Each stage may use half of
- * what the earlier ones have left, and the last one is the whole heap, so the budget is never
- * exceeded however large the heap is.
+ * Each border between an armed and a writable run costs a mapping when mprotect arms, and Linux
+ * allows 65,530 in a process by default (vm.max_map_count, K20), which a checkerboard of 32,751
+ * pages uses up. So borders are counted against a budget of half the limit, divided by the number
+ * of arenas. As the budget fills, each new island is made wider: 1, 16, 512, ... units. Each stage
+ * may use half of what the earlier stages have left, and the last stage is the whole heap, so the
+ * budget is never exceeded however large the heap is.
  *
- * The count may drift: by 2 whenever two threads mark neighbouring pages at once and each sees the
- * other's page armed still, until the next snapshot arms everything and the count starts again. The
- * other half of the limit is room for that.
+ * The count may drift by 2 whenever two threads mark neighbouring pages at once and each still sees
+ * the other's page armed; the next snapshot arms everything, and the count starts again. The other
+ * half of the limit is room for the drift.
  */
 #ifndef COWARENA_MAPPINGS_H
 #define COWARENA_MAPPINGS_H
@@ -21,7 +21,7 @@
 
 #define MAPPINGS_WIDTH_MAX ((size_t)1 << 32) /* wider than any heap */
 
-/* How many units a new island should have when so many borders are there. Async-signal-safe. */
+/* How many units a new island should have at this number of borders. Async-signal-safe. */
 static inline size_t mappings_width(const struct cowarena *arena, long borders)
 {
 	long budget = (long)(arena->mapping_limit / 2 / trap_spans());

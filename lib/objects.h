@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * objects.h - what the program has handles of: arenas, snapshots, views; and that they are still
- * there.
+ * objects.h - checks the handles that the program holds: of arenas, snapshots and views.
  *
- * Each begins with a mark, which is changed when the object goes. The record stays readable, and
- * is reused late (records.h): a handle that is used too long is found out, and so is a pointer
- * that never was one. The process is ended then, like for a block that is freed twice.
+ * Each object begins with a mark, which is changed when the object ends. The record stays readable,
+ * and is reused late (records.h): so a handle that is used too long is found out, and so is a
+ * pointer that never was a handle. The process is aborted then, as for a block that is freed twice.
  */
 #ifndef COWARENA_OBJECTS_H
 #define COWARENA_OBJECTS_H
@@ -13,7 +12,7 @@
 #include "arena.h"
 #include "records.h"
 
-/* Of what is there. What has gone has the complement. */
+/* The marks of live objects. An object that has ended has the complement. */
 enum mark {
 	MARK_ARENA = 0x41a9e0c5,
 	MARK_SNAPSHOT = 0x5a9b07e3,
@@ -22,7 +21,7 @@ enum mark {
 
 _Noreturn void objects_complain(const void *object, enum mark kind, const char *function);
 
-/* The handle is used by a function of the public face: whose name that is. */
+/* Check a handle that is given to a public function, whose name is `function`. */
 static inline void objects_check(const void *object, enum mark kind, const char *function)
 {
 	if (!records_holds(object) ||
@@ -37,7 +36,7 @@ static inline void objects_check_fast(const void *object, enum mark kind, const 
 		objects_complain(object, kind, function);
 }
 
-/* The object goes, now: if two threads want to end it, one of them is told. */
+/* The object ends now. If two threads want to end it, the second one is stopped here. */
 static inline void objects_end(void *object, enum mark kind, const char *function)
 {
 	uint32_t there = kind;
@@ -46,12 +45,12 @@ static inline void objects_end(void *object, enum mark kind, const char *functio
 		objects_complain(object, kind, function);
 }
 
-/* We are a child of fork() that has no copy of the arena. */
+/* Abort, in a child of fork() that has no copy of the arena. */
 _Noreturn void objects_complain_of_child(const struct cowarena *arena, const char *function);
 
 /*
- * These are for functions that need the arena's memory. NULL is passed over: the function itself
- * has an error for it.
+ * Checks for functions that need the arena's memory. NULL is passed over: the function itself has
+ * an error for it.
  */
 static inline void arena_in_use(const struct cowarena *arena, const char *function)
 {
@@ -71,7 +70,7 @@ static inline void snapshot_in_use(const struct cowarena_snapshot *s, const char
 		objects_complain_of_child(s->arena, function);
 }
 
-/* Programs translate each pointer that they read in a view. */
+/* The fast check: programs translate each pointer that they read in a view. */
 static inline void view_in_use(const struct cowarena_view *view, const char *function)
 {
 	if (!view)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* options.h - what the caller asked for, checked and made whole. */
+/* options.h - checks and completes the caller's options. */
 #ifndef COWARENA_OPTIONS_H
 #define COWARENA_OPTIONS_H
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * point.h - where threads may get into each other's way: TEST_POINT().
+ * point.h - TEST_POINT(): marks a place where threads may get into each other's way.
  *
- * In a build with -DCOWARENA_TEST_POINTS (make check-points) a thread gives way there at random,
- * since some interleavings never happen otherwise. In any other build it is nothing.
+ * In a build with -DCOWARENA_TEST_POINTS (make check-points) a thread sometimes sleeps there, at
+ * random, since some interleavings never happen otherwise. In any other build TEST_POINT() does
+ * nothing.
  */
 #ifndef COWARENA_POINT_H
 #define COWARENA_POINT_H
@@ -14,7 +15,7 @@
 
 #include <stdatomic.h>
 
-/* Async-signal-safe. One thread in 256 sleeps for some 100 us: more would only make everything
+/* Async-signal-safe. One call in 256 sleeps for some 100 us: more would only make everything
    slow. */
 static inline void test_point(void)
 {

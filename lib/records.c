@@ -6,10 +6,10 @@
  *	     ^
  *	     +-- never used, from the quarries
  *
- * Memory is mapped in quarries, of which each is as large as all before it together, and is
- * divided into units of 64 bytes with numbers of 32 bits. A record is a power of two of units. A
- * record that is given back takes the place of the one that has rested longest in the ring of its
- * class; that one goes to the stack. Atomic operations exchange them.
+ * Memory is mapped in quarries. Each quarry is as large as all before it together, and is divided
+ * into units of 64 bytes with numbers of 32 bits. A record is a power of two of units. A record
+ * that is given back takes the place of the one that has rested longest in the ring of its class;
+ * that one goes to the stack. Atomic operations exchange them.
  */
 #include "config.h"
 
@@ -35,10 +35,10 @@ _Static_assert(RECORDS_SMALL == (size_t)RECORDS_ALIGN << (CLASSES - 1), "the lar
 #define QUARRIES (32 - FIRST_SHIFT + 1)
 
 /* The links of the stacks lie apart from the records: a thread that pops may still read the link of
-   a record that another thread has popped before and is writing to. */
+   a record that another thread has already popped and is writing to. */
 struct quarry {
 	char *records;
-	_Atomic uint32_t *links; /* a link a unit */
+	_Atomic uint32_t *links; /* a link for each unit */
 };
 
 static struct {
@@ -107,7 +107,7 @@ static unsigned find_quarry(const void *p)
 {
 	for (unsigned i = 0; i < QUARRIES; i++) {
 		const char *records = quarry(i).records;
-		if (!records) /* nor are there any beyond */
+		if (!records) /* no later quarry is open either */
 			break;
 		if ((size_t)((const char *)p - records) < quarry_units(i) << UNIT_SHIFT)
 			return i;
@@ -142,14 +142,14 @@ static int open_quarry(unsigned i)
 	return 0;
 }
 
-/* The first unit of n that nobody has had. 0 without memory. */
+/* Take n units that were never used; returns the first. 0 without memory. */
 static uint32_t dig(uint32_t n)
 {
 	uint32_t used = atomic_load(&pool.used), unit;
 
 	do {
 		unit = used;
-		/* None lies across the end of a quarry. */
+		/* No record lies across the end of a quarry. */
 		if (quarry_of(unit) != quarry_of(unit + n - 1))
 			unit = (uint32_t)quarry_begin(quarry_of(unit) + 1);
 		if (unit > UINT32_MAX - 2 * n) {
@@ -197,7 +197,7 @@ static uint32_t resting_cells(unsigned class)
 	return most < RESTING ? (uint32_t)most : RESTING;
 }
 
-/* Lay the record to rest. What has rested longest, or 0. */
+/* Lay the record to rest. Returns the record that has rested longest, or 0. */
 static uint32_t rest(unsigned class, uint32_t unit)
 {
 	uint32_t cell = atomic_fetch_add(&pool.class[class].next, 1) % resting_cells(class);
@@ -205,7 +205,7 @@ static uint32_t rest(unsigned class, uint32_t unit)
 	return atomic_exchange(&pool.class[class].resting[cell], unit);
 }
 
-/* Without other memory nothing rests. */
+/* Without other memory, take a resting record. */
 static uint32_t wake(unsigned class)
 {
 	uint32_t unit = 0;

@@ -32,7 +32,7 @@ static bool claim(struct block *b, uintptr_t base, size_t n)
 	return false;
 }
 
-/* One block more, behind b; by another thread, maybe. NULL without memory. */
+/* Append a block behind b, or use the one that another thread has appended. NULL without memory. */
 static struct block *extend(struct block *b)
 {
 	struct block *more = records_take(sizeof *more), *none = NULL;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * sightings.h - where views are: so that the handler can say what a wild access has met.
+ * sightings.h - records where views are, so that the handler can say what a wild access has met.
  *
- * It must not take a lock, and a view must not wait for it. So there are slots, in blocks that
- * are never freed; what a reader sees of a slot that is being changed is no view, or the whole
- * one.
+ * The handler must not take a lock, and a view must not wait for the handler. So there are slots,
+ * in blocks that are never freed; a reader of a slot that is being changed sees no view, or the
+ * whole view.
  */
 #ifndef COWARENA_SIGHTINGS_H
 #define COWARENA_SIGHTINGS_H
@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* A view is at [base, base + n) from now on; and no longer. Without memory it is not noted. */
+/* sightings_add() notes a view at [base, base + n); without memory it notes nothing. */
 void sightings_add(const void *base, size_t n);
 void sightings_remove(const void *base);
 

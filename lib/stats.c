@@ -15,7 +15,7 @@ static uint64_t load(_Atomic uint64_t *counter)
 	return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-/* The smallest duration that at least `share` percent of the faults took at most. */
+/* The smallest duration that at least `share` percent of the faults did not exceed. */
 static uint64_t percentile(const uint64_t *histogram, uint64_t total, unsigned share, uint64_t max)
 {
 	uint64_t below = 0, wanted = (total * share + 99) / 100;
@@ -70,7 +70,7 @@ int cowarena_stats_get(cowarena *arena, struct cowarena_stats *stats)
 	s.mappings = arena->engine->mappings(arena) + frames_mappings(&arena->frames) +
 		     3 + /* pagetable, chunks */
 		     os_unmap_left();
-	/* A view, its bits, and its holes with what comes behind each. */
+	/* A view, its bits, and each hole with what follows it. */
 	for (struct cowarena_view *v = arena->timeline.views; v; v = v->next)
 		s.mappings += 2 + 2 * v->holes;
 	s.huge_bytes =
@@ -85,8 +85,8 @@ int cowarena_stats_get(cowarena *arena, struct cowarena_stats *stats)
 	s.pause_ns_last = load(&arena->counters.pause_ns_last);
 	s.pause_ns_max = load(&arena->counters.pause_ns_max);
 
-	/* Fields that the caller's struct does not have are left out, those that ours has not
-	   are zeroed. */
+	/* Fields that the caller's struct does not have are left out; fields that only the caller's
+	   has are zeroed. */
 	size_t sz = stats->sz;
 	s.sz = sz;
 	memcpy(stats, &s, sz < sizeof s ? sz : sizeof s);

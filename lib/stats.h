@@ -2,7 +2,7 @@
 /*
  * stats.h - counters that the fault handler can afford.
  *
- * One set a shard, each in cache lines of its own; they are added up when somebody asks. Relaxed
+ * One set for each shard, in cache lines of its own; they are added up when somebody asks. Relaxed
  * atomics: no counter orders anything.
  */
 #ifndef COWARENA_STATS_H

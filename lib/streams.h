@@ -3,12 +3,12 @@
  * streams.h - notices writers that walk through memory, so that a fault can copy what comes next.
  *
  * A fault whose page follows the range that the last fault of a stream copied continues that
- * stream, and doubles its window, up to a limit; any other fault begins a new one with a window
- * of one page. So scattered writes stay exact. (It is what readahead does for files; Wu, Xi and
- * Xu, "On the design of a new Linux readahead framework", 2008.)
+ * stream, and doubles its window, up to a limit. Any other fault begins a new stream with a window
+ * of one page. So scattered writes stay exact. (Readahead does the same for files; Wu, Xi and Xu,
+ * "On the design of a new Linux readahead framework", 2008.)
  *
- * Seven streams and the turn share a cache line, which any handler reads and writes without a
- * lock: what two of them spoil for each other is a guess.
+ * Seven streams and the turn share a cache line, which any handler reads and writes without a lock:
+ * two handlers that interfere spoil only a guess.
  */
 #ifndef COWARENA_STREAMS_H
 #define COWARENA_STREAMS_H
@@ -21,11 +21,12 @@
 #define STREAMS_WINDOW_MAX ((size_t)1 << 15)
 
 struct streams {
-	_Alignas(64) _Atomic uint64_t slot[STREAMS]; /* the page that continues it << 16 | window */
+	_Alignas(64) _Atomic uint64_t slot[STREAMS]; /* the next page << 16 | window */
 	_Atomic uint64_t turn;                       /* which slot the next new stream takes */
 };
 
-/* How many pages, from this one on, to copy at a fault on it: 1 to `most`. Async-signal-safe. */
+/* How many pages to copy at a fault on this page, from this page on: 1 to `most`.
+   Async-signal-safe. */
 static inline size_t streams_window(struct streams *s, size_t page, size_t most)
 {
 	for (unsigned i = 0; i < STREAMS; i++) {

@@ -8,8 +8,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-/* Few bytes, of the program's own threads' storage: what libraries that are loaded later have of
-   that kind is scarce. */
+/* Few bytes in the static thread-local storage, of which libraries that are loaded later have
+   little. */
 static _Thread_local uint64_t me __attribute__((tls_model("initial-exec")));
 static _Thread_local bool asked __attribute__((tls_model("initial-exec")));
 
@@ -19,7 +19,7 @@ static bool has_key;
 
 static void (*_Atomic hearing[THREADS_HEAR])(uint64_t number);
 
-/* A destructor that comes later and uses the library makes a new thread of this one. */
+/* If a later destructor uses the library, this thread becomes a new one. */
 static void thread_ends(void *unused)
 {
 	(void)unused;
@@ -43,7 +43,7 @@ void threads_introduce(void)
 
 	if (asked)
 		return;
-	asked = true; /* first: pthread_setspecific() may come back here by way of malloc(3) */
+	asked = true; /* set first: pthread_setspecific() may come back here through malloc(3) */
 	pthread_once(&prepared, prepare);
 	if (has_key && pthread_setspecific(ending, &ending) == 0)
 		me = atomic_fetch_add(&numbers, 1) + 1;

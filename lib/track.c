@@ -15,11 +15,11 @@
 #define VALGRIND_ENABLE_ERROR_REPORTING ((void)0)
 #endif
 
-/* AddressSanitizer's, if it is in the program (sanitizer/asan_interface.h). */
+/* AddressSanitizer's functions, if it is in the program (sanitizer/asan_interface.h). */
 void __asan_poison_memory_region(const volatile void *p, size_t n) __attribute__((weak));
 void __asan_unpoison_memory_region(const volatile void *p, size_t n) __attribute__((weak));
 
-/* LeakSanitizer's (sanitizer/lsan_interface.h). */
+/* LeakSanitizer's function (sanitizer/lsan_interface.h). */
 void __lsan_register_root_region(const void *p, size_t n) __attribute__((weak));
 
 _Atomic bool track_active;
@@ -77,8 +77,8 @@ void track_resume(void)
 	}
 }
 
-/* volatile keeps the compiler from making these loops calls of memcpy and the like again,
-   which AddressSanitizer has versions of its own of. */
+/* volatile keeps the compiler from turning these loops back into calls of memcpy and the like,
+   which AddressSanitizer intercepts. */
 
 TRACK_UNSEEN void track_copy_unseen(void *dst, const void *src, size_t n)
 {
