@@ -32,15 +32,15 @@
  *            with EFAULT, or stop short; no signal is raised.
  *   Cause:   the kernel writes to the page itself and cannot take our trap.
  *   Cure:    cowarena_prepare_write(arena, buf, n) before the call; it holds until the next
- *            snapshot. Where another thread may take one in between, read into a buffer outside
- *            the arena and memcpy, or hold that thread off. cowarena_syscall_safe() tells whether
- *            any of this is needed: not with COWARENA_SYSCALL_SAFE, where the process has the
- *            privilege that it takes.
+ *            snapshot. Where another thread may take a snapshot in between, read into a buffer
+ *            outside the arena and memcpy, or hold that thread off. cowarena_syscall_safe() tells
+ *            whether any of this is needed: with COWARENA_SYSCALL_SAFE, and the privilege that it
+ *            takes, it is not.
  *                cowarena_prepare_write(arena, buf, n);
  *                got = read(fd, buf, n);
- *   To prepare and call again on EFAULT loses data wherever the kernel takes the data before it
- *   copies them:
- *                may be called again             must not: what was to be read is gone
+ *   Preparing after an EFAULT and calling again loses data wherever the kernel takes the data
+ *   before it copies them:
+ *                may be called again             must not: the data are gone
  *                read(2) of files, pipes,        datagrams of any kind, accept(2) with an address,
  *                streams; getdents(2);           read(2) of eventfd, timerfd, signalfd, inotify;
  *                epoll_wait(2); stat(2)          sigtimedwait(2), msgrcv(2), mq_receive(3);
@@ -48,13 +48,13 @@
  *                                                even without EFAULT; pthread_sigmask(3) has
  *                                                changed the mask
  *   posix_spawn(&obj->pid, ...) and the control blocks of POSIX AIO must not lie in an arena: the C
- *   library stores there with all signals blocked, and the process is killed without a word.
+ *   library stores there with all signals blocked, and the process is killed without a message.
  *
  * OUTPUT WITHOUT COPYING
  *   Symptom: what was sent from a view is not what the snapshot held, and every check says 0.
  *   Cause:   vmsplice(2), MSG_ZEROCOPY, AIO, io_uring, and any write(2) to a file opened with
  *            O_DIRECT, take the page that is mapped when they are called: the live heap's page, as
- *            long as neither side has been written to. Later stores to the heap show in it.
+ *            long as neither side has been written to. Later stores to the heap show in that page.
  *   Cure:    cowarena_view_settle(view, p, n) before the call. (Other system calls that only read
  *            arena memory, such as write(2) and send(2), copy it before they return, and are not
  *            affected.)
@@ -70,34 +70,34 @@
  * ROBUST AND PRIORITY-INHERITING MUTEXES
  *   Symptom: a robust mutex in an arena never says EOWNERDEAD when its owner has ended after a
  *            snapshot; with PTHREAD_PRIO_INHERIT the C library aborts.
- *   Cause:   the kernel writes to the mutex where it may not wait for anybody: when a thread ends,
- *            or with faults disabled. Not even COWARENA_SYSCALL_SAFE helps.
- *   Cure:    keep such mutexes outside of arenas, or call cowarena_prepare_write() for them after
+ *   Cause:   the kernel writes to the mutex where it may not wait: when a thread ends, or with
+ *            faults disabled. COWARENA_SYSCALL_SAFE does not help either.
+ *   Cure:    keep such mutexes outside arenas, or call cowarena_prepare_write() for them after
  *            each snapshot. Ordinary mutexes are not affected.
  *
  * FORK
  *   Symptom: the child of a fork() dies by SIGSEGV when it touches the arena.
- *   Cause:   the arena's memory is a shared file mapping. Inherited, it would be shared with
- *            the parent, not copied; so it is not inherited at all.
+ *   Cause:   the arena's memory is a shared file mapping. If a child inherited it, parent and
+ *            child would share the memory; so it is not inherited at all.
  *   Cure:    use snapshots instead of fork(), or let the child leave the arena alone.
- *            fork() + exec(), posix_spawn() and system() are undisturbed. A child that needs the
+ *            fork() + exec(), posix_spawn() and system() are not affected. A child that needs the
  *            arena gets a copy: always with COWARENA_FORK_COPY, or when it calls
  *            cowarena_after_fork_in_child().
  *
  * DESCRIPTORS
  *   Symptom: after the program has closed all descriptors, as daemons do, snapshots fail with
  *            ESTALE, cowarena_view_open() and cowarena_after_fork_in_child() with EBADF.
- *   Cause:   some of these were the library's: the arena's memory, and the userfaultfd that
- *            protects it.
- *   Cure:    close only what is your own, or create arenas afterwards. The heap itself is not
+ *   Cause:   some of these descriptors were the library's: the arena's memory, and the
+ *            userfaultfd that protects it.
+ *   Cure:    close only your own descriptors, or create arenas afterwards. The heap itself is not
  *            harmed, and snapshots that are taken afterwards are right; views need an arena that
  *            was created afterwards.
  *
  * THREADS
  *   A snapshot is one cut across all threads, and no writer has to cooperate. It knows nothing of
  *   a data structure that is half updated at that instant: like fork(), it freezes the bytes.
- *   The heap's own bookkeeping is always whole in a snapshot. A rollback changes the memory under
- *   every thread's feet: let no other thread use the arena while it runs.
+ *   The heap's own bookkeeping is always whole in a snapshot. A rollback changes memory that other
+ *   threads may be using: let no other thread use the arena while it runs.
  *
  * STACKS IN THE ARENA
  *   Symptom: the process is killed at once.
@@ -107,12 +107,12 @@
  * SIGSEGV, SIGBUS
  *   Symptom: the process is killed by the first write after a snapshot.
  *   Cause:   the writing thread blocks SIGSEGV (engine uffd: SIGBUS), or another handler was
- *            installed over ours and does not pass faults on.
- *   Cure:    leave these unblocked in threads that write to an arena; install other handlers
- *            before the first arena is created: ours passes foreign faults on to them. Where that
- *            is not to be had: cowarena_trap_check() tells, cowarena_trap_reinstall() mends. Both
- *            ask the kernel, so they help too where sigaction() is a preloaded library's
- *            (libjsig.so).
+ *            installed over the library's and does not pass faults on.
+ *   Cure:    leave these signals unblocked in threads that write to an arena. Install other
+ *            handlers before the first arena is created: the library's passes foreign faults on
+ *            to them. Where that cannot be done, cowarena_trap_check() finds the problem and
+ *            cowarena_trap_reinstall() mends it. Both ask the kernel, so they also help where
+ *            sigaction() is a preloaded library's (libjsig.so).
  *   In gdb: handle SIGSEGV SIGBUS nostop noprint pass; and call cowarena_prepare_write() before
  *   setting a variable that lies in an armed page.
  *
@@ -126,11 +126,11 @@
  * Unless its description says otherwise, a function may be called from any thread at any time,
  * and must not be called from a signal handler. Plain loads and stores of arena memory are
  * allowed everywhere, in signal handlers too. A function described as signal-safe is so with
- * arguments that it accepts. An object must not be used while or after it is released: as long
- * as its record has not been reused, which is late, the function that is given it writes a line
- * to the log that names the function and the object, and calls abort(3). In a child of fork()
- * that has no copy of an arena so does each function that needs the arena's memory; destroying
- * the arena, releasing its snapshots and closing its views work.
+ * arguments that it accepts. An object must not be used while or after it is released: until the
+ * object's record is reused, which happens late, the function that is given the object writes a
+ * line to the log that names both, and calls abort(3). In a child of fork() that has no copy of an
+ * arena, each function that needs the arena's memory aborts in the same way; destroying the arena,
+ * releasing its snapshots and closing its views work.
  */
 #ifndef COWARENA_H
 #define COWARENA_H
@@ -167,12 +167,12 @@ enum cowarena_engine {
 
 /* Bits of cowarena_options.flags. */
 enum cowarena_flags {
-	COWARENA_STRICT_ENGINE = 1, /* fail when the engine is not to be had; do not fall back */
+	COWARENA_STRICT_ENGINE = 1, /* fail when the engine does not work here; do not fall back */
 	COWARENA_FAITHFUL = 2,      /* imitate the kernel's copy-on-write fault for fault */
 	COWARENA_SYSCALL_SAFE = 4,  /* let system calls write into armed memory; see below */
 	COWARENA_NO_HELPER = 8,     /* start no thread for work off the critical path */
 	COWARENA_FORK_COPY = 16,    /* a child of fork() gets a copy; see below */
-	COWARENA_VERIFY = 32        /* look at each use of a snapshot whether it has changed */
+	COWARENA_VERIFY = 32        /* check at each use of a snapshot that it is unchanged */
 };
 
 /* Which snapshot pays when held_limit is reached. */
@@ -182,77 +182,77 @@ enum cowarena_limit_policy {
 };
 
 /*
- * Told when a snapshot is about to be given up, at held_limit or since the program has closed the
- * library's userfaultfd, by its id: before any function can say ESTALE for it, and before its
- * memory is used again. It runs in the thread that met the limit, in a signal handler perhaps,
- * with locks of the library held: so it must be async-signal-safe, and must neither call the
- * library nor touch an arena's memory. To set a flag, or to write to a pipe, is what it is for.
- * (Who is woken by it and asks at once may find the snapshot still whole.)
+ * Called when a snapshot is about to be given up, at held_limit or because the program has closed
+ * the library's userfaultfd. id: the snapshot's. The call comes before any function says ESTALE for
+ * the snapshot, and before its memory is used again. It runs in the thread that met the limit,
+ * perhaps in a signal handler, with locks of the library held: so it must be async-signal-safe, and
+ * must neither call the library nor touch an arena's memory. It is meant to set a flag, or to write
+ * to a pipe. (A thread that it wakes, and that asks at once, may find the snapshot still whole.)
  */
 typedef void cowarena_spoiled_fn(void *ctx, uint64_t id);
 
-/* What cowarena_on_page() tells of: each once for every page that the counter of that name
-   counts. */
+/* The events that cowarena_on_page() reports: each once for every page that the counter of that
+   name counts. */
 enum cowarena_page_event {
-	COWARENA_PAGE_COPIED, /* `copied`: first write since a snapshot that needs what was there */
-	COWARENA_PAGE_AHEAD,  /* `copied_ahead`: the same for a neighbour of such a page */
+	COWARENA_PAGE_COPIED,   /* `copied`: first write since a snapshot that needs the old page */
+	COWARENA_PAGE_AHEAD,    /* `copied_ahead`: the same for a neighbour of such a page */
 	COWARENA_PAGE_SHADOWED, /* `shadowed`: copied while a snapshot was being taken */
-	COWARENA_PAGE_REUSED,   /* `reused`: first write, and no snapshot needs what was there */
+	COWARENA_PAGE_REUSED,   /* `reused`: first write, and no snapshot needs the old page */
 	COWARENA_PAGE_ZERO,     /* `zero`: first write ever, in faithful mode */
-	COWARENA_PAGE_EVENTS    /* how many there are */
+	COWARENA_PAGE_EVENTS    /* the number of events */
 };
 
 /*
- * Told of a page to which one of these has happened; `page` is where it starts. It runs in the
- * thread that writes, mostly in a signal handler and before its store is done, and in threads of
+ * Called when one of these events has happened to the page that starts at `page`. It runs in the
+ * thread that writes, mostly in a signal handler and before the store is done, and in threads of
  * the library, several at once, with locks of the library held: so it must be async-signal-safe,
- * and must neither call the library nor write to an arena's memory. To append to a trace that
- * lies elsewhere is what it is for.
+ * and must neither call the library nor write to an arena's memory. It is meant to append to a
+ * trace that lies elsewhere.
  */
 typedef void cowarena_page_fn(void *ctx, const void *page, enum cowarena_page_event what);
 
 /*
  * Options of an arena. Start from COWARENA_OPTIONS_INIT and set what you need; 0 is always the
- * default. The capacity is rounded up to chunks, and the bookkeeping's comes on top: what is asked
- * for is what blocks can have, at least. A chunk is as large as a huge page: 2 MiB where pages have
- * 4 KiB, 32 MiB where they have 16 KiB. (Where a huge page has more, a chunk is 32 pages.)
+ * default. The capacity is rounded up to chunks, and the bookkeeping's space comes on top: blocks
+ * can have at least the capacity that was asked for. A chunk is as large as a huge page: 2 MiB
+ * where pages have 4 KiB, 32 MiB where they have 16 KiB. (Where a huge page is larger, a chunk is
+ * 32 pages.)
  *
- * In faithful mode one fault handles one page, always; a page is armed before its first use; and
- * nothing is copied or disarmed ahead of need. `faults`, `copied`, `reused` and `zero` then mean
+ * In faithful mode one fault always handles one page; a page is armed before its first use; and
+ * nothing is copied or disarmed ahead of need. `faults`, `copied`, `reused` and `zero` then tell
  * what the same writes would cost after a fork(). (One exception keeps the process alive: when the
  * budget of kernel mappings is spent, a fault takes its neighbours along; see `copied_ahead`.)
  *
- * COWARENA_SYSCALL_SAFE, with engine AUTO or UFFD: a thread of the library resolves the faults,
- * and who writes to an armed page waits in the kernel instead of taking a signal. So read(2),
+ * COWARENA_SYSCALL_SAFE, with engine AUTO or UFFD: a thread of the library resolves the faults, and
+ * a thread that writes to an armed page waits in the kernel instead of taking a signal. So read(2),
  * recv(2), ... into armed memory work. It takes the privilege of userfaultfd(2) for kernel
- * faults: CAP_SYS_PTRACE, or the sysctl vm.unprivileged_userfaultfd set to 1. Without it another
- * engine serves, unless COWARENA_STRICT_ENGINE is set: ask cowarena_syscall_safe(). A fault costs
- * more, and faults of several threads are resolved one after the other.
+ * faults: CAP_SYS_PTRACE, or the sysctl vm.unprivileged_userfaultfd set to 1. Without the privilege
+ * another engine serves, unless COWARENA_STRICT_ENGINE is set: ask cowarena_syscall_safe(). A fault
+ * costs more, and faults of several threads are resolved one after the other.
  *
  * Unless COWARENA_NO_HELPER is set, the first snapshot starts a small thread (with ordinary
- * scheduling, on the processors of the process's first thread, whatever the caller has): it
- * gives memory to frames before a fault needs it and takes back what is not needed any more, and
- * it collapses chunks that have been quiet for some snapshots into huge pages
- * (cowarena_compact). Its signals are blocked.
+ * scheduling, on the processors of the process's first thread, whatever the caller has). The thread
+ * gives memory to frames before a fault needs them, takes back memory that is not needed any more,
+ * and collapses chunks that have been quiet for some snapshots into huge pages (cowarena_compact).
+ * Its signals are blocked.
  *
  * COWARENA_FORK_COPY: a child of fork() gets a private copy of the arena, at the same address, as
- * it was at the fork for all threads; without snapshots. The fork takes a snapshot; it returns,
- * in the parent and in the child, when the copy is made, which takes the time of copying all of
- * the arena that has memory. Other threads go on. Do not fork in a signal handler then, nor in a
- * cowarena_spoiled_fn. posix_spawn(3), system(3) and vfork(2) copy nothing. Where the copy could
- * not be made the log tells, and the child has none; so it is too when the child shows no sign of
- * life for 10 seconds, for example because a debugger holds it. The parent then goes on as if
- * there had been no snapshot: system calls may write to what they could before. A snapshot of the
- * fork that is given up at held_limit costs the child its copy, too. All other memory of the
- * child is of a later moment: a pointer outside of the arena to a block that another thread
- * allocated during the fork leads to nothing there. So keep in the arena the pointers by which a
- * child finds its way.
+ * it was at the fork for all threads; without snapshots. The fork takes a snapshot. It returns, in
+ * the parent and in the child, when the copy is made, which takes the time of copying all memory of
+ * the arena. Other threads go on. Do not fork in a signal handler then, nor in a
+ * cowarena_spoiled_fn. posix_spawn(3), system(3) and vfork(2) copy nothing. Where the copy cannot
+ * be made, the log says so and the child has none; the same happens when the child shows no sign of
+ * life for 10 seconds, for example because a debugger holds it. The parent then goes on as if there
+ * had been no snapshot: system calls may write to what they could before. If the fork's snapshot is
+ * given up at held_limit, that costs the child its copy, too. All other memory of the child is of a
+ * later moment: a pointer outside the arena to a block that another thread allocated during the
+ * fork leads to nothing there. So keep the pointers by which a child finds its data in the arena.
  *
- * COWARENA_VERIFY, for finding mistakes: every page is hashed at a snapshot; reading it, rolling
- * back to it, closing a read-only view of it and releasing it compare. What has changed is told
- * in one line of the log, with the address, and abort(3) is called. A snapshot then costs in the
- * size of the heap. And with COWARENA_DEBUG=1 in the environment each arena asserts the library's
- * own invariants at every step.
+ * COWARENA_VERIFY, for finding mistakes: every page is hashed at a snapshot. Reading the snapshot,
+ * rolling back to it, closing a read-only view of it and releasing it compare the hashes. A change
+ * is reported in one line of the log, with the address, and abort(3) is called. The cost of a
+ * snapshot then grows with the size of the heap. And with COWARENA_DEBUG=1 in the environment each
+ * arena asserts the library's own invariants at every step.
  */
 struct cowarena_options {
 	size_t sz;         /* sizeof(struct cowarena_options) */
@@ -275,7 +275,7 @@ struct cowarena_options {
  * options: NULL for defaults.
  * Returns: the arena, or NULL with errno:
  *	EINVAL   an option is out of range, or `sz` is not set
- *	ENOTSUP  COWARENA_STRICT_ENGINE and the engine is not to be had
+ *	ENOTSUP  COWARENA_STRICT_ENGINE, and the engine does not work on this system
  *	ENOMEM   no room for the address range (capacity, RLIMIT_AS)
  *	EEXIST   something is mapped at `base` already
  *	EFBIG    RLIMIT_FSIZE is below the capacity
@@ -298,25 +298,24 @@ cowarena *cowarena_create(const struct cowarena_options *options);
 void cowarena_destroy(cowarena *arena);
 
 /*
- * In a child of fork(): give every arena that was inherited, and has no copy yet, a private copy
- * of its memory, at the same address. It is the memory as the parent has it during the call; so
- * let the parent keep still from the fork() until then, as one does that waits, or has left by
- * _exit(2) (daemon(3)). A child that closes all descriptors, as daemons do, calls this before. Or
- * create the arena with COWARENA_FORK_COPY, and nothing of this is needed.
+ * In a child of fork(): give every arena that was inherited, and has no copy yet, a private copy of
+ * its memory, at the same address. The copy is of the memory as the parent has it during the call.
+ * So let the parent keep still from the fork() until then, like a parent that waits, or that has
+ * left by _exit(2) (daemon(3)). A child that closes all descriptors, as daemons do, calls this
+ * before. With COWARENA_FORK_COPY none of this is needed.
  *
- * Snapshots and views stay behind: functions that are given one of those fail with ESTALE;
- * release them.
+ * Snapshots and views stay behind: functions that are given one of those fail with ESTALE; release
+ * them.
  * Returns: 0, also in a process that is no such child; or -1 with errno ENOMEM, EMFILE, ENFILE,
- * EEXIST (the child has mapped something else there), EBADF (the child has closed the descriptor
- * of the memory), ESTALE (the parent has destroyed the arena), and the arenas not done are as
- * before.
+ * EEXIST (the child has mapped something else there), EBADF (the child has closed the descriptor of
+ * the memory), ESTALE (the parent has destroyed the arena); then the arenas not done are as before.
  * Cost: a copy of all the memory of the arenas. Since: 0.1
  */
 int cowarena_after_fork_in_child(void);
 
 /*
- * The name of the engine that serves the arena: "hybrid", "sigsegv", "uffd" or "eager". When it
- * is not the one that was asked for, cowarena_errmsg() said why right after cowarena_create().
+ * The name of the engine that serves the arena: "hybrid", "sigsegv", "uffd" or "eager". When that
+ * is not the engine that was asked for, cowarena_errmsg() said why right after cowarena_create().
  *
  * Returns: a static string; NULL with errno EINVAL when arena is NULL.
  * Signals: safe. Since: 0.1
@@ -325,8 +324,8 @@ const char *cowarena_engine_name(const cowarena *arena);
 
 /*
  * Whether system calls may write into armed memory without cowarena_prepare_write(): with
- * COWARENA_SYSCALL_SAFE, if that could be had. It does not cover what the kernel writes where it
- * may not wait: robust and priority-inheriting mutexes, and what devices and io_uring write to
+ * COWARENA_SYSCALL_SAFE, if the system allows it. That does not cover what the kernel writes where
+ * it may not wait: robust and priority-inheriting mutexes, and what devices and io_uring write to
  * pages that they hold (see the caveats above).
  *
  * Signals: safe. Since: 0.1
@@ -334,7 +333,7 @@ const char *cowarena_engine_name(const cowarena *arena);
 bool cowarena_syscall_safe(const cowarena *arena);
 
 /*
- * Have a function told of each snapshot that is given up from now on.
+ * Set the function that is called for each snapshot that is given up from now on.
  *
  * fn: NULL for none, the default. Returns: 0; or -1 with errno EINVAL (NULL arena).
  * Threads: safe; a call that has begun may still be running on return. Since: 0.1
@@ -342,13 +341,12 @@ bool cowarena_syscall_safe(const cowarena *arena);
 int cowarena_on_spoiled(cowarena *arena, cowarena_spoiled_fn *fn, void *ctx);
 
 /*
- * Have a function told of each page that is copied, or written first without need of a copy, from
- * now on: which memory a program dirties after a snapshot, and when.
+ * Set the function that is called from now on for each page that is copied, or written first
+ * without a copy: so a program sees which memory it dirties after a snapshot, and when.
  *
  * fn: NULL for none, the default. Returns: 0; or -1 with errno EINVAL (NULL arena).
- * Threads: safe; no call is running any more, and none begins, of the function that was there
- * before on return. Signals: not safe, nor in fn. Cost: what fn takes, added to the fault;
- * without one nothing. Since: 0.1
+ * Threads: safe; on return no call of the previous function is running, and none begins. Signals:
+ * not safe, nor in fn. Cost: what fn takes, added to the fault; without fn nothing. Since: 0.1
  */
 int cowarena_on_page(cowarena *arena, cowarena_page_fn *fn, void *ctx);
 
@@ -356,9 +354,10 @@ int cowarena_on_page(cowarena *arena, cowarena_page_fn *fn, void *ctx);
  * The heap
  * ============================================================================================
  *
- * Like the functions of libc whose names they carry, with the arena first. Blocks never move
- * unless cowarena_realloc() moves them. The bookkeeping lies inside the arena, so that snapshots
- * and rollback carry it, but never in or beside a block: freeing a block touches no page of it.
+ * These functions work like those of libc whose names they carry, with the arena first. Blocks
+ * never move unless cowarena_realloc() moves them. The bookkeeping lies inside the arena, so that
+ * snapshots and rollback carry it, but never in or beside a block: freeing a block touches none of
+ * the block's pages.
  *
  * A pointer that is not the start of a live block of the arena (foreign, interior, freed already)
  * is a bug that must not be survived: cowarena_free(), _realloc() and _usable_size() write one line
@@ -371,7 +370,7 @@ int cowarena_on_page(cowarena *arena, cowarena_page_fn *fn, void *ctx);
 /*
  * Allocate size bytes, aligned to 16. Contents are undefined.
  *
- * size: 0 gives a block of its own that has no usable byte promised.
+ * size: 0 gives a block of its own, without a usable byte promised.
  * Returns: the block, or NULL with errno ENOMEM (capacity reached, or no memory), EINVAL (NULL
  * arena).
  * Cost: O(1) up to 16 KiB; above, a search among the free runs of 4 KiB units.
@@ -381,13 +380,13 @@ void *cowarena_alloc(cowarena *arena, size_t size);
 /*
  * Allocate n elements of size bytes each, zeroed.
  *
- * Returns: as cowarena_alloc(); ENOMEM too when n * size overflows.
+ * Returns: as cowarena_alloc(); also ENOMEM when n * size overflows.
  */
 void *cowarena_calloc(cowarena *arena, size_t n, size_t size);
 
 /*
- * Change the size of a block, in place where it can be had, and keep the contents up to the
- * smaller size.
+ * Change the size of a block, in place where possible, and keep the contents up to the smaller
+ * size.
  *
  * p: NULL allocates. size: 0 frees p and returns NULL with errno unchanged.
  * Returns: the block; or NULL with errno ENOMEM, and p is as it was.
@@ -404,14 +403,14 @@ void *cowarena_aligned_alloc(cowarena *arena, size_t alignment, size_t size);
 /* Free a block. p: NULL does nothing. errno is left as it was. */
 void cowarena_free(cowarena *arena, void *p);
 
-/* The bytes that may be used in a block, at least what was asked for. p: NULL gives 0. */
+/* The bytes that may be used in a block, at least as many as were asked for. p: NULL gives 0. */
 size_t cowarena_usable_size(cowarena *arena, const void *p);
 
 /*
- * An allocator as Lua and others take it (lua_Alloc): to nsize 0 it frees and returns NULL, else
- * it allocates or resizes. To make a block smaller never fails.
+ * An allocator as Lua and others take it (lua_Alloc): for nsize 0 it frees and returns NULL,
+ * otherwise it allocates or resizes. Making a block smaller never fails.
  *
- * ud: the arena. ptr: a block of it, or NULL. osize: not looked at. Returns: as
+ * ud: the arena. ptr: a block of the arena, or NULL. osize: ignored. Returns: as
  * cowarena_realloc(). Since: 0.1
  */
 void *cowarena_realloc_cb(void *ud, void *ptr, size_t osize, size_t nsize);
@@ -420,8 +419,8 @@ void *cowarena_realloc_cb(void *ud, void *ptr, size_t osize, size_t nsize);
 char *cowarena_strdup(cowarena *arena, const char *s);
 
 /*
- * One pointer kept inside the arena, for finding the data again: it rolls back with the heap, and
- * every snapshot has its own (cowarena_snapshot_root).
+ * One pointer kept inside the arena, by which the program finds its data again: the root rolls back
+ * with the heap, and every snapshot has its own (cowarena_snapshot_root).
  *
  * root: NULL, or a pointer into the arena.
  * Returns: 0; or -1 with errno EINVAL when root points elsewhere.
@@ -437,46 +436,45 @@ bool cowarena_contains(const cowarena *arena, const void *p);
 
 /*
  * Preserve and disarm the pages of [p, p + n) now, as if each had been written: before a system
- * call that writes there, or before a known burst of writes. It holds until the next snapshot.
+ * call that writes there, or before a known burst of writes. This holds until the next snapshot.
  *
  * Returns: 0; or -1 with errno EINVAL (NULL arena), EFAULT (the range is not in the arena's heap).
- * Cost: one page copy for each page that a snapshot still needs, one system call for 512 pages.
- * It is counted in `copied` and `reused`, not in `faults`.
+ * Cost: one page copy for each page that a snapshot still needs, one system call for 512 pages. The
+ * pages are counted in `copied` and `reused`, not in `faults`.
  */
 int cowarena_prepare_write(cowarena *arena, void *p, size_t n);
 
 /*
  * Make the arena cheap to keep and to snapshot, now: collapse every chunk whose pages are all
  * clean, or all dirty, into a huge page, and give back the memory of frames that are not in use.
- * While there is no snapshot the other chunks are made all dirty before, and so collapsed too
- * (not in faithful mode): a server that saves every now and then calls this when a save has
- * ended, and neither do its writes take faults until the next one, nor does that have many small
- * pages to arm. The helper thread collapses by itself what has been quiet for some snapshots;
- * call this after a bulk load, before the first snapshot, or when a busy time is over.
+ * While there is no snapshot the other chunks are first made all dirty, and so collapsed too (not
+ * in faithful mode). A server that saves every now and then calls this when a save has ended: then
+ * its writes take no faults until the next save, and that save has few small pages to arm. The
+ * helper thread collapses on its own the chunks that have been quiet for some snapshots; call this
+ * after a bulk load, before the first snapshot, or when a busy time is over.
  *
- * It does what the system allows: before Linux 6.1 nothing is collapsed, and engines uffd and eager
+ * The system limits what is done: before Linux 6.1 nothing is collapsed, and engines uffd and eager
  * keep small pages; `huge_bytes` in the statistics tells. No byte of the heap changes.
  * Returns: 0; or -1 with errno EINVAL (NULL arena).
- * Cost: a copy of what is not on huge pages yet, while other threads go on; those that write may
- * wait for the copy of one chunk (doc/performance.md).
+ * Cost: a copy of all that is not on huge pages yet, while other threads go on; threads that write
+ * may wait for the copy of one chunk (doc/performance.md).
  */
 int cowarena_compact(cowarena *arena);
 
 /*
- * Give memory that is in no block back to the system, as far as no snapshot needs what it holds.
- * (The memory of a block of 2 MiB and more goes at once when it is freed, under the same
- * condition; 32 MiB when a block that grows leaves it behind.)
+ * Give memory that is in no block back to the system, where no snapshot needs its content. (Freeing
+ * a block of 2 MiB or more does so at once, under the same condition; so does moving a block that
+ * grows, from 32 MiB.)
  *
  * Returns: how many bytes went back. arena: NULL gives 0. errno is left as it was.
- * Threads: safe; others that need the heap's lock wait. Cost: a few microseconds for each run of
- * free memory, and the next write to such a page takes a fault of the kernel's. Since: 0.1
+ * Threads: safe; threads that need the heap lock wait. Cost: a few microseconds for each run of
+ * free memory, and the next write to such a page takes a page fault in the kernel. Since: 0.1
  */
 size_t cowarena_trim(cowarena *arena);
 
 /*
- * Called for a live block. p: its address; size: what cowarena_usable_size() says. Returns: 0 to
- * go on; anything else ends the walk and is what cowarena_heap_walk() returns. It may use the
- * heap.
+ * Called for a live block. p: its address; size: what cowarena_usable_size() says. Returns: 0 to go
+ * on; any other value ends the walk, and cowarena_heap_walk() returns it. It may use the heap.
  */
 typedef int cowarena_heap_walk_fn(void *ctx, void *p, size_t size);
 
@@ -499,7 +497,7 @@ int cowarena_heap_walk(cowarena *arena, cowarena_snapshot *snapshot, cowarena_he
 /*
  * Check the heap's bookkeeping: of a snapshot, or of the live heap (NULL). For tests and debugging.
  *
- * Returns: 0 when it is sound; else as cowarena_heap_walk(): the message says what is damaged,
+ * Returns: 0 when it is sound; otherwise as cowarena_heap_walk(): the message says what is damaged,
  * and where.
  * Threads and cost: as cowarena_heap_walk(). Since: 0.1
  */
@@ -519,23 +517,24 @@ enum cowarena_snapshot_flags {
  * during the call wait until it is done; no other thread is stopped.
  *
  * flags: 0 or COWARENA_QUIESCENT. With that promise, pages that were written in each of the last
- * epochs are copied now and stay writable: cheaper than arming them and taking the fault. If
- * another thread does write during the call, the snapshot may be torn.
+ * epochs are copied now and stay writable: that is cheaper than arming them and taking the faults.
+ * If another thread does write during the call, the snapshot may be torn.
  * Returns: the snapshot, or NULL with errno:
  *	EINVAL   NULL arena or an unknown flag
  *	ENOMEM   no memory for the frames that the snapshot could come to need, or the kernel
  *		 refused to arm, or (engine eager) the copy does not fit into held_limit; the
  *		 arena is as before
- * Cost: in the pages written since the last snapshot, not in the size of the heap.
+ * Cost: grows with the pages written since the last snapshot, not with the size of the heap.
  */
 cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags);
 
 /*
- * Release a snapshot, in any order with respect to others. What only it kept is recycled.
+ * Release a snapshot, in any order with respect to others. What only this snapshot kept is
+ * recycled.
  *
  * snapshot: NULL does nothing.
  * Returns: 0; or -1 with errno EBUSY while views of it are open, and nothing is released.
- * Cost: in the pages that this snapshot is the newest to keep.
+ * Cost: grows with the pages that this snapshot is the newest to keep.
  */
 int cowarena_snapshot_release(cowarena_snapshot *snapshot);
 
@@ -544,7 +543,7 @@ int cowarena_snapshot_release(cowarena_snapshot *snapshot);
 uint64_t cowarena_snapshot_id(const cowarena_snapshot *snapshot);
 
 /*
- * Whether the snapshot still holds what it held, and so all that was read from it before this call
+ * Whether the snapshot still holds what it held, so that everything read from it before this call
  * is right.
  *
  * Returns: 0; or -1 with errno EINVAL (NULL), ESTALE (the snapshot was given up, and the message
@@ -555,12 +554,13 @@ uint64_t cowarena_snapshot_id(const cowarena_snapshot *snapshot);
 int cowarena_snapshot_check(const cowarena_snapshot *snapshot);
 
 /*
- * memcpy from the past: copy n bytes that the snapshot holds for the live address src.
+ * Copy n bytes that the snapshot holds for the live address src: a memcpy from the past.
  *
  * dst: anywhere, also inside the arena. src: a live address.
- * Returns: 0; or -1 with errno EINVAL (NULL), EFAULT (the range reaches outside the heap as it
- * was at the snapshot; nothing is copied), ESTALE (the snapshot was given up, at the limit of held
- * memory or since the program has closed the library's userfaultfd; what is in dst is undefined).
+ * Returns: 0; or -1 with errno EINVAL (NULL), EFAULT (the range reaches outside the heap as it was
+ * at the snapshot; nothing is copied), ESTALE (the snapshot was given up, at the limit of held
+ * memory or because the program has closed the library's userfaultfd; the content of dst is
+ * undefined).
  * Cost: that of memcpy, and 0.5 us for each page that has changed since; where userfaultfd protects
  * pages, a system call of 0.3 us.
  */
@@ -581,15 +581,14 @@ void *cowarena_snapshot_root(cowarena_snapshot *snapshot);
  * Returns: 0; or -1 with errno EINVAL (NULL, or a snapshot of another arena), ENOMEM, ESTALE; then
  * nothing has changed.
  * Threads: no other thread may use the arena's memory meanwhile.
- * Cost: in the pages written since the snapshot.
+ * Cost: grows with the pages written since the snapshot.
  */
 int cowarena_rollback(cowarena *arena, cowarena_snapshot *snapshot);
 
 /*
  * Called for each run of bytes that changed. start: a live address. len: in bytes.
- * Returns: 0 to go on; anything else ends the walk and is what cowarena_diff() returns (so better
- * not -1).
- * It holds no lock: it may allocate, write, take and release other snapshots.
+ * Returns: 0 to go on; any other value ends the walk, and cowarena_diff() returns it (so better not
+ * -1). No lock is held during the call: it may allocate, write, take and release other snapshots.
  */
 typedef int cowarena_diff_fn(void *ctx, const void *start, size_t len);
 
@@ -600,20 +599,20 @@ enum cowarena_diff_flags {
 
 /*
  * List the runs of pages whose contents differ between two snapshots, in ascending order. A page
- * that was written with what it held before is not reported. Pages that came into use after the
- * older snapshot are.
+ * that was written with its old content is not reported. Pages that came into use after the older
+ * snapshot are reported.
  *
  * older, newer: two snapshots of one arena, the older first; NULL as newer is the live heap.
  * Returns: 0, what fn returned if not 0; or -1 with errno EINVAL (NULL, two arenas, or the
- * arguments are swapped), ENOMEM, ESTALE (spoiled; if that happened meanwhile, what fn was told may
- * be wrong).
- * Threads: against the live heap, what other threads write meanwhile may or may not be seen.
- * Cost: in the pages written between the two, whose contents are compared.
+ * arguments are swapped), ENOMEM, ESTALE (spoiled; if that happened during the call, what fn was
+ * told may be wrong).
+ * Threads: against the live heap, writes of other threads during the call may or may not be seen.
+ * Cost: grows with the pages written between the two, whose contents are compared.
  */
 int cowarena_diff(cowarena_snapshot *older, cowarena_snapshot *newer, cowarena_diff_fn *fn,
 		  void *ctx);
 
-/* The same with flags (enum cowarena_diff_flags, or-ed; EINVAL for unknown ones). */
+/* As cowarena_diff(), with flags (enum cowarena_diff_flags, or-ed; EINVAL for unknown flags). */
 int cowarena_diff_with(cowarena_snapshot *older, cowarena_snapshot *newer, unsigned flags,
 		       cowarena_diff_fn *fn, void *ctx);
 
@@ -628,9 +627,9 @@ enum cowarena_view_flags {
 };
 
 /*
- * Map the snapshot's heap as contiguous memory at other addresses. Nothing is copied but the pages
- * that have changed since. While a view is open, the first write to a live page also makes the
- * view's page a copy of its own.
+ * Map the snapshot's heap as contiguous memory at other addresses. Only pages that have changed
+ * since are copied. While a view is open, the first write to a live page also makes the view's page
+ * a copy of its own.
  *
  * flags: 0 for a read-only view (a write to it crashes like any wild write), or
  * COWARENA_VIEW_PRIVATE.
@@ -641,29 +640,30 @@ enum cowarena_view_flags {
 cowarena_view *cowarena_view_open(cowarena_snapshot *snapshot, unsigned flags);
 
 /*
- * Where a live address is in the view.
+ * Translate a live address into an address in the view.
  *
  * view: NULL gives NULL with errno EINVAL.
  * live: NULL gives NULL, so that lists can be walked without a check of their own.
  * Returns: the address in the view; or NULL with errno EFAULT when live is outside the heap as it
- * was. The result is const-free: writing through it is for private views.
+ * was. The result is not const: write through it only in private views.
  * Signals: safe. Cost: a comparison and an addition.
  */
 void *cowarena_view_at(const cowarena_view *view, const void *live);
 
 /*
- * Which live addresses the view covers: the heap as it was at the snapshot. For each address from
- * *start on and below *end cowarena_view_at() gives an address in the view, all at one distance.
+ * Get the live addresses that the view covers: the heap as it was at the snapshot. For each address
+ * from *start up to, but not including, *end cowarena_view_at() gives an address in the view, all
+ * at one distance.
  *
  * start, end: where to store the two; NULL where one is not wanted.
- * Returns: 0; or -1 with errno EINVAL (view is NULL), ESTALE (in a child of fork(), where the
- * parent's views are not).
+ * Returns: 0; or -1 with errno EINVAL (view is NULL), ESTALE (in a child of fork(), which does not
+ * have the parent's views).
  * Signals: safe, as long as it succeeds. Cost: two additions. Since: 0.1
  */
 int cowarena_view_range(const cowarena_view *view, const void **start, const void **end);
 
 /*
- * Whether all that was read through the view before this call is right. Data never turns wrong in
+ * Whether everything read through the view before this call is right. Data never turn wrong in
  * silence: where the snapshot had to be given up, or a page could not be kept, this says so.
  *
  * Returns: 0; or -1 with errno ESTALE as cowarena_view_close() would, EINVAL (NULL).
@@ -673,11 +673,11 @@ int cowarena_view_check(const cowarena_view *view);
 
 /*
  * Give a range of the view memory of its own now, before the kernel takes pages of it without
- * copying them: vmsplice(2), MSG_ZEROCOPY, O_DIRECT, io_uring, AIO, and a plain write(2) to a
- * descriptor opened with O_DIRECT. Such a call holds on to the page that is mapped at that
- * moment, which is the live heap's page as long as neither side has been written to; later stores
- * to the heap then show in what is sent, and nothing can tell. What is settled stays as it is
- * until the view is closed, and the kernel's references to it outlive even that.
+ * copying them: for vmsplice(2), MSG_ZEROCOPY, O_DIRECT, io_uring, AIO, and a plain write(2) to a
+ * descriptor opened with O_DIRECT. Such a call holds on to the page that is mapped at that moment,
+ * which is the live heap's page as long as neither side has been written to; later stores to the
+ * heap then show in what is sent, and nothing can detect that. What is settled stays as it is until
+ * the view is closed, and the kernel's references to it outlive even that.
  *
  * p: an address in the view. n: in bytes; whole pages are settled.
  * Returns: 0, also for what was settled before; or -1 with errno:
@@ -713,20 +713,20 @@ struct cowarena_stats {
 	uint64_t shadowed;        /* hot pages duplicated at a snapshot instead of by a fault */
 	uint64_t reused;          /* armed pages written that no snapshot needed: no copy */
 	uint64_t zero;            /* first touches of a page (faithful mode) */
-	uint64_t snapshots_taken; /* ... */
+	uint64_t snapshots_taken; /* snapshots taken so far */
 	uint64_t snapshots_live;  /* taken, not yet released */
 	uint64_t held_bytes;      /* pages preserved for snapshots and for their views */
-	uint64_t held_bytes_peak; /* the most that ever was */
+	uint64_t held_bytes_peak; /* the largest held_bytes so far */
 	uint64_t live_bytes;      /* usable bytes of the blocks allocated now */
 	uint64_t arena_bytes;     /* bytes of the heap in use, bookkeeping included */
 	uint64_t pause_ns_last;   /* duration of the last cowarena_snapshot_take() */
-	uint64_t pause_ns_max;    /* of the longest */
+	uint64_t pause_ns_max;    /* duration of the longest one */
 	uint64_t fault_ns_p50;    /* time in the handler, median; signal delivery not included */
-	uint64_t fault_ns_p99;    /* ... 99th percentile (both to within 1/8) */
-	uint64_t fault_ns_max;    /* ... longest, waiting for a snapshot included */
-	/* kernel mappings that the arena and its views use now, and those of any arena that
-	   the kernel has refused to unmap so far (it may, at vm.max_map_count: they have no
-	   memory, and go later) */
+	uint64_t fault_ns_p99;    /* 99th percentile (both to within 1/8) */
+	uint64_t fault_ns_max;    /* longest, waiting for a snapshot included */
+	/* kernel mappings that the arena and its views use now, and mappings of any arena that the
+	   kernel has refused to unmap so far (as it may at vm.max_map_count; these have no memory,
+	   and are unmapped later) */
 	uint64_t mappings;
 	uint64_t huge_bytes; /* of the heap, mapped by huge pages as far as the library knows */
 	uint64_t warm_bytes; /* of the heap, armed page by page by engine hybrid */
@@ -758,19 +758,19 @@ int cowarena_stats_print(cowarena *arena, FILE *stream, unsigned flags);
 const char *cowarena_errmsg(void);
 
 /*
- * Where the library's rare messages go (a corrupted heap, an arena touched by a fork child).
- * By default they go to standard error. `message` has no newline.
+ * Set where the library's rare messages go (a corrupted heap, an arena touched by a fork child). By
+ * default they go to standard error. `message` has no newline.
  *
- * fn: NULL restores the default. It may be called in a signal handler: it must be async-signal-
- * safe.
+ * fn: NULL restores the default. It must be async-signal-safe, since it may be called in a signal
+ * handler.
  */
 void cowarena_set_log(void (*fn)(void *ctx, const char *message), void *ctx);
 
 /*
- * Whether the library's handlers still are the ones that faults reach first: of SIGSEGV, and of
- * SIGBUS where an engine needs it. (The kernel is asked, not sigaction(), which may be a
- * preloaded library's.) Another part of the program may have installed a handler of its own over
- * them. If that one passes on what is not its own, all is well nevertheless.
+ * Whether the library's handlers are still those that faults reach first: of SIGSEGV, and of SIGBUS
+ * where an engine needs it. (The kernel is asked, not sigaction(), which may be a preloaded
+ * library's.) Another part of the program may have installed its own handler over them. If that
+ * handler passes on faults that are not its own, all is well nevertheless.
  *
  * Returns: 0, also while there is no arena; or -1 with errno EBUSY, and a message that names the
  * signal.
@@ -779,17 +779,17 @@ void cowarena_set_log(void (*fn)(void *ctx, const char *message), void *ctx);
 int cowarena_trap_check(void);
 
 /*
- * Put the library's handlers in front again. What is no fault of an arena then goes to the
- * handler that was installed over them, as if it had been there before. It may call ours as the
- * one that it found, or put that back and return, or raise the signal again: then the fault goes
- * on to the one before it. Each handler gets a fault once.
+ * Put the library's handlers in front again. A fault that is not an arena's then goes to the
+ * handler that was installed over them, as if it had been there before. That handler may call ours
+ * as its previous handler, or restore ours and return, or raise the signal again: then the fault
+ * goes on to the handler before. Each handler gets a fault once.
  *
  * Returns: 0, also when there was nothing to do; or -1 with errno EPERM as cowarena_create(),
- * EAGAIN (15 others have been installed over the library's). Threads: safe. Since: 0.1
+ * EAGAIN (15 other handlers have been installed over the library's). Threads: safe. Since: 0.1
  */
 int cowarena_trap_reinstall(void);
 
-/* The library's version: three numbers with dots between. */
+/* The library's version: three numbers separated by dots. */
 const char *cowarena_version(void);
 
 #ifdef __cplusplus
