@@ -5,11 +5,12 @@
  *   bench/handler [MiB]        (make bench builds and runs it)
  *
  * Up to 10 % of the pages of an arena whose chunks are warm are written in random order, in five
- * ways: by stores that fault; by calls of the handler, without a signal; and then each of its two
- * large parts alone, the copy to a frame and the system call that disarms; and by stores to what
- * was so disarmed, which the kernel makes writable at the first one. The rest of the handler is
- * bookkeeping, the rest of the fault is the signal. And what a snapshot takes to arm them again,
- * with the system calls alone. Medians of several rounds.
+ * ways: by stores that fault; by calls of the handler, without a signal; by each of the handler's
+ * two large parts alone, the copy to a frame and the system call that disarms; and by stores to
+ * pages that were disarmed so, which the kernel makes writable at the first store. The rest of the
+ * handler is bookkeeping, the rest of the fault is the signal. Also measured: the time that a
+ * snapshot takes to arm the pages again, and the system calls of that alone. Medians of several
+ * rounds.
  */
 #include "config.h"
 
@@ -24,7 +25,7 @@
 
 #define ROUNDS 15
 #define WRITTEN_MAX                                                                                \
-	4000 /* more would make engine sigsegv take neighbours along, for want of mappings */
+	4000 /* with more, engine sigsegv would take neighbours along, for lack of mappings */
 
 static struct cowarena *arena;
 static volatile char *block;
@@ -77,7 +78,7 @@ static void disarm(size_t i)
 		os_protect(address(i), arena_page_size(arena), OS_READ_WRITE);
 }
 
-/* All that is dirty, ascending, by the system call alone. */
+/* Arm all dirty pages, in ascending order, by the system call alone. */
 static double timed_arming(void)
 {
 	size_t page = arena_page_size(arena), n = 0;
@@ -153,7 +154,7 @@ static void run(unsigned engine, size_t bytes)
 	double ns[WAYS][ROUNDS], m[WAYS];
 
 	setup(engine, bytes);
-	for (int i = -2; i < ROUNDS; i++) { /* two to get warm */
+	for (int i = -2; i < ROUNDS; i++) { /* two to warm up */
 		int at = i < 0 ? 0 : i;
 		cowarena_snapshot *s = freeze();
 		ns[FAULT][at] = timed(store);
@@ -165,7 +166,7 @@ static void run(unsigned engine, size_t bytes)
 		ns[COPY][at] = timed(copy);
 		cowarena_snapshot_release(s);
 		s = freeze();
-		/* Behind the library's back, but not so that it would leave them writable. */
+		/* Behind the library's back, but so that no page stays writable unnoticed. */
 		for (size_t j = 0; j < written; j++)
 			bitmap_set(&arena->table.dirty, arena_page(arena, address(j)));
 		ns[DISARM][at] = timed(disarm);

@@ -2,10 +2,10 @@
 /*
  * heap.c - the arena's heap against malloc(): `make bench-heap`.
  *
- * Each measurement is a process of its own, this program again, with the rival's library
- * preloaded. The allocators take turns within a round, so that a slow minute of the machine is
- * everybody's; what is shown is the median of the rounds, their spread, and the ratios. A rival
- * that is not installed is left out.
+ * Each measurement is a process of its own: this program again, with the rival's library preloaded.
+ * The allocators take turns within a round, so that a slow minute of the machine hits all of them.
+ * The output is the median of the rounds, their spread, and the ratios. A rival that is not
+ * installed is left out.
  *
  *	heap [-r ROUNDS] [SCENARIO...]
  *	heap --run ALLOCATOR SCENARIO	one measurement: prints a number
@@ -28,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ABSENT 77 /* exit status: the allocator is not there */
+#define ABSENT 77 /* exit status: the allocator is not installed */
 #define ROUNDS_MAX 99
 
 static cowarena *arena; /* NULL: malloc */
@@ -45,7 +45,7 @@ static void *get(size_t n)
 
 	if (!p)
 		die("out of memory");
-	*(volatile char *)p = 1; /* a block is for being written to */
+	*(volatile char *)p = 1; /* blocks get written to */
 	return p;
 }
 
@@ -65,7 +65,7 @@ static void *again(void *p, size_t n)
 	return p;
 }
 
-/* What the bench itself needs: not from the allocator that it measures. */
+/* Memory for the bench itself, not from the allocator that it measures. */
 static void *table(size_t n)
 {
 	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
@@ -104,8 +104,8 @@ static size_t small_size(uint64_t *state)
 	return 16 + below(state, 497);
 }
 
-/* 16 B to 64 KiB: half as many blocks in each doubling as in the one before. Many small ones,
-   and as many bytes in large ones. */
+/* 16 B to 64 KiB: each doubling has half as many blocks as the one before. So there are many small
+   blocks, and large blocks have as many bytes. */
 static size_t mixed_size(uint64_t *state)
 {
 	unsigned doubling = (unsigned)__builtin_ctzll(next(state) | (uint64_t)1 << 11);
@@ -147,7 +147,7 @@ static double alloc_small(enum order how)
 			order[i] = (uint32_t)(how == FIFO ? i : SMALL_BLOCKS - 1 - i);
 	}
 	for (int round = -1; round < SMALL_ROUNDS; round++) {
-		if (round == 0) /* the memory is there, and in use */
+		if (round == 0) /* now the memory has been allocated and used */
 			start = now();
 		for (size_t i = 0; i < SMALL_BLOCKS; i++)
 			p[i] = get(size[i]);
@@ -175,7 +175,7 @@ static double alloc_small_random(void)
 #define MIXED_BLOCKS ((size_t)50000)
 #define MIXED_STEPS ((size_t)3000000)
 
-/* A block ends at a random time, and another takes its place. */
+/* A block is freed at a random time, and another takes its place. */
 static double alloc_mixed(void)
 {
 	void **p = table(MIXED_BLOCKS * sizeof *p);
@@ -197,7 +197,8 @@ static double alloc_mixed(void)
 #define VECTORS ((size_t)16)
 #define VECTOR_MAX ((size_t)4 << 20)
 
-/* Strings that are appended to in turns, then vectors that grow by half. Per realloc(). */
+/* Strings that are appended to in turns, then vectors that grow by half. The result is per
+   realloc(). */
 static double realloc_grow(void)
 {
 	char **p = table(STRINGS * sizeof *p);
@@ -251,7 +252,7 @@ static void *thread_main(void *arg)
 	pthread_barrier_wait(&together);
 	for (size_t i = 0; i < THREAD_STEPS; i++) {
 		size_t k = below(&random, THREAD_BLOCKS);
-		/* One in eight is freed by whoever finds it. */
+		/* One in eight is freed by the thread that finds it. */
 		if (i % 8 == 0)
 			p[k] = atomic_exchange(&mailbox[i / 8 % MAILBOXES], p[k]);
 		if (p[k])
@@ -332,7 +333,7 @@ static void free_a_third(void **p, uint64_t *random)
 	}
 }
 
-/* Pages that are copied because a third of the blocks are freed. */
+/* Pages that are copied when a third of the blocks are freed. */
 static double free_dirty(void)
 {
 	uint64_t random = 6;
@@ -357,7 +358,7 @@ static double free_dirty(void)
 	size_t after = private_dirty();
 	close(hold[1]);
 	waitpid(pid, NULL, 0);
-	/* The bench's own table of the order is shared out too: new memory, not copied. */
+	/* The pages of the bench's own tables, p and the order, do not count. */
 	size_t own = DIRTY_BLOCKS * (sizeof(uint32_t) + sizeof *p) / (size_t)sysconf(_SC_PAGESIZE);
 	return (double)(after - before) - (double)own;
 }
@@ -407,7 +408,7 @@ static double space(void)
 static const struct scenario {
 	const char *name, *unit;
 	double (*run)(void);
-	bool rivals; /* or only glibc, or only ours */
+	bool rivals; /* false: only glibc, or only ours */
 } scenarios[] = {
     {"alloc_small_lifo", "ns", alloc_small_lifo, true},
     {"alloc_small_fifo", "ns", alloc_small_fifo, true},
@@ -425,7 +426,7 @@ enum allocator { OURS, GLIBC, JEMALLOC, MIMALLOC, ALLOCATORS };
 
 static const struct {
 	const char *name, *library;
-	const char *symbol; /* that only it has */
+	const char *symbol; /* a symbol that only this allocator has */
 } allocators[ALLOCATORS] = {
     [OURS] = {"cowarena", NULL, NULL},
     [GLIBC] = {"glibc", NULL, NULL},
@@ -464,7 +465,7 @@ static double measure(enum allocator a, const struct scenario *s)
 	if (n < 0)
 		die("/proc/self/exe");
 	self[n] = 0;
-	/* What ld.so says of a library that is not there is not of interest. */
+	/* Hide what ld.so says about a library that is not installed. */
 	snprintf(command, sizeof command, "%s%s '%s' --run %s %s%s",
 		 allocators[a].library ? "LD_PRELOAD=" : "",
 		 allocators[a].library ? allocators[a].library : "", self, allocators[a].name,

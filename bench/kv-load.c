@@ -6,14 +6,14 @@
  *	kv-load PORT writes KEYS BYTES RATE FILE
  *	kv-load PORT save
  *
- * `fill` sets key:000000000000, or number FROM, up to KEYS, to values of BYTES. `save` is a BGSAVE,
- * and prints when it began and when it had ended, in ms of the monotonic clock.
- * `writes` overwrites random keys, RATE a second, until it is sent SIGTERM. It is an open loop: a
- * request is sent when it is due, whether the one before has been answered or not, and its
- * latency counts from when it was due; so a server that stands still is charged with all that
- * would have been asked meanwhile (G. Tene: "coordinated omission"). FILE gets a line for each 10
- * ms: milliseconds of the monotonic clock, the longest latency of requests due then, in us. At
- * the end it prints n, p50, p99, p99.9 and max in us.
+ * `fill` sets key:000000000000, or number FROM, up to KEYS, to values of BYTES. `save` does a
+ * BGSAVE, and prints when it began and when it ended, in ms of the monotonic clock. `writes`
+ * overwrites random keys, RATE a second, until it gets SIGTERM. It is an open loop: a request is
+ * sent when it is due, whether the one before has been answered or not, and its latency counts from
+ * when it was due. So a server that stands still is charged for all requests that were due
+ * meanwhile (G. Tene: "coordinated omission"). FILE gets a line for each 10 ms: milliseconds of the
+ * monotonic clock, the longest latency of requests due then, in us. At the end `writes` prints n,
+ * p50, p99, p99.9 and max in us.
  */
 #include "config.h"
 
@@ -97,7 +97,7 @@ static void send_all(const char *data, size_t n)
 	}
 }
 
-/* Read what has come; each answer is "+OK\r\n". Returns how many have ended. */
+/* Read the answers that have come; each is "+OK\r\n". Returns how many are complete. */
 static size_t receive(bool wait)
 {
 	static char text[BUFFER];
@@ -162,7 +162,7 @@ static int ascending(const void *a, const void *b)
 
 static void writes(uint64_t keys, uint64_t rate, FILE *out)
 {
-	static uint64_t due[WINDOW]; /* when each that is on its way was due */
+	static uint64_t due[WINDOW]; /* when each request on its way was due */
 	uint64_t start = now_ns(), sent = 0, answered = 0, random = 88172645463325252;
 	uint64_t slice = 0, worst = 0;
 	char request[value_size + 80];
@@ -209,8 +209,8 @@ static void writes(uint64_t keys, uint64_t rate, FILE *out)
 
 /* ---- a save ---- */
 
-/* Ask for INFO until the save has ended. No process is started meanwhile, which would be a
-   load of its own. */
+/* Ask for INFO until the save has ended. No process is started meanwhile: that would be a load of
+   its own. */
 static void save(void)
 {
 	static char text[BUFFER];
@@ -259,7 +259,7 @@ int main(int argc, char **argv)
 	uint64_t keys = strtoull(argv[3], NULL, 10);
 	value_size = strtoul(argv[4], NULL, 10);
 	value = malloc(value_size + 1);
-	for (size_t i = 0; i < value_size; i++) /* no text that is easily compressed */
+	for (size_t i = 0; i < value_size; i++) /* text that does not compress well */
 		value[i] = (char)('!' + (i * 2654435761u >> 24) % 90);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGTERM, stop);

@@ -4,9 +4,9 @@
  *
  *   bench/primitives [MiB] [pages written]        (make bench builds and runs it)
  *
- * Prints medians of several rounds: fork and its COW faults, arming by mprotect and by
- * userfaultfd (with intact huge mappings too), and one write fault resolved in five ways, in
- * random and sequential order.
+ * Prints medians of several rounds: fork and its copy-on-write faults; arming by mprotect and by
+ * userfaultfd (with intact huge mappings too); and one write fault resolved in five ways, in random
+ * and sequential order.
  */
 #include "config.h"
 

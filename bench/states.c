@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * states.c - a state that is saved and restored again and again: when which way is cheapest.
+ * states.c - saves and restores a state again and again: which way is cheapest when.
  *
  *   bench/states [reset|share|many ...]        (make bench builds and runs all three)
  *
@@ -11,7 +11,7 @@
  *         memcpy(); by a child of fork() that writes and ends; by an undo log of 8 bytes a write.
  * many    reading from the oldest of N snapshots that all changed the pages, and releasing it.
  *
- * Medians of several rounds, in turns, with the least and the most.
+ * Medians of several rounds, in which the ways take turns, with the least and the most.
  */
 #include "config.h"
 
@@ -56,7 +56,7 @@ _Noreturn static void fail(const char *what)
 /* ---- one state, and the ways to go back ---- */
 
 struct state {
-	char *live, *saved; /* memory of the state, and the copy that memcpy() goes back to */
+	char *live, *saved; /* memory of the state, and the copy for memcpy() */
 	size_t bytes, writes;
 	cowarena *arena;
 	cowarena_snapshot *snapshot[RING];
@@ -66,7 +66,7 @@ struct state {
 	unsigned round;
 };
 
-/* Each page at most once in a while: the same for all ways. */
+/* Write to random pages; all ways write equally many. */
 static void write_some(struct state *s)
 {
 	for (size_t i = 0; i < s->writes; i++)
@@ -105,7 +105,7 @@ static void by_fork(struct state *s)
 		write_some(s);
 		_exit(0);
 	}
-	next_random(); /* other pages the next time */
+	next_random(); /* other pages next time */
 	if (child < 0 || waitpid(child, NULL, 0) != child)
 		fail("fork");
 }
@@ -192,7 +192,7 @@ static struct spread spread_of(double *values, size_t n)
 	return (struct spread){values[n / 2], values[0], values[n - 1]};
 }
 
-/* Microseconds a run, for `runs` runs, or as many as fit into a round. */
+/* Microseconds per run, for `runs` runs, or for as many as fit into a round. */
 static double timed(const struct way *way, struct state *s, size_t runs)
 {
 	double start = now_us();
@@ -256,7 +256,7 @@ static void share(void)
 			for (size_t w = 0; w < WAYS; w++) {
 				struct state s = state_open(&ways[w], bytes, writes);
 				double values[ROUNDS];
-				timed(&ways[w], &s, 2 * RING); /* begun, and warm */
+				timed(&ways[w], &s, 2 * RING); /* started and warmed up */
 				for (int r = 0; r < ROUNDS; r++)
 					values[r] = timed(&ways[w], &s, SIZE_MAX);
 				printf(" %18.1f", spread_of(values, ROUNDS).median);
@@ -270,10 +270,10 @@ static void share(void)
 /* ---- many ---- */
 
 struct many {
-	double read, release; /* us each */
+	double read, release; /* us for each */
 };
 
-/* n snapshots, each with 16 pages of its own; then the oldest is read, and released, again and
+/* Take n snapshots, each with 16 pages of its own; then read and release the oldest, again and
    again. */
 static struct many measure_many(size_t n)
 {

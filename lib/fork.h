@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fork.h - arenas in a child of fork().
+ * fork.h - what happens to arenas in a child of fork().
  *
  * Nothing of an arena is inherited (its memory is a shared file mapping, which the child would
  * share with its parent): a child that touches it is told so and dies (trap.c). A child that needs

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* sightings_add() notes a view at [base, base + n); without memory it notes nothing. */
+/* Note a view at [base, base + n), which without memory is not noted; and forget it. */
 void sightings_add(const void *base, size_t n);
 void sightings_remove(const void *base);
 
