@@ -34,7 +34,7 @@
 #include "mappings.h"
 #include "point.h"
 
-#define WALK 16 /* pages disarmed at once that make it worth a border in a cold chunk */
+#define WALK 16 /* so many pages disarmed at once are worth a border in a cold chunk */
 
 static struct chunk *chunk_of(struct cowarena *arena, size_t page)
 {

@@ -78,8 +78,7 @@ static void *resolver_main(void *p)
 	return NULL;
 }
 
-/* A page that was written to, since there is no protection for one without memory. -1 with
-   errno. */
+/* Make the bell: a shared page, touched first so that it has memory. -1 with errno. */
 static int make_bell(struct resolver *r)
 {
 	size_t n = os_page_size();

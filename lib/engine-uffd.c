@@ -95,7 +95,7 @@ static int open_engine(struct cowarena *arena)
 
 static void close_engine(struct cowarena *arena)
 {
-	os_file_close(engine_uffd_file(arena)); /* which unregisters, and lifts all protection */
+	os_file_close(engine_uffd_file(arena)); /* unregisters, and lifts all protection */
 }
 
 static int commit(struct cowarena *arena, size_t first, size_t n, bool armed)

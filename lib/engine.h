@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * engine.h - who arms pages: the contract.
+ * engine.h - the contract of the engines, which arm pages.
  *
  * An engine write-protects (arms) ranges of pages and lifts the protection (disarms), so that a
  * write to an armed page reaches fault_handle(), in the writing thread, before it changes anything.
@@ -19,7 +19,7 @@ struct cowarena;
 
 struct engine {
 	const char *name;
-	/* Instead of arming after the cut, preserve every page during it. */
+	/* Preserve every page during the cut, instead of arming pages after it. */
 	bool copies_at_cut;
 	/* System calls may write into armed pages. */
 	bool syscall_safe;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fault.c - one write fault, resolved.
+ * fault.c - resolves a write fault.
  *
  * The cases that a locked page can be in, and what is done in each. Capitals name the event that is
  * counted and reported to cowarena_on_page():
@@ -35,7 +35,7 @@
  * afterwards (snapshot-read.c). If the page can have been disarmed in between, the reader finds it
  * locked or newly stamped.
  *
- * Everything here but fault_preserve_all() and fault_settle() runs in a signal handler (I3).
+ * Everything that fault_handle() calls here runs in a signal handler (I3).
  */
 #include "config.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* fault.h - one write fault, resolved. */
+/* fault.h - resolves write faults, and prepares pages ahead of them. */
 #ifndef COWARENA_FAULT_H
 #define COWARENA_FAULT_H
 

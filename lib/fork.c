@@ -49,7 +49,7 @@ static void shed(struct cowarena *arena)
 {
 	if (arena->engine->abandon)
 		arena->engine->abandon(arena);
-	arena->engine = &engine_mprotect; /* which has nothing to be opened */
+	arena->engine = &engine_mprotect; /* an engine with nothing to open */
 	os_file_close(&arena->poke);
 	atomic_store(&arena->poke_tried, false);
 	memset(&arena->helper, 0, sizeof arena->helper);

@@ -57,7 +57,7 @@ struct frames {
 	size_t segments_max;
 	size_t maps;             /* calls of mmap that the segments came from */
 	_Atomic uint32_t total;  /* frames that exist, counting index 0, which is none */
-	_Atomic uint32_t unused; /* the first index never taken yet: beyond it memory is cold */
+	_Atomic uint32_t unused; /* the first index that was never taken */
 	/* Stacks of free frames: with memory, and without. A tag in the upper half, against ABA. */
 	_Atomic uint64_t free, cold;
 	_Atomic uint32_t populated; /* indices below it have been given memory */

@@ -2,9 +2,9 @@
 /*
  * heap-slabs.h - small blocks: slots of one size in a run of units.
  *
- * Sizes are multiples of 16 up to 128, then eight to each doubling, so at most a ninth of a block
- * is lost to rounding beyond that. Which slots are in use is a bitmap in the descriptor of the
- * slab's first unit: the slots hold nothing but the user's data.
+ * Sizes are multiples of 16 up to 128; above, each doubling has eight sizes, so that at most a
+ * ninth of a block is lost to rounding there. A bitmap in the descriptor of the slab's first unit
+ * says which slots are in use: the slots hold nothing but the user's data.
  *
  * A slot that is handed out will be written to. In a slab that slots have been taken from since the
  * last snapshot, the slot's page is likely to be writable; in another slab the page is armed, and

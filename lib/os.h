@@ -5,7 +5,7 @@
  * To port the library, write another os-NAME.c. No other file in lib/ includes a system header for
  * memory, signals or threads of the kernel, knows what a field of siginfo or of a context means to
  * the kernel, or has an #ifdef for a system or a processor. (One exception: handlers.c calls
- * sigaction(3) itself, because preloaded libraries look there.)
+ * sigaction(3) itself, so that preloaded libraries learn of it.)
  *
  * (K1) and the like are assumptions about the kernel: doc/design.md, 8.
  *

@@ -103,8 +103,8 @@ uint64_t page_peek(struct page *page);
 
 /*
  * Note that [first, first + n) is about to be disarmed. Returns by how much the number of borders
- * between armed and writable pages has grown. Exact while no neighbour is being marked by
- * another thread; see engine-mprotect.c for why that is enough.
+ * between armed and writable pages has grown. Exact while no other thread is marking a neighbour;
+ * mappings.h says why that is enough.
  */
 long pagetable_mark_dirty(struct pagetable *table, size_t first, size_t n, size_t pages_in_use);
 

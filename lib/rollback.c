@@ -34,7 +34,7 @@ static void find_changes(struct cowarena *arena, struct cowarena_snapshot *s)
 	struct pagetable *t = &arena->table;
 
 	/* A page that has changed since the snapshot has a version that the snapshot sees, and no
-	   other page has. More may come meanwhile only by threads that must not be running. */
+	   other page has. Only threads that must not be running could add more meanwhile. */
 	if (arena->rearm.to != s->id) {
 		bitmap_clear(&t->changed);
 		timeline_each(arena, s, add_change, arena);

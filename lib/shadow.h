@@ -17,8 +17,8 @@ struct cowarena;
 /* Move the hot pages from table.dirty to table.hot. Gate closed, before arming. */
 void shadow_choose(struct cowarena *arena);
 
-/* The snapshot has been appended: preserve the hot pages for it, and make them dirty pages of
-   the new epoch. -1 if one could be neither copied nor armed. Gate closed. */
+/* The snapshot has been appended: preserve the hot pages for it, and make them dirty pages of the
+   new epoch. -1 if a page could be neither copied nor armed. Gate closed. */
 int shadow_copy(struct cowarena *arena);
 
 /* No snapshot is taken after all: the hot pages become dirty as before. Gate closed. */

@@ -19,7 +19,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* Arm what is dirty. -1 with errno. */
+/* Arm the dirty pages. -1 with errno. */
 static int arm_dirty(struct cowarena *arena)
 {
 	struct bitmap *dirty = &arena->table.dirty;

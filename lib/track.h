@@ -24,7 +24,7 @@
 #endif
 #endif
 
-/* What sanitizers must not look into. */
+/* For functions that sanitizers must not instrument. */
 #ifdef TRACK_TSAN
 #define TRACK_UNSEEN __attribute__((no_sanitize("thread"), noinline, unused))
 #else

@@ -16,11 +16,10 @@
 #include <stdatomic.h>
 
 /*
- * The registry of spans: the library's one piece of global mutable state, because a signal handler
- * has nothing else to start from. Slots come in blocks that are never freed, so a handler may read
- * any slot at any time. A handler that reads a slot while it is reused could see one span's begin
- * with another's end; the sequence number (odd while the slot changes) makes the handler look
- * again.
+ * The registry of spans. It is global because a signal handler has nothing else to start from.
+ * Slots come in blocks that are never freed, so a handler may read any slot at any time. A handler
+ * that reads a slot while it is reused could see one span's begin with another's end; the sequence
+ * number (odd while the slot changes) makes the handler look again.
  */
 struct trap_span {
 	_Atomic uint32_t sequence;
