@@ -35,8 +35,9 @@ static struct {
 
 static char last_resort[MESSAGE_MAX]; /* for threads that have no other: their messages may mix */
 
-/* Changed only in cowarena_set_log(). A reader that comes between the two stores could call the old
-   function with the new context, so the function is cleared first. */
+/* Changed only in cowarena_set_log(). A reader that is between its two loads may call the old
+   function with the new context, for one message; the function is cleared first, so that no later
+   reader does. */
 static void (*_Atomic log_fn)(void *, const char *);
 static void *_Atomic log_ctx;
 

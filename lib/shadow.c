@@ -84,8 +84,7 @@ int shadow_copy(struct cowarena *arena)
 		prefetch(arena, next, pages);
 		if (fault_shadow(arena, i))
 			pagetable_mark_dirty(t, i, 1, pages);
-		else if (arena->engine->arm(arena, i, 1)) { /* no frame: arm it as if it were not
-		                                               hot */
+		else if (arena->engine->arm(arena, i, 1)) { /* no frame: arm the page instead */
 			/* If the page cannot be armed either, only the snapshot that is being taken
 			   suffers. */
 			atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);

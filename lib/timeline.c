@@ -143,7 +143,7 @@ static void give_up(struct cowarena *arena, struct cowarena_snapshot *s, enum sn
 	atomic_store_explicit(&s->end, (uint8_t)why, memory_order_relaxed);
 	/* Set before any of the snapshot's frames is recycled: a reader that has copied from a
 	   recycled frame sees the flag afterwards (snapshot-read.c). The page locks and the pool's
-	   exchanges that follow release it. */
+	   exchanges that follow are the release. */
 	atomic_store(&s->spoiled, true);
 	TEST_POINT();
 	timeline_retire(arena, s);
