@@ -263,8 +263,8 @@ void *cowarena_calloc(cowarena *arena, size_t n, size_t size)
 /* The memory of a block of this size goes back at once. The memory that a growing block leaves
    behind is likely to be wanted soon, so it stays, up to the size from which glibc maps each block,
    whatever it is used for (DEFAULT_MMAP_THRESHOLD_MAX). */
-#define HUGE ((size_t)2 << 20)
-#define HUGE_OUTGROWN ((size_t)32 << 20)
+#define TRIM_FREED ((size_t)2 << 20)
+#define TRIM_OUTGROWN ((size_t)32 << 20)
 
 /* Heap lock held. */
 static void free_small(struct cowarena *arena, uint8_t owner, void *p)
@@ -315,7 +315,7 @@ void cowarena_free(cowarena *arena, void *p)
 		return;
 	struct block b = block_find(arena, p, "cowarena_free");
 	if (b.slot < 0) {
-		free_locked(arena, p, HUGE);
+		free_locked(arena, p, TRIM_FREED);
 		return;
 	}
 	struct local *l = local_enter(arena);
@@ -331,7 +331,7 @@ void cowarena_free(cowarena *arena, void *p)
 	if (l)
 		local_leave(l);
 	if (!local_send(arena, heap_unit(arena, b.unit), b.owner, p))
-		free_locked(arena, p, HUGE);
+		free_locked(arena, p, TRIM_FREED);
 }
 
 /* ---- resizing ---- */
@@ -386,7 +386,7 @@ void *cowarena_realloc(cowarena *arena, void *p, size_t size)
 		return NULL;
 	memcpy(q, p, b.size < size ? b.size : size);
 	if (b.slot < 0)
-		free_locked(arena, p, HUGE_OUTGROWN);
+		free_locked(arena, p, TRIM_OUTGROWN);
 	else
 		cowarena_free(arena, p);
 	return q;
