@@ -31,6 +31,7 @@ struct resolver {
 	pthread_t thread;
 	char *bell;        /* an armed page: a store to it wakes the thread */
 	_Atomic bool stop; /* set before the bell rings */
+	_Atomic bool gone; /* the thread reads no more faults */
 };
 
 static void resolve_fault(struct cowarena *arena, struct os_fault fault)
@@ -74,6 +75,7 @@ static void *resolver_main(void *p)
 	/* EBADF: the program has closed the descriptor, and the protection is gone too. */
 	if (n < 0 && errno != EBADF)
 		error_log("userfaultfd has failed: writers to the arena will wait for ever");
+	atomic_store(&r->gone, true);
 	arm_bell(r, false);
 	return NULL;
 }
@@ -146,11 +148,13 @@ static void stop(struct cowarena *arena)
 {
 	struct resolver *r = arena->engine_state->own;
 
-	/* The store to the bell waits until the resolver has read the fault. If the resolver has
-	   ended because the userfaultfd is closed, the bell cannot be armed and the store does not
-	   wait. */
+	/* The store to the bell waits until the resolver has read the fault. Nobody reads it once
+	   the resolver is gone: either gone is seen here, or it is set after the bell was armed,
+	   and the resolver then disarms the bell. */
 	atomic_store(&r->stop, true);
 	arm_bell(r, true);
+	if (atomic_load(&r->gone))
+		arm_bell(r, false);
 	os_touch(r->bell);
 	os_thread_join(r->thread);
 	free_resolver(r);
