@@ -82,7 +82,8 @@ static void check_page(struct cowarena *arena, size_t page)
 	     f != FRAME_NONE; f = versions_upto(&arena->frames, entry->versions, newest - 1)) {
 		const struct version *v = frames_version(&arena->frames, f);
 		require(v->page == page, "a version is in another page's tree", page);
-		require(v->first <= v->last && v->last < newest, "versions overlap", page);
+		require(v->first <= version_last(v) && version_last(v) < newest, "versions overlap",
+			page);
 		newest = v->first;
 	}
 }
@@ -104,14 +105,14 @@ static void check_kept(struct cowarena *arena)
 		require(!s->older || s->older->epoch < s->epoch, "snapshots are out of order", 0);
 		for (uint32_t f = atomic_load(&s->keeps); f != FRAME_NONE;) {
 			const struct version *v = frames_version(&arena->frames, f);
-			require(v->first <= s->epoch && s->epoch <= v->last,
+			require(v->first <= s->epoch && s->epoch <= version_last(v),
 				"a version is kept by a snapshot that it does not serve", v->page);
-			require(!s->newer || s->newer->epoch > v->last,
+			require(!s->newer || s->newer->epoch > version_last(v),
 				"a version is not kept by the newest", v->page);
 			require(is_listed(arena, v, f), "a version is not in its page's tree",
 				v->page);
 			versions++;
-			held += !v->zero;
+			held += version_place(v) == VERSION_IN_FRAME;
 			f = atomic_load(&v->link);
 		}
 	}
@@ -150,7 +151,7 @@ void debug_preserved(struct cowarena *arena, size_t page, uint32_t frame)
 {
 	const struct version *v = frames_version(&arena->frames, frame);
 
-	if (!arena->debug || v->zero)
+	if (!arena->debug || version_place(v) == VERSION_OF_ZEROS)
 		return;
 	const void *live = arena_address(arena, page), *kept = frames_data(&arena->frames, frame);
 	require(same(live, kept, arena_page_size(arena)),

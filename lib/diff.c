@@ -28,7 +28,7 @@ static void add_candidate(void *ctx, size_t page, uint32_t frame)
 {
 	struct candidates *c = ctx;
 
-	if (frames_version(&c->arena->frames, frame)->last < c->before)
+	if (version_last(frames_version(&c->arena->frames, frame)) < c->before)
 		bitmap_set(&c->pages, page);
 }
 

@@ -204,7 +204,7 @@ static bool preserve_page(struct cowarena *arena, size_t page, uint64_t state,
 	TEST_POINT();
 	split_views(arena, page, stamp);
 	TEST_POINT();
-	timeline_publish(arena, page, stamp, frame, fresh);
+	timeline_publish(arena, page, stamp, frame, fresh ? VERSION_OF_ZEROS : VERSION_IN_FRAME);
 	if (as != COWARENA_PAGE_SHADOWED)
 		debug_preserved(arena, page, frame);
 	return true;

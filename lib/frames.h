@@ -27,12 +27,17 @@
 #define FRAMES_STEP_MAX 64
 #define FRAMES_LOW 32 /* with fewer never-taken frames with memory, frames.low is set */
 
+/* Where the content of a version is. */
+enum version_place {
+	VERSION_IN_FRAME,
+	VERSION_OF_ZEROS /* the page was never touched: the frame's memory is not used */
+};
+
 /* A version: the content of `page` as the snapshots of the epochs first..last hold it.
    Immutable from publication on (I2), but for the links. */
 struct version {
 	uint64_t first;
-	uint64_t last : 56; /* as wide as a stamp (pagetable.h) */
-	uint64_t zero : 1;  /* the page was never touched: it is zeros, the frame is not used */
+	_Atomic uint64_t last_and_place; /* 56 bits, as wide as a stamp (pagetable.h), and 8 */
 	uint32_t page;
 	/* In the page's tree (versions.h), the roots of the older and of the newer versions;
 	   protected by the page's lock. */
@@ -44,6 +49,21 @@ struct version {
 };
 
 _Static_assert(sizeof(struct version) == 32, "two versions share a cache line");
+
+static inline uint64_t version_last(const struct version *v)
+{
+	return atomic_load_explicit(&v->last_and_place, memory_order_relaxed) >> 8;
+}
+
+static inline enum version_place version_place(const struct version *v)
+{
+	return atomic_load_explicit(&v->last_and_place, memory_order_relaxed) & 0xff;
+}
+
+static inline void version_end(struct version *v, uint64_t last, enum version_place place)
+{
+	atomic_store_explicit(&v->last_and_place, last << 8 | place, memory_order_relaxed);
+}
 
 struct segment {
 	char *data;

@@ -80,7 +80,7 @@ static bool restore(struct cowarena *arena, struct cowarena_snapshot *s, size_t 
 	uint32_t frame = timeline_find(arena, page, s->epoch);
 	if (frame == FRAME_NONE) /* the page came into use later, or was disarmed and not written */
 		return false;
-	if (frames_version(&arena->frames, frame)->zero) {
+	if (version_place(frames_version(&arena->frames, frame)) == VERSION_OF_ZEROS) {
 		if (is_zero(live, size))
 			return false;
 		track_clear(live, size);

@@ -89,13 +89,12 @@ static void copy_part(struct cowarena_snapshot *s, size_t page, void *dst, size_
 	os_block_signals(&signals);
 	uint64_t state = page_lock(entry);
 	uint32_t frame = timeline_find(arena, page, s->epoch);
-	bool zero = frame != FRAME_NONE && frames_version(&arena->frames, frame)->zero;
 	page_unlock(entry, state);
 	os_restore_signals(&signals);
 	if (frame == FRAME_NONE) /* the snapshot was spoiled meanwhile */
 		return;
 	TEST_POINT();
-	if (zero)
+	if (version_place(frames_version(&arena->frames, frame)) == VERSION_OF_ZEROS)
 		memset(dst, 0, n);
 	else
 		track_copy(dst, (char *)frames_data(&arena->frames, frame) + within, n);

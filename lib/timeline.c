@@ -47,16 +47,17 @@ static void keep(struct frames *f, struct cowarena_snapshot *s, uint32_t frame)
 }
 
 void timeline_publish(struct cowarena *arena, size_t page, uint64_t first, uint32_t frame,
-		      bool zero)
+		      enum version_place place)
 {
 	struct timeline *t = &arena->timeline;
 	struct version *v = frames_version(&arena->frames, frame);
 	struct page *entry = &arena->table.pages[page];
 
+	uint64_t last = atomic_load_explicit(&t->epoch, memory_order_relaxed) - 1;
+
 	v->first = first;
-	v->last = (atomic_load_explicit(&t->epoch, memory_order_relaxed) - 1) & PAGE_STAMP_MAX;
+	version_end(v, last & PAGE_STAMP_MAX, place);
 	v->page = (uint32_t)page;
-	v->zero = zero;
 	versions_add(&arena->frames, &entry->versions, frame);
 	keep(&arena->frames, t->newest, frame);
 }
@@ -71,13 +72,13 @@ static void drop(struct cowarena *arena, uint32_t frame)
 {
 	struct version *v = frames_version(&arena->frames, frame);
 	struct page *entry = &arena->table.pages[v->page];
-	bool zero = v->zero;
+	enum version_place place = version_place(v);
 	uint64_t state = page_lock(entry);
 
 	versions_remove(&arena->frames, &entry->versions, frame);
 	page_unlock(entry, state);
 	frames_give(&arena->frames, frame);
-	if (!zero)
+	if (place == VERSION_IN_FRAME)
 		frames_uncharge(&arena->frames, 1);
 }
 
@@ -220,7 +221,7 @@ void timeline_each(struct cowarena *arena, struct cowarena_snapshot *s, timeline
 		while (frame != FRAME_NONE) {
 			struct version *v = frames_version(&arena->frames, frame);
 			uint32_t next = atomic_load_explicit(&v->link, memory_order_relaxed);
-			if (v->first <= s->epoch && s->epoch <= v->last)
+			if (v->first <= s->epoch && s->epoch <= version_last(v))
 				fn(ctx, v->page, frame);
 			frame = next;
 		}

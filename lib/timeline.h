@@ -20,6 +20,7 @@
 
 #include "bitmap.h"
 #include "cowarena.h"
+#include "frames.h"
 #include "os.h"
 
 #include <stdatomic.h>
@@ -94,7 +95,7 @@ static inline uint64_t timeline_newest(const struct timeline *t)
  * from that epoch to the newest finds it. Page locked, inside the gate.
  */
 void timeline_publish(struct cowarena *arena, size_t page, uint64_t first, uint32_t frame,
-		      bool zero);
+		      enum version_place place);
 
 /* The frame that holds the page as of the epoch. Page locked; the page's state says that it was
    preserved since. */

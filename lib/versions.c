@@ -33,7 +33,9 @@ uint32_t versions_find(const struct frames *f, uint32_t root, uint64_t epoch)
 {
 	uint32_t frame = versions_upto(f, root, epoch);
 
-	return frame != FRAME_NONE && frames_version(f, frame)->last >= epoch ? frame : FRAME_NONE;
+	if (frame != FRAME_NONE && version_last(frames_version(f, frame)) < epoch)
+		return FRAME_NONE;
+	return frame;
 }
 
 void versions_add(struct frames *f, uint32_t *root, uint32_t frame)

@@ -46,7 +46,7 @@ static void fill(void *ctx, size_t page, uint32_t frame)
 	}
 	f->filled++;
 	bitmap_set(&f->view->own, page);
-	if (frames_version(&arena->frames, frame)->zero)
+	if (version_place(frames_version(&arena->frames, frame)) == VERSION_OF_ZEROS)
 		memset(at, 0, size);
 	else
 		memcpy(at, frames_data(&arena->frames, frame), size);

@@ -200,7 +200,8 @@ static void keep_wrong(cowarena *arena, cowarena_snapshot *s, char *p)
 {
 	uint32_t frame = timeline_find(arena, arena_page(arena, p), s->epoch);
 
-	frames_version(&arena->frames, frame)->last += 1;
+	struct version *v = frames_version(&arena->frames, frame);
+	version_end(v, version_last(v) + 1, version_place(v));
 }
 
 static void leave_locked(cowarena *arena, cowarena_snapshot *s, char *p)

@@ -40,8 +40,8 @@ static void add(struct model *m, uint64_t gap, uint64_t length)
 
 	ck_assert_uint_ne(frame, FRAME_NONE);
 	v->first = m->epoch + gap;
-	v->last = (v->first + length - 1) & (UINT64_MAX >> 8);
-	m->epoch = v->last + 1;
+	version_end(v, (v->first + length - 1) & (UINT64_MAX >> 8), VERSION_IN_FRAME);
+	m->epoch = version_last(v) + 1;
 	versions_add(&m->frames, &m->root, frame);
 	m->frame[m->n++] = frame;
 }
@@ -66,7 +66,7 @@ static uint32_t expected_upto(const struct model *m, uint64_t epoch)
 static void check(const struct model *m, uint64_t epoch)
 {
 	uint32_t upto = expected_upto(m, epoch);
-	bool holds = upto != FRAME_NONE && frames_version(&m->frames, upto)->last >= epoch;
+	bool holds = upto != FRAME_NONE && version_last(frames_version(&m->frames, upto)) >= epoch;
 
 	ck_assert_uint_eq(versions_upto(&m->frames, m->root, epoch), upto);
 	ck_assert_uint_eq(versions_find(&m->frames, m->root, epoch), holds ? upto : FRAME_NONE);
@@ -102,7 +102,8 @@ START_TEST(at_random)
 			remove_at(m, rng(&seed) % m->n);
 		check(m, rng(&seed) % (m->epoch + 2));
 		if (m->n)
-			check(m, frames_version(&m->frames, m->frame[rng(&seed) % m->n])->last);
+			check(m, version_last(
+				     frames_version(&m->frames, m->frame[rng(&seed) % m->n])));
 	}
 	model_free(m);
 }
