@@ -34,6 +34,7 @@ struct cowarena {
 	bool is_shut;          /* heap_shut() */
 	/* Constant after creation. */
 	char *base;
+	char *past; /* the base, or a second mapping of the heap's file (private.h) */
 	size_t page_shift;
 	size_t reserved; /* bytes */
 	unsigned flags, limit_policy;
@@ -94,6 +95,13 @@ static inline size_t arena_page_size(const struct cowarena *a)
 static inline char *arena_address(const struct cowarena *a, size_t page)
 {
 	return a->base + (page << a->page_shift);
+}
+
+/* Where snapshots read what has not changed since: the heap's file, by a mapping through which no
+   program writes. */
+static inline char *arena_past(const struct cowarena *a, size_t page)
+{
+	return a->past + (page << a->page_shift);
 }
 
 /* Meaningful only for addresses in the arena. */

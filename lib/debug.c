@@ -153,7 +153,7 @@ void debug_preserved(struct cowarena *arena, size_t page, uint32_t frame)
 
 	if (!arena->debug || version_place(v) == VERSION_OF_ZEROS)
 		return;
-	const void *live = arena_address(arena, page), *kept = frames_data(&arena->frames, frame);
-	require(same(live, kept, arena_page_size(arena)),
+	const void *past = arena_past(arena, page), *kept = frames_data(&arena->frames, frame);
+	require(same(past, kept, arena_page_size(arena)),
 		"I2: a frame differs from the page that it preserves", page);
 }

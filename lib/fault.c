@@ -44,6 +44,7 @@
 #include "error.h"
 #include "fault.h"
 #include "point.h"
+#include "sharing.h"
 #include "track.h"
 
 #include <errno.h>
@@ -96,68 +97,6 @@ static unsigned shard_hint(void)
 	return shard_of(os_this_thread());
 }
 
-/* Make one page of a read-only view private, while the view still shows the live page. */
-static bool split_sealed(struct cowarena_view *view, char *at, const char *live, size_t size)
-{
-	/* The byte is read from the live page: a read of the view's page would map some of its
-	   neighbours first. */
-	track_pause(); /* the byte may lie in no block, or be uninitialised */
-	bool poked = os_poke(&view->poke, at, live, 1) == 0;
-	track_resume();
-	if (poked)
-		return true;
-	/* Where poking is refused, the page is writable for this moment. */
-	if (os_protect(at, size, OS_READ_WRITE))
-		return false;
-	os_touch(at);
-	return os_protect(at, size, OS_READ) == 0;
-}
-
-/* Whether the view still shows the live page, which has this stamp. Views of spoiled snapshots
-   count too: that does no harm, and the two loops below must agree even if a snapshot is spoiled
-   between them. */
-static bool shares(const struct cowarena_view *view, size_t page, uint64_t stamp)
-{
-	return view->snapshot->epoch >= stamp && !bitmap_test(&view->own, page);
-}
-
-static size_t views_sharing(struct cowarena *arena, size_t page, uint64_t stamp)
-{
-	size_t n = 0;
-
-	for (struct cowarena_view *v = arena->timeline.views; v; v = v->next)
-		n += shares(v, page, stamp);
-	return n;
-}
-
-/* Make a page of a view private (K15). The view has been charged for the page; the live page is
-   locked and armed. False when the kernel refuses. */
-static bool make_own(struct cowarena *arena, struct cowarena_view *view, size_t page)
-{
-	char *at = view->base + (page << arena->page_shift);
-	bool done = true;
-
-	if (!view->sealed)
-		os_touch(at);
-	else
-		done = split_sealed(view, at, arena_address(arena, page), arena_page_size(arena));
-	if (done)
-		bitmap_set(&view->own, page);
-	return done;
-}
-
-/* Make a page private in every view that still shares it. */
-static void split_views(struct cowarena *arena, size_t page, uint64_t stamp)
-{
-	for (struct cowarena_view *v = arena->timeline.views; v; v = v->next) {
-		if (!shares(v, page, stamp))
-			continue;
-		if (!make_own(arena, v, page))
-			atomic_store(&v->broken, true);
-		atomic_fetch_add_explicit(&v->touched, 1, memory_order_relaxed);
-	}
-}
-
 /* Count an event, and report it to the function given to cowarena_on_page(). Inside the gate, or
    with it closed: cowarena_on_page() relies on that. */
 static void count_and_tell(struct cowarena *arena, enum cowarena_page_event what, size_t page,
@@ -186,7 +125,7 @@ static bool preserve_page(struct cowarena *arena, size_t page, uint64_t state,
 	}
 	/* Charge everything in one piece, before anything is touched: so nothing has to be
 	   undone. */
-	size_t pages = views_sharing(arena, page, stamp) + !fresh;
+	size_t pages = sharing_count(arena, page, stamp, UINT64_MAX) + !fresh;
 	if (!frames_charge(&arena->frames, pages))
 		return false;
 	uint32_t frame = frames_take(&arena->frames);
@@ -195,14 +134,14 @@ static bool preserve_page(struct cowarena *arena, size_t page, uint64_t state,
 		return false;
 	}
 	if (!fresh) {
-		track_copy(frames_data(&arena->frames, frame), arena_address(arena, page),
+		track_copy(frames_data(&arena->frames, frame), arena_past(arena, page),
 			   arena_page_size(arena));
 		count_and_tell(arena, as, page, count);
 	} else if (written) {
 		count_and_tell(arena, COWARENA_PAGE_ZERO, page, count);
 	}
 	TEST_POINT();
-	split_views(arena, page, stamp);
+	sharing_end(arena, page, stamp, UINT64_MAX);
 	TEST_POINT();
 	timeline_publish(arena, page, stamp, frame, fresh ? VERSION_OF_ZEROS : VERSION_IN_FRAME);
 	if (as != COWARENA_PAGE_SHADOWED)
@@ -446,11 +385,11 @@ static int settle_page(struct cowarena *arena, struct cowarena_view *view, size_
 	uint64_t state = page_lock(entry);
 	int result = 0;
 
-	if (!shares(view, page, page_stamp(state))) {
+	if (bitmap_test(&view->own, page)) {
 		; /* the view has its own already */
 	} else if (!frames_charge(&arena->frames, 1)) {
 		result = ENOMEM;
-	} else if (!make_own(arena, view, page)) {
+	} else if (!sharing_split(arena, view, page)) {
 		frames_uncharge(&arena->frames, 1);
 		result = EAGAIN;
 	} else {

@@ -16,6 +16,7 @@ int range_map(struct cowarena *arena, size_t bytes, void *base)
 {
 	arena->reserved = bytes;
 	arena->base = arena->holds_place ? base : os_reserve(bytes, chunks_size(), base);
+	arena->past = arena->base;
 	arena->holds_place = false;
 	if (!arena->base)
 		return -1;

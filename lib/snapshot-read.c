@@ -70,7 +70,7 @@ static void copy_part(struct cowarena_snapshot *s, size_t page, void *dst, size_
 		if (state & PAGE_FRESH || range_is_hole(arena, page))
 			track_clear(dst, n);
 		else
-			track_copy(dst, arena_address(arena, page) + within, n);
+			track_copy(dst, arena_past(arena, page) + within, n);
 		TEST_POINT();
 		/*
 		 * Was the live page unchanged all the time? A store to it comes after the page was

@@ -3,8 +3,8 @@
  * view.c - a snapshot as contiguous memory.
  *
  * A view is a private mapping of the arena's file: it shows the live pages until either side writes
- * (K14). The handler makes the view's page private before it lets the live page change (fault.c:
- * split_views()), and at the opening the view gets copies of the pages that have changed already.
+ * (K14). The handler makes the view's page private before it lets the live page change
+ * (sharing.h), and at the opening the view gets copies of the pages that have changed already.
  */
 #include "config.h"
 
