@@ -77,6 +77,7 @@ static void *resolver_main(void *p)
 		error_log("userfaultfd has failed: writers to the arena will wait for ever");
 	atomic_store(&r->gone, true);
 	arm_bell(r, false);
+	os_thread_ends();
 	return NULL;
 }
 

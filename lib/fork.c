@@ -498,6 +498,7 @@ static void after_fork_in_child(void)
 
 	arenas_inherit();
 	os_unmap_forget();
+	os_threads_forget();
 	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next)
 		shut(a);
 	if (forking.any) {

@@ -301,6 +301,7 @@ static void *helper_main(void *p)
 			os_wait(&h->bell.rung, rung);
 		}
 	}
+	os_thread_ends();
 	return NULL;
 }
 

@@ -719,6 +719,8 @@ int os_thread(pthread_t *thread, const char *name, void *(*main)(void *), void *
 	return 0;
 }
 
+static _Atomic size_t threads_begun, threads_ended; /* of os_thread() */
+
 void os_thread_begins(void)
 {
 	sigset_t all;
@@ -727,6 +729,12 @@ void os_thread_begins(void)
 	   process, they are for the application's threads. (The C library exempts its own.) */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, NULL);
+	atomic_fetch_add(&threads_begun, 1);
+}
+
+void os_thread_ends(void)
+{
+	atomic_fetch_add(&threads_ended, 1);
 }
 
 uintptr_t os_this_thread(void)
@@ -747,6 +755,27 @@ void os_thread_join(pthread_t thread)
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_join(thread, NULL);
 	pthread_setcancelstate(cancel, NULL);
+}
+
+bool os_is_alone(void)
+{
+	struct stat status;
+	int e = errno;
+	size_t begun = atomic_load(&threads_begun), ended = atomic_load(&threads_ended);
+	long failed = syscall(SYS_newfstatat, AT_FDCWD, "/proc/self/task", &status, 0);
+
+	errno = e;
+	/* If none of our threads begins or ends meanwhile, the kernel has listed all that are
+	   counted here. It may have listed more, which had not begun or had ended; then this says
+	   no. (A directory has a link for each directory in it, and two of its own.) */
+	return !failed && status.st_nlink == begun - ended + 1 + 2 &&
+	       begun == atomic_load(&threads_begun) && ended == atomic_load(&threads_ended);
+}
+
+void os_threads_forget(void)
+{
+	atomic_store(&threads_begun, 0);
+	atomic_store(&threads_ended, 0);
 }
 
 /* ---- barriers ---- */

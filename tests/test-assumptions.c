@@ -13,11 +13,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/futex.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -517,6 +520,221 @@ START_TEST(files_are_told_apart)
 }
 END_TEST
 
+/* ---- K32: a private mapping takes the place of the shared one at one instant ---- */
+
+#define CELLS 64
+#define CELL_WRITERS 3
+
+static struct {
+	struct memory m;
+	size_t order[CELL_WRITERS][CELLS]; /* the page of each of a writer's cells */
+	_Atomic uint64_t round[CELL_WRITERS];
+	uint64_t since[CELL_WRITERS]; /* the round in which the shared mapping came back */
+	_Atomic bool stop;
+} litmus;
+
+static volatile uint64_t *cell(char *base, size_t writer, size_t i)
+{
+	return (volatile uint64_t *)(base + litmus.order[writer][i] * litmus.m.page) + 8 * writer;
+}
+
+/* Each cell gets the number of the round, one after the other. */
+static void *write_in_order(void *arg)
+{
+	size_t writer = (size_t)(uintptr_t)arg;
+
+	for (uint64_t round = 1; !atomic_load(&litmus.stop); round++) {
+		atomic_store(&litmus.round[writer], round);
+		for (size_t i = 0; i < CELLS; i++)
+			*cell(litmus.m.p, writer, i) = round;
+	}
+	return NULL;
+}
+
+/* In the file the rounds descend along the order, by one at most. -1 when some cell has not been
+   written to since the shared mapping is back. */
+static int is_torn(char *file, size_t writer)
+{
+	uint64_t first = *cell(file, writer, 0), before = first, now;
+	int torn = 0;
+
+	for (size_t i = 0; i < CELLS; i++, before = now) {
+		now = *cell(file, writer, i);
+		if (now <= litmus.since[writer])
+			return -1;
+		torn |= now > before || first - now > 1;
+	}
+	return torn;
+}
+
+START_TEST(covered_at_one_instant)
+{
+	pthread_t thread[CELL_WRITERS];
+	size_t wanted = scaled(3000, 1000000, 100), seen = 0, torn = 0;
+	uint64_t seed = seed_of_run(4711);
+
+	if (thread_sanitized()) {
+		printf("SKIP: ThreadSanitizer takes these stores for the race that they are\n");
+		return;
+	}
+	struct memory m = litmus.m = memory_of(CELLS);
+	char *file = mmap(NULL, m.n, PROT_READ | PROT_WRITE, MAP_SHARED, m.file.fd, 0);
+	char *then = malloc(m.n);
+	for (size_t w = 0; w < CELL_WRITERS; w++)
+		for (size_t i = 0; i < CELLS; i++) {
+			size_t j = rng(&seed) % (i + 1);
+			litmus.order[w][i] = litmus.order[w][j];
+			litmus.order[w][j] = i;
+		}
+	for (size_t w = 0; w < CELL_WRITERS; w++)
+		ck_assert_int_eq(
+		    pthread_create(&thread[w], NULL, write_in_order, (void *)(uintptr_t)w), 0);
+	while (seen < wanted) {
+		/* Let one of them write to all of its cells, and go on. */
+		uint64_t ahead = litmus.since[seen % CELL_WRITERS] + 2;
+		while (atomic_load(&litmus.round[seen % CELL_WRITERS]) < ahead)
+			sched_yield();
+		ck_assert_int_eq(os_map_cow(m.p, m.n, &m.file, 0), 0);
+		memcpy(then, file, m.n);
+		for (size_t w = 0; w < CELL_WRITERS; w++) {
+			int found = is_torn(then, w);
+			seen += found >= 0;
+			torn += found > 0;
+		}
+		if (rng(&seed) % 16 == 0)
+			os_nap();
+		ck_assert_int_eq(memcmp(then, file, m.n), 0); /* the file stands still */
+		ck_assert_int_eq(os_map_alias(m.p, m.n, file, OS_READ_WRITE), 0);
+		for (size_t w = 0; w < CELL_WRITERS; w++)
+			litmus.since[w] = atomic_load(&litmus.round[w]);
+	}
+	atomic_store(&litmus.stop, true);
+	for (size_t w = 0; w < CELL_WRITERS; w++)
+		pthread_join(thread[w], NULL);
+	printf("%zu cuts, %zu torn\n", seen, torn);
+	ck_assert_uint_eq(torn, 0);
+}
+END_TEST
+
+/* ---- K33, K34: the pages that a mapping has of its own ---- */
+
+/* Whether these, of all pages, are own; found `max` runs at a time. */
+static void expect_own(struct memory *m, const struct os_file *pagemap, const bool *own, int max)
+{
+	bool found[PAGES] = {false};
+	struct os_run runs[PAGES];
+	void *at = m->p;
+
+	while (at != m->p + m->n) {
+		int n =
+		    os_own_pages(pagemap, at, (size_t)(m->p + m->n - (char *)at), runs, max, &at);
+		ck_assert_int_ge(n, 0);
+		for (int i = 0; i < n; i++)
+			for (size_t b = 0; b < runs[i].bytes; b += m->page)
+				found[(size_t)(runs[i].start + b - m->p) / m->page] = true;
+	}
+	for (size_t i = 0; i < PAGES; i++)
+		ck_assert_msg(found[i] == own[i], "page %zu, %d runs at a time", i, max);
+}
+
+/* As on a kernel before 6.7: PAGEMAP_SCAN is not to be had. */
+static void refuse_scanning(void)
+{
+	struct sock_filter code[] = {
+	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 1),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOTTY),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {sizeof code / sizeof *code, code};
+
+	ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+/* _i: without PAGEMAP_SCAN. */
+START_TEST(own_pages_are_told)
+{
+	struct memory m = memory_of(PAGES);
+	struct os_file pagemap;
+	bool own[PAGES] = {false};
+	struct os_run runs[2] = {{m.p + m.page, 2 * m.page}, {m.p + 5 * m.page, m.page}};
+	char *file = mmap(NULL, m.n, PROT_READ | PROT_WRITE, MAP_SHARED, m.file.fd, 0);
+
+	if (os_pagemap_open(&pagemap)) {
+		printf("SKIP: no /proc/self/pagemap here: errno %d\n", errno);
+		return;
+	}
+	if (_i)
+		refuse_scanning();
+	memset(file, 'a', m.n - m.page); /* the last one is a hole */
+	ck_assert_int_eq(os_map_cow(m.p, m.n, &m.file, 0), 0);
+	expect_own(&m, &pagemap, own, PAGES);
+	for (size_t i = 0; i < PAGES; i++) /* to read makes no page one's own */
+		ck_assert_int_eq(m.p[i * m.page], i == PAGES - 1 ? 0 : 'a');
+	expect_own(&m, &pagemap, own, PAGES);
+	for (size_t i = 0; i < PAGES; i++)
+		if (i == 1 || i == 2 || i == 5 || i == PAGES - 1) {
+			m.p[i * m.page] = 'b';
+			own[i] = true;
+		}
+	for (int max = 1; max <= PAGES; max++)
+		expect_own(&m, &pagemap, own, max);
+	/* Also while they are read-only. */
+	ck_assert_int_eq(os_protect(m.p, m.n, OS_READ), 0);
+	expect_own(&m, &pagemap, own, PAGES);
+	ck_assert_int_eq(os_protect(m.p, m.n, OS_READ_WRITE), 0);
+	/* The file has not changed; what changes there is not seen in own pages. */
+	ck_assert_int_eq(file[m.page], 'a');
+	memset(file, 'c', m.n);
+	ck_assert(m.p[m.page] == 'b' && m.p[m.page + 1] == 'a' && m.p[0] == 'c');
+	/* Dropped, they show the file again. */
+	ck_assert_int_eq(os_drop_own(runs, 2), 0);
+	own[1] = own[2] = own[5] = false;
+	expect_own(&m, &pagemap, own, PAGES);
+	ck_assert(m.p[m.page] == 'c' && m.p[5 * m.page] == 'c');
+	ck_assert_int_eq(m.p[m.n - m.page], 'b');
+}
+END_TEST
+
+/* ---- K35: other threads ---- */
+
+static void *wait_for_word(void *arg)
+{
+	AWAIT(atomic_load(&word));
+	return arg;
+}
+
+static void *one_of_ours(void *arg)
+{
+	os_thread_begins();
+	wait_for_word(arg);
+	os_thread_ends();
+	return arg;
+}
+
+START_TEST(alone_or_not)
+{
+	pthread_t theirs, ours;
+
+	if (thread_sanitized()) {
+		printf("SKIP: ThreadSanitizer has a thread of its own\n");
+		return;
+	}
+	atomic_store(&word, 0);
+	ck_assert(os_is_alone());
+	ck_assert_int_eq(os_thread(&ours, "ours", one_of_ours, NULL), 0);
+	AWAIT(os_is_alone()); /* it has begun */
+	ck_assert_int_eq(pthread_create(&theirs, NULL, wait_for_word, NULL), 0);
+	ck_assert(!os_is_alone());
+	atomic_store(&word, 1);
+	os_thread_join(ours);
+	ck_assert(!os_is_alone() || threads_now() == 1);
+	pthread_join(theirs, NULL);
+	AWAIT(os_is_alone()); /* the kernel has forgotten them */
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("assumptions");
@@ -536,6 +754,9 @@ int main(void)
 	tcase_add_test(tc, closing_lifts_the_protection);
 	tcase_add_test(tc, no_wakeup_is_lost);
 	tcase_add_test(tc, files_are_told_apart);
+	tcase_add_test(tc, covered_at_one_instant);
+	tcase_add_loop_test(tc, own_pages_are_told, 0, 2);
+	tcase_add_test(tc, alone_or_not);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }
