@@ -22,6 +22,7 @@
 #include "helper.h"
 #include "lock.h"
 #include "pagetable.h"
+#include "private.h"
 #include "rearm.h"
 #include "stats.h"
 #include "streams.h"
@@ -84,6 +85,7 @@ struct cowarena {
 	struct timeline timeline;
 	struct streams streams;
 	struct rearm rearm;
+	struct privates privates;
 	struct counters counters;
 };
 

@@ -27,7 +27,9 @@ enum chunk_state {
 struct chunk {
 	_Atomic uint32_t touched; /* lower half of the epoch in which a page was last disarmed */
 	_Atomic uint8_t state;    /* enum chunk_state */
-	_Atomic bool huge;        /* mapped by one entry, as far as we know */
+	_Atomic uint32_t private_pages; /* the pages from the first one on that are mapped privately
+					   (private.h); all, but in the heap's last chunk */
+	_Atomic bool huge;              /* mapped by one entry, as far as we know */
 };
 
 struct chunks {
@@ -62,6 +64,17 @@ void chunks_all_cold(struct chunks *chunks);
 
 /* How many of the first n chunks are mapped by one entry. */
 size_t chunks_huge(const struct chunks *chunks, size_t n);
+
+/* Acquire: who finds pages private finds them mapped so. */
+static inline size_t chunks_private_pages(const struct chunks *c, size_t chunk)
+{
+	return atomic_load_explicit(&c->at[chunk].private_pages, memory_order_acquire);
+}
+
+static inline bool chunks_is_private(const struct chunks *c, size_t page)
+{
+	return (page & (chunks_pages(c) - 1)) < chunks_private_pages(c, page >> c->pages_shift);
+}
 
 /* Epochs since a page of the chunk was last disarmed. */
 static inline uint32_t chunks_quiet(const struct chunks *c, size_t chunk, uint64_t epoch)

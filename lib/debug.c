@@ -72,11 +72,17 @@ static void check_page(struct cowarena *arena, size_t page)
 	if (!atomic_load(&arena->half_armed))
 		require(dirty == (stamp == epoch && !(state & (PAGE_FRESH | PAGE_REARMED))),
 			"stamp and bitmap differ", page);
-	if (!dirty && state & PAGE_REARMED)
+	bool private = chunks_is_private(&arena->chunks, page);
+	if (!dirty && !private && state & PAGE_REARMED)
 		require(is_armed(arena, page), "a page is not armed after a rollback", page);
-	if (stamp < epoch && !dirty && timeline_newest(&arena->timeline) >= stamp)
+	if (stamp < epoch && !dirty && !private && timeline_newest(&arena->timeline) >= stamp)
 		require(is_armed(arena, page), "I1: a page that a snapshot needs is not armed",
 			page);
+	bool own = bitmap_test(&arena->table.own, page);
+	bool filed = bitmap_test(&arena->table.filed, page), found = false;
+	require(!own || (private && dirty), "a page is own and not dirty, or not private", page);
+	require(!filed || (stamp == epoch && private),
+		"P4: a clean page, or one that is not private, has a version in the file", page);
 	/* The versions, newest first: they do not overlap, and all are older than the stamp. */
 	for (uint32_t f = versions_upto(&arena->frames, entry->versions, PAGE_STAMP_MAX);
 	     f != FRAME_NONE; f = versions_upto(&arena->frames, entry->versions, newest - 1)) {
@@ -85,7 +91,11 @@ static void check_page(struct cowarena *arena, size_t page)
 		require(v->first <= version_last(v) && version_last(v) < newest, "versions overlap",
 			page);
 		newest = v->first;
+		bool in_file = version_place(v) == VERSION_IN_FILE;
+		require(!in_file || !found, "P4: a page has two versions in the file", page);
+		found |= in_file;
 	}
+	require(found == filed, "a version is in the file, and the bitmap tells otherwise", page);
 }
 
 static bool is_listed(struct cowarena *arena, const struct version *v, uint32_t frame)
@@ -99,7 +109,7 @@ static bool is_listed(struct cowarena *arena, const struct version *v, uint32_t 
    every taken frame is kept. */
 static void check_kept(struct cowarena *arena)
 {
-	size_t versions = 0, held = 0;
+	size_t versions = 0, bare = 0, held = atomic_load(&arena->privates.own);
 
 	for (struct cowarena_snapshot *s = arena->timeline.newest; s; s = s->older) {
 		require(!s->older || s->older->epoch < s->epoch, "snapshots are out of order", 0);
@@ -113,11 +123,14 @@ static void check_kept(struct cowarena *arena)
 				v->page);
 			versions++;
 			held += version_place(v) == VERSION_IN_FRAME;
+			bare += version_place(v) != VERSION_IN_FRAME;
 			f = atomic_load(&v->link);
 		}
 	}
 	for (struct cowarena_view *v = arena->timeline.views; v; v = v->next)
 		held += atomic_load(&v->touched);
+	require(bare == atomic_load(&arena->frames.bare), "frames without pages are miscounted", 0);
+	require(arena->privates.dropping == 0, "own pages wait to be dropped", 0);
 	require(versions == atomic_load(&arena->frames.taken), "frames are taken and not kept", 0);
 	require(held == atomic_load(&arena->frames.held), "held memory is miscounted", 0);
 	require(held <= arena->frames.held_max, "more memory is held than allowed", 0);
@@ -151,7 +164,7 @@ void debug_preserved(struct cowarena *arena, size_t page, uint32_t frame)
 {
 	const struct version *v = frames_version(&arena->frames, frame);
 
-	if (!arena->debug || version_place(v) == VERSION_OF_ZEROS)
+	if (!arena->debug || version_place(v) != VERSION_IN_FRAME)
 		return;
 	const void *past = arena_past(arena, page), *kept = frames_data(&arena->frames, frame);
 	require(same(past, kept, arena_page_size(arena)),

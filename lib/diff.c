@@ -149,13 +149,15 @@ int cowarena_diff_with(cowarena_snapshot *older, cowarena_snapshot *newer, unsig
 	arena_lock_snapshots(arena, &signals);
 	size_t pages = newer ? newer->pages : atomic_load(&arena->pages);
 	/* A snapshot that was spoiled in the meantime is out of the order. */
-	bool spoiled = atomic_load(&older->spoiled);
-	if (!spoiled)
+	bool spoiled = atomic_load(&older->spoiled), found = private_collect(arena) == 0;
+	if (!spoiled && found)
 		timeline_each(arena, older, add_candidate, &c);
 	arena_unlock_snapshots(arena, &signals);
-	if (spoiled) {
+	if (spoiled || !found) {
 		records_give(memory, bytes);
-		return snapshot_usable(older);
+		return spoiled ? snapshot_usable(older)
+			       : error_set(ENOMEM, "no address space for the records of pages that "
+						   "have changed: " ERROR_NO_ROOM);
 	}
 
 	struct run run = {.fn = fn, .ctx = ctx};

@@ -21,6 +21,8 @@ struct engine {
 	const char *name;
 	/* Preserve every page during the cut, instead of arming pages after it. */
 	bool copies_at_cut;
+	/* arm() may make chunks private: who writes is held before (private_begin_cut()). */
+	bool maps_at_cut;
 	/* System calls may write into armed pages. */
 	bool syscall_safe;
 	/* Faults arrive as SIGBUS, not as SIGSEGV. */
@@ -115,6 +117,6 @@ int engine_uffd_release(struct cowarena *arena, size_t first, size_t n);
 int engine_renew(struct cowarena *arena);
 
 extern const struct engine engine_mprotect, engine_uffd, engine_uffd_thread, engine_hybrid,
-    engine_eager;
+    engine_eager, engine_kernel;
 
 #endif

@@ -217,16 +217,49 @@ static void unlock_range(const struct fault *f)
 		page_unlock(&f->arena->table.pages[i], f->epoch << PAGE_STAMP_SHIFT);
 }
 
-/* Inside the gate, or with it closed: the epoch stands still. */
-static enum outcome resolve_range(struct fault *f)
+/* One kind of pages: those that are armed one by one. */
+static enum outcome resolve_traps(struct fault *f)
 {
-	f->epoch = atomic_load_explicit(&f->arena->timeline.epoch, memory_order_relaxed);
 	enum outcome outcome = preserve_range(f);
 	TEST_POINT();
 	if (outcome == RESOLVED && needs_disarm(f))
 		outcome = disarm_range(f);
 	TEST_POINT();
 	unlock_range(f);
+	return outcome;
+}
+
+/* The other kind: the kernel copies them, and the file keeps what they were. A store that has met
+   a protection all the same has waited for a cut to end, or for a call that has failed. */
+static enum outcome resolve_private(struct fault *f)
+{
+	struct cowarena *arena = f->arena;
+
+	if (f->occasion != FAULT)
+		return RESOLVED;
+	return os_protect(arena_address(arena, f->range.first), f->range.n << arena->page_shift,
+			  OS_READ_WRITE)
+		   ? NOT_DISARMED
+		   : RESOLVED;
+}
+
+/* Inside the gate, or with it closed: the epoch stands still, and so does which chunks are
+   private. */
+static enum outcome resolve_range(struct fault *f)
+{
+	const struct chunks *c = &f->arena->chunks;
+	struct range_of_pages all = f->range;
+	size_t end = all.first + all.n;
+	enum outcome outcome = RESOLVED;
+
+	f->epoch = atomic_load_explicit(&f->arena->timeline.epoch, memory_order_relaxed);
+	for (size_t at = all.first, stop; at < end && outcome == RESOLVED; at = stop) {
+		bool private = chunks_is_private(c, at);
+		for (stop = at + 1; stop < end && chunks_is_private(c, stop) == private;)
+			stop++;
+		f->range = (struct range_of_pages){at, stop - at};
+		outcome = private ? resolve_private(f) : resolve_traps(f);
+	}
 	return outcome;
 }
 

@@ -59,6 +59,7 @@ static void shed(struct cowarena *arena)
 	memset(&arena->snapshots, 0, sizeof arena->snapshots);
 	memset(&arena->streams, 0, sizeof arena->streams);
 	memset(&arena->rearm, 0, sizeof arena->rearm);
+	arena->past = arena->base;
 	engine_shed(arena);
 	atomic_store(&arena->half_armed, false);
 	heap_inherit(arena);
@@ -309,6 +310,9 @@ static void before_fork(void)
 	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next) {
 		a->is_copied = a->flags & COWARENA_FORK_COPY && !trap_inherited(a->trap);
 		forking.any |= a->is_copied;
+		/* The child may copy the file (cowarena_after_fork_in_child()). */
+		if (!a->is_copied && !trap_inherited(a->trap))
+			private_flush(a);
 	}
 	if (!forking.any)
 		return;

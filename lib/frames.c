@@ -319,6 +319,17 @@ uint32_t frames_take(struct frames *f)
 	return frame;
 }
 
+uint32_t frames_take_bare(struct frames *f)
+{
+	uint32_t frame = pop(f, &f->cold);
+
+	if (frame == FRAME_NONE)
+		return frames_take(f);
+	atomic_fetch_sub(&f->in_cold, 1);
+	atomic_fetch_add_explicit(&f->taken, 1, memory_order_relaxed);
+	return frame;
+}
+
 void frames_give(struct frames *f, uint32_t frame)
 {
 	atomic_fetch_sub_explicit(&f->taken, 1, memory_order_relaxed);

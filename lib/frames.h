@@ -30,7 +30,8 @@
 /* Where the content of a version is. */
 enum version_place {
 	VERSION_IN_FRAME,
-	VERSION_OF_ZEROS /* the page was never touched: the frame's memory is not used */
+	VERSION_OF_ZEROS, /* the page was never touched: the frame's memory is not used */
+	VERSION_IN_FILE   /* in the heap's file; it may move to the frame (private.h) */
 };
 
 /* A version: the content of `page` as the snapshots of the epochs first..last hold it.
@@ -57,12 +58,12 @@ static inline uint64_t version_last(const struct version *v)
 
 static inline enum version_place version_place(const struct version *v)
 {
-	return atomic_load_explicit(&v->last_and_place, memory_order_relaxed) & 0xff;
+	return atomic_load_explicit(&v->last_and_place, memory_order_acquire) & 0xff;
 }
 
 static inline void version_end(struct version *v, uint64_t last, enum version_place place)
 {
-	atomic_store_explicit(&v->last_and_place, last << 8 | place, memory_order_relaxed);
+	atomic_store_explicit(&v->last_and_place, last << 8 | place, memory_order_release);
 }
 
 struct segment {
@@ -84,7 +85,8 @@ struct frames {
 	_Atomic bool low;           /* free frames with memory have run out, or nearly */
 	size_t promised; /* how many may be taken, in all, before the next frames_reserve() */
 
-	_Atomic size_t taken;   /* frames in use, those of zero versions included */
+	_Atomic size_t taken;   /* frames in use, those included that hold no page */
+	_Atomic size_t bare;    /* frames in use that hold no page */
 	_Atomic size_t in_cold; /* frames in the stack `cold` */
 	_Atomic size_t held;    /* pages of memory held by frames and views */
 	_Atomic size_t held_peak;
@@ -123,6 +125,7 @@ void frames_uncharge(struct frames *frames, size_t n);
 /* Take a frame, which is charged already; FRAME_NONE if there is none. Give one back, which is not
    uncharged. Async-signal-safe. */
 uint32_t frames_take(struct frames *frames);
+uint32_t frames_take_bare(struct frames *frames);
 void frames_give(struct frames *frames, uint32_t frame);
 
 static inline struct version *frames_version(const struct frames *f, uint32_t frame)

@@ -44,7 +44,9 @@ static size_t used_each(struct cowarena *arena)
 {
 	size_t live = atomic_load(&arena->timeline.live);
 
-	return atomic_load(&arena->frames.taken) / (live ? live : 1);
+	size_t taken = atomic_load(&arena->frames.taken), bare = atomic_load(&arena->frames.bare);
+
+	return (taken > bare ? taken - bare : 0) / (live ? live : 1);
 }
 
 void helper_note_use(struct cowarena *arena)
@@ -188,7 +190,7 @@ static bool collapse(struct cowarena *arena, size_t index, uint32_t quiet)
 	if (!cool(arena, index, quiet))
 		return false;
 	TEST_POINT();
-	if (os_collapse(arena_address(arena, first), arena->chunks.bytes) == 0) {
+	if (os_collapse(arena_past(arena, first), arena->chunks.bytes) == 0) {
 		/* Once more: a fault meanwhile may have mapped the huge page in small ones. If not,
 		   this does nothing. */
 		os_collapse(arena_address(arena, first), arena->chunks.bytes);
@@ -240,6 +242,7 @@ int cowarena_compact(cowarena *arena)
 	arena_in_use(arena, __func__);
 	if (!arena)
 		return error_set(EINVAL, "arena is NULL");
+	private_share_all(arena);
 	for (size_t i = 0; can_collapse(arena) && i < chunks_in_use(arena); i++)
 		collapse(arena, i, 0);
 	for (bool done = false; !done;) {
@@ -292,8 +295,11 @@ static void *helper_main(void *p)
 			since = now;
 		}
 		bool live = atomic_load(&arena->timeline.live);
+		if (!live && now - since >= IDLE_NS)
+			private_share_all(arena);
 		tend(arena, !live && now - since >= IDLE_NS);
-		if (!live && frames_warm(&arena->frames) > warm_idle(arena)) {
+		if (!live && (frames_warm(&arena->frames) > warm_idle(arena) ||
+			      atomic_load(&arena->privates.chunks))) {
 			atomic_store(&h->waits_idle, true);
 			os_wait_at_most(&h->bell.rung, rung, IDLE_NS);
 			atomic_store(&h->waits_idle, false);

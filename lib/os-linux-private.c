@@ -236,25 +236,78 @@ static bool drop_vector(int self, const struct os_run *runs, int n)
 	return syscall(SYS_process_madvise, self, vector, n, MADV_DONTNEED, 0) == (long)bytes;
 }
 
+/* One by one. */
+static int drop_each(const struct os_run *runs, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (drop_one(&runs[i]))
+			return -1;
+	return 0;
+}
+
 int os_drop_own(const struct os_run *runs, int n)
 {
 	static _Atomic bool no_vectors; /* not here, or refused by a sandbox */
-	int e = errno, self = -1;
+	bool vectors = n > 1 && !atomic_load_explicit(&no_vectors, memory_order_relaxed);
+	int e = errno, result = 0, self = vectors ? above_standard(open_self, 0) : -1;
 
-	if (n > 1 && !atomic_load_explicit(&no_vectors, memory_order_relaxed))
-		self = above_standard(open_self, 0);
-	for (int done = 0, piece; done < n; done += piece) {
+	for (int done = 0, piece; done < n && !result; done += piece) {
 		piece = n - done < VECTOR ? n - done : VECTOR;
-		if (self >= 0 && drop_vector(self, runs + done, piece))
-			continue;
-		atomic_store_explicit(&no_vectors, true, memory_order_relaxed);
-		for (int i = 0; i < piece; i++)
-			if (drop_one(&runs[done + i])) {
-				os_close(self);
-				return -1;
-			}
+		if (vectors && !(self >= 0 && drop_vector(self, runs + done, piece))) {
+			vectors = false;
+			atomic_store_explicit(&no_vectors, true, memory_order_relaxed);
+		}
+		if (!vectors)
+			result = drop_each(runs + done, piece);
 	}
 	os_close(self);
+	if (!result)
+		errno = e;
+	return result;
+}
+
+/* ---- whether it works ---- */
+
+/* A page is written to, told to be own, dropped, and shows the file again. */
+static int try_page(const struct os_file *pagemap, char *p, const struct os_file *file)
+{
+	size_t n = os_page_size();
+	struct os_run run;
+	void *walked;
+
+	((volatile char *)p)[0] = 'a';
+	if (os_map_cow(p, n, file, 0))
+		return -1;
+	/* Under mlockall(MCL_FUTURE) all pages are the mapping's own from the beginning. */
+	int before = os_own_pages(pagemap, p, n, &run, 1, &walked);
+	((volatile char *)p)[0] = 'b';
+	int after = os_own_pages(pagemap, p, n, &run, 1, &walked);
+	if (before < 0 || after < 0)
+		return -1;
+	errno = ENOTSUP;
+	if (before != 0 || after != 1 || run.start != p || run.bytes != n)
+		return -1;
+	if (os_drop_own(&run, 1))
+		return -1;
+	errno = ENOTSUP;
+	return ((volatile char *)p)[0] == 'a' ? 0 : -1;
+}
+
+int os_try_cow(const struct os_file *pagemap)
+{
+	size_t n = os_page_size();
+	struct os_file file;
+
+	if (os_memory_file(&file, n))
+		return -1;
+	char *p = os_reserve(n, n, NULL);
+	int result = -1;
+	if (p && os_map_shared(p, n, &file) == 0 && os_protect(p, n, OS_READ_WRITE) == 0)
+		result = try_page(pagemap, p, &file);
+	int e = errno;
+	if (p)
+		os_unmap(p, n);
+	os_file_close(&file);
 	errno = e;
-	return 0;
+	return result;
 }

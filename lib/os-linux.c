@@ -146,13 +146,14 @@ void os_file_close(struct os_file *file)
 
 /* ---- limits ---- */
 
-enum fact { MAPPING_LIMIT, HUGE_PAGE_SIZE };
+enum fact { MAPPING_LIMIT, HUGE_PAGE_SIZE, OVERCOMMIT };
 
 static int open_fact(int fact)
 {
 	static const char *const paths[] = {
 	    [MAPPING_LIMIT] = "/proc/sys/vm/max_map_count",
-	    [HUGE_PAGE_SIZE] = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size"};
+	    [HUGE_PAGE_SIZE] = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size",
+	    [OVERCOMMIT] = "/proc/sys/vm/overcommit_memory"};
 
 	return (int)syscall(SYS_openat, AT_FDCWD, paths[fact], O_RDONLY | O_CLOEXEC);
 }
@@ -175,6 +176,11 @@ size_t os_mapping_limit(void)
 	size_t limit = read_fact(MAPPING_LIMIT);
 
 	return limit ? limit : DEFAULT_MAPPING_LIMIT;
+}
+
+bool os_counts_private_memory(void)
+{
+	return read_fact(OVERCOMMIT) == 2; /* OVERCOMMIT_NEVER */
 }
 
 size_t os_huge_page_size(void)

@@ -214,13 +214,20 @@ void os_channel_wait_at_most(int fd, uint64_t ns);
  * Put a private mapping of the file's bytes from `offset` on, readable and writable, in the place
  * of what is mapped at [over, over + n), by one step for other threads (K32): it shows the file
  * until a page is written to there, and that page then is the mapping's own (K14). It is not
- * inherited by children. -1 with errno: EBADF when the descriptor is ours no more. [fault path]
+ * inherited by children. -1 with errno: EBADF when the descriptor is ours no more.
  */
 int os_map_cow(void *over, size_t n, const struct os_file *file, size_t offset);
 
 /* Put a shared mapping of the file in that place, again by one step: of what `alias`, another
    shared mapping of the file, shows. The new mapping has the alias's flags for children. */
 int os_map_alias(void *over, size_t n, void *alias, enum os_protection protection);
+
+/* Whether the system counts private mappings as if all of their pages were used
+   (vm.overcommit_memory=2). */
+bool os_counts_private_memory(void);
+
+/* Whether all of this works here, tried out with that descriptor. -1 with errno. */
+int os_try_cow(const struct os_file *pagemap);
 
 /* A descriptor that tells which pages a mapping has of its own. -1 with errno. */
 int os_pagemap_open(struct os_file *file);

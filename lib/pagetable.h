@@ -61,6 +61,8 @@ struct pagetable {
 	struct bitmap changed;
 	/* Pages that are known to have memory (range.h). */
 	struct bitmap backed;
+	/* Of pages in private chunks (private.h). Under the snapshot lock. */
+	struct bitmap own, filed;
 	void *memory;
 	size_t bytes;      /* reserved */
 	size_t piece;      /* chunks_size() */

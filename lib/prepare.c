@@ -37,6 +37,10 @@ int cowarena_on_page(cowarena *arena, cowarena_page_fn *fn, void *ctx)
 	arena_in_use(arena, __func__);
 	if (!arena)
 		return error_set(EINVAL, "arena is NULL");
+	if (fn && arena->engine->maps_at_cut)
+		return error_set(ENOTSUP,
+				 "engine kernel takes no trap at a first write, of which to "
+				 "tell: create the arena with engine hybrid");
 	arena_lock_snapshots(arena, &signals);
 	gate_close(&arena->gate);
 	arena->on_page = fn;

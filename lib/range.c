@@ -49,7 +49,9 @@ void range_unmap(struct cowarena *arena)
 	pagetable_destroy(&arena->table);
 	/* A child of fork() may keep the file open for as long as it lives. Free its memory now. */
 	if (arena->file.fd >= 0)
-		os_memory_free(&arena->file, arena->base, arena->reserved);
+		os_memory_free(&arena->file, arena->past, arena->reserved);
+	if (arena->past != arena->base)
+		os_unmap(arena->past, arena->reserved);
 	if (arena->base)
 		os_unmap(arena->base, arena->reserved);
 	os_file_close(&arena->file);
@@ -75,7 +77,8 @@ bool range_is_hole(struct cowarena *arena, size_t page)
 
 void range_punch(struct cowarena *arena, size_t first, size_t n)
 {
-	os_punch(arena_address(arena, first), n << arena->page_shift);
+	/* By the second mapping, if there is one: the heap's own may be private there. */
+	os_punch(arena_past(arena, first), n << arena->page_shift);
 	/* A thread that has asked before and notes its answer now will read a hole: that costs
 	   memory, but changes no byte. */
 	for (size_t i = first; i < first + n; i++)

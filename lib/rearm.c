@@ -62,8 +62,12 @@ static void mark_armed(struct cowarena *arena)
 
 	for (size_t i = bitmap_next(&t->changed, 0); i < t->changed.bits;
 	     i = bitmap_next(&t->changed, i + 1)) {
-		page_lock(&t->pages[i]);
-		page_unlock(&t->pages[i], epoch << PAGE_STAMP_SHIFT | PAGE_REARMED);
+		uint64_t state = page_lock(&t->pages[i]);
+		/* A clean page, which the kernel copies (private.h), stays what it is: younger
+		   snapshots may need it. */
+		if (page_stamp(state) == epoch)
+			state = epoch << PAGE_STAMP_SHIFT | PAGE_REARMED;
+		page_unlock(&t->pages[i], state);
 		bitmap_unset(&t->dirty, i);
 	}
 	if (arena->engine->armed)
@@ -81,6 +85,7 @@ void rearm_finish(struct cowarena *arena, size_t limit)
 		if (arming_arm(arena, &t->changed) == 0)
 			mark_armed(arena);
 		bitmap_clear(&t->hot);
+		private_drop(arena);
 		gate_open(&arena->gate);
 	}
 	bitmap_clear(&t->changed);

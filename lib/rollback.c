@@ -80,15 +80,18 @@ static bool restore(struct cowarena *arena, struct cowarena_snapshot *s, size_t 
 	uint32_t frame = timeline_find(arena, page, s->epoch);
 	if (frame == FRAME_NONE) /* the page came into use later, or was disarmed and not written */
 		return false;
-	if (version_place(frames_version(&arena->frames, frame)) == VERSION_OF_ZEROS) {
+	const struct version *v = frames_version(&arena->frames, frame);
+	if (version_place(v) == VERSION_OF_ZEROS) {
 		if (is_zero(live, size))
 			return false;
 		track_clear(live, size);
 		return true;
 	}
-	if (track_same(live, frames_data(&arena->frames, frame), size))
+	const char *then = version_place(v) == VERSION_IN_FILE ? arena_past(arena, page)
+							       : frames_data(&arena->frames, frame);
+	if (track_same(live, then, size))
 		return false;
-	track_copy(live, frames_data(&arena->frames, frame), size);
+	track_copy(live, then, size);
 	return true;
 }
 
@@ -107,7 +110,7 @@ static int roll_back(struct cowarena *arena, struct cowarena_snapshot *s)
 {
 	if (atomic_load(&s->spoiled))
 		return ESTALE;
-	if (frames_reserve(&arena->frames, atomic_load(&arena->pages)))
+	if (frames_reserve(&arena->frames, atomic_load(&arena->pages)) || private_collect(arena))
 		return ENOMEM;
 	find_changes(arena, s);
 	rearm_begin(arena);

@@ -56,7 +56,15 @@ static void prefetch(struct cowarena *arena, size_t page, size_t pages)
 		__builtin_prefetch(arena_address(arena, page) + at);
 }
 
-void shadow_choose(struct cowarena *arena)
+/* What is own (private.h) is kept until it has come to rest. */
+static bool is_to_be_copied(struct cowarena *arena, size_t page, uint64_t epoch, bool quiescent)
+{
+	if (bitmap_test(&arena->table.own, page))
+		return private_wants_keeping(arena, page);
+	return quiescent && !chunks_is_private(&arena->chunks, page) && is_hot(arena, page, epoch);
+}
+
+void shadow_choose(struct cowarena *arena, bool quiescent)
 {
 	struct pagetable *t = &arena->table;
 	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
@@ -65,7 +73,7 @@ void shadow_choose(struct cowarena *arena)
 	for (size_t i = bitmap_next(&t->dirty, 0), next; i < pages; i = next) {
 		next = bitmap_next(&t->dirty, i + 1);
 		prefetch(arena, next, pages);
-		if (is_hot(arena, i, epoch)) {
+		if (is_to_be_copied(arena, i, epoch, quiescent)) {
 			bitmap_set(&t->hot, i);
 			bitmap_unset(&t->dirty, i);
 		}
@@ -82,7 +90,7 @@ int shadow_copy(struct cowarena *arena)
 	for (size_t i = bitmap_next(&t->hot, 0), next; i < pages; i = next) {
 		next = bitmap_next(&t->hot, i + 1);
 		prefetch(arena, next, pages);
-		if (fault_shadow(arena, i))
+		if (bitmap_test(&t->own, i) ? private_keep(arena, i) : fault_shadow(arena, i))
 			pagetable_mark_dirty(t, i, 1, pages);
 		else if (arena->engine->arm(arena, i, 1)) { /* no frame: arm the page instead */
 			/* If the page cannot be armed either, only the snapshot that is being taken

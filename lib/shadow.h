@@ -12,10 +12,13 @@
 #ifndef COWARENA_SHADOW_H
 #define COWARENA_SHADOW_H
 
+#include <stdbool.h>
+
 struct cowarena;
 
-/* Move the hot pages from table.dirty to table.hot. Gate closed, before arming. */
-void shadow_choose(struct cowarena *arena);
+/* Move the hot pages from table.dirty to table.hot: pages of private chunks (private.h), and with
+   `quiescent` others too. Gate closed, before arming. */
+void shadow_choose(struct cowarena *arena, bool quiescent);
 
 /* The snapshot has been appended: preserve the hot pages for it, and make them dirty pages of the
    new epoch. -1 if a page could be neither copied nor armed. Gate closed. */

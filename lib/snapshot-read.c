@@ -94,10 +94,20 @@ static void copy_part(struct cowarena_snapshot *s, size_t page, void *dst, size_
 	if (frame == FRAME_NONE) /* the snapshot was spoiled meanwhile */
 		return;
 	TEST_POINT();
-	if (version_place(frames_version(&arena->frames, frame)) == VERSION_OF_ZEROS)
+	const struct version *v = frames_version(&arena->frames, frame);
+	if (version_place(v) == VERSION_OF_ZEROS) {
 		memset(dst, 0, n);
-	else
-		track_copy(dst, (char *)frames_data(&arena->frames, frame) + within, n);
+		return;
+	}
+	if (version_place(v) == VERSION_IN_FILE) {
+		track_copy(dst, arena_past(arena, page) + within, n);
+		TEST_POINT();
+		/* A version moves to its frame before the file changes (private.c: unfile()). */
+		track_copied();
+		if (version_place(v) == VERSION_IN_FILE)
+			return;
+	}
+	track_copy(dst, (char *)frames_data(&arena->frames, frame) + within, n);
 }
 
 void snapshot_copy(struct cowarena_snapshot *s, void *dst, size_t offset, size_t n)

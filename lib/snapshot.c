@@ -31,6 +31,13 @@ static int arm_dirty(struct cowarena *arena)
 	return 0;
 }
 
+/* Whether pages may be copied during the cut, and stay writable. */
+static bool copies_some(const struct cowarena *arena, bool quiescent)
+{
+	return private_works(arena) ||
+	       (quiescent && !(arena->flags & COWARENA_FAITHFUL) && !arena->engine->copies_at_cut);
+}
+
 /* Reserve frames: each page may need one in the epoch, and a hot page one more during the cut. -1
    with message. */
 static int reserve(struct cowarena *arena, size_t pages, bool shadow)
@@ -48,8 +55,9 @@ static int reserve(struct cowarena *arena, size_t pages, bool shadow)
  * writing to the pages that are not armed yet; such a write is in the snapshot. Then nothing can
  * change before the gate opens, in the new epoch (K1, K2).
  */
-static int cut(struct cowarena *arena, struct cowarena_snapshot *s, bool shadow)
+static int cut(struct cowarena *arena, struct cowarena_snapshot *s, bool quiescent)
 {
+	bool shadow = copies_some(arena, quiescent);
 	int result = -1;
 
 	gate_close(&arena->gate);
@@ -57,9 +65,16 @@ static int cut(struct cowarena *arena, struct cowarena_snapshot *s, bool shadow)
 	/* Reserve again, usually to find it done: until now writers went on taking frames. */
 	if (reserve(arena, s->pages, shadow))
 		goto out;
+	if (private_begin_cut(arena, quiescent)) {
+		error_system(ENOMEM,
+			     "the kernel refused to hold those who write to the heap (%s): raise "
+			     "vm.max_map_count",
+			     error_name(errno));
+		goto out;
+	}
 	rearm_note_cut(arena);
 	if (shadow)
-		shadow_choose(arena);
+		shadow_choose(arena, quiescent);
 	/* On failure some dirty pages are armed. Their stamps say writable, so a fault mends them
 	   (fault.c). */
 	if (arm_dirty(arena)) {
@@ -82,6 +97,7 @@ static int cut(struct cowarena *arena, struct cowarena_snapshot *s, bool shadow)
 		error_set(ENOMEM, "neither frames to copy pages to nor mappings to arm them: raise "
 				  "options.held_limit or vm.max_map_count");
 out:
+	private_end_cut(arena);
 	TEST_POINT();
 	gate_open(&arena->gate);
 	if (result && s->epoch) {
@@ -144,17 +160,16 @@ cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags)
 		return NULL;
 	}
 	arena_lock_snapshots(arena, &signals);
-	bool shadow = flags & COWARENA_QUIESCENT && !(arena->flags & COWARENA_FAITHFUL) &&
-		      !arena->engine->copies_at_cut;
+	bool quiescent = flags & COWARENA_QUIESCENT;
 	size_t pages = atomic_load(&arena->pages);
-	int result = reserve(arena, pages, shadow);
+	int result = reserve(arena, pages, copies_some(arena, quiescent));
 	if (!result && verify_prepare(s, pages))
 		result = error_set(ENOMEM, "no memory for the hashes of COWARENA_VERIFY");
 	if (!result && arena->engine->copies_at_cut)
 		result = make_room(arena);
 	if (!result) {
 		helper_before_take(arena);
-		result = cut(arena, s, shadow);
+		result = cut(arena, s, quiescent);
 	}
 	if (!result) {
 		uint64_t pause = os_now() - start;

@@ -62,21 +62,24 @@ int cowarena_stats_get(cowarena *arena, struct cowarena_stats *stats)
 	if (stats->sz < sizeof stats->sz)
 		return error_set(EINVAL,
 				 "stats.sz is not set: set it to sizeof(struct cowarena_stats)");
-	add_counters(arena, &s);
 	arena_lock_snapshots(arena, &signals);
+	private_collect(arena); /* what cannot be noted now is counted later */
+	add_counters(arena, &s);
 	s.snapshots_taken = arena->timeline.taken;
 	s.snapshots_live = arena->timeline.live;
 	s.spoiled = atomic_load(&arena->timeline.spoils);
 	s.mappings = arena->engine->mappings(arena) + frames_mappings(&arena->frames) +
 		     3 + /* pagetable, chunks */
-		     os_unmap_left();
+		     (arena->past != arena->base) + os_unmap_left();
 	/* A view, its bits, and each hole with what follows it. */
 	for (struct cowarena_view *v = arena->timeline.views; v; v = v->next)
 		s.mappings += 2 + 2 * v->holes;
 	s.huge_bytes =
 	    chunks_huge(&arena->chunks, atomic_load(&arena->pages) >> arena->chunks.pages_shift) *
 	    arena->chunks.bytes;
-	s.warm_bytes = atomic_load(&arena->chunks.not_cold) * arena->chunks.bytes;
+	s.warm_bytes =
+	    (atomic_load(&arena->chunks.not_cold) + atomic_load(&arena->privates.chunks)) *
+	    arena->chunks.bytes;
 	arena_unlock_snapshots(arena, &signals);
 	s.held_bytes = (uint64_t)atomic_load(&arena->frames.held) << arena->page_shift;
 	s.held_bytes_peak = (uint64_t)atomic_load(&arena->frames.held_peak) << arena->page_shift;

@@ -57,6 +57,8 @@ void timeline_publish(struct cowarena *arena, size_t page, uint64_t first, uint3
 
 	v->first = first;
 	version_end(v, last & PAGE_STAMP_MAX, place);
+	if (place != VERSION_IN_FRAME)
+		atomic_fetch_add_explicit(&arena->frames.bare, 1, memory_order_relaxed);
 	v->page = (uint32_t)page;
 	versions_add(&arena->frames, &entry->versions, frame);
 	keep(&arena->frames, t->newest, frame);
@@ -76,10 +78,14 @@ static void drop(struct cowarena *arena, uint32_t frame)
 	uint64_t state = page_lock(entry);
 
 	versions_remove(&arena->frames, &entry->versions, frame);
+	if (place == VERSION_IN_FILE)
+		bitmap_unset(&arena->table.filed, v->page);
 	page_unlock(entry, state);
 	frames_give(&arena->frames, frame);
 	if (place == VERSION_IN_FRAME)
 		frames_uncharge(&arena->frames, 1);
+	else
+		atomic_fetch_sub_explicit(&arena->frames.bare, 1, memory_order_relaxed);
 }
 
 static void unlink_snapshot(struct cowarena *arena, struct cowarena_snapshot *s)

@@ -40,13 +40,17 @@ static void fill(void *ctx, size_t page, uint32_t frame)
 	size_t size = arena_page_size(arena);
 	char *at = f->view->base + (page << arena->page_shift);
 
+	enum version_place place = version_place(frames_version(&arena->frames, frame));
+
+	if (place == VERSION_IN_FILE) /* which the view shows */
+		return;
 	if (f->failed || !frames_charge(&arena->frames, 1)) {
 		f->failed = true;
 		return;
 	}
 	f->filled++;
 	bitmap_set(&f->view->own, page);
-	if (version_place(frames_version(&arena->frames, frame)) == VERSION_OF_ZEROS)
+	if (place == VERSION_OF_ZEROS)
 		memset(at, 0, size);
 	else
 		memcpy(at, frames_data(&arena->frames, frame), size);

@@ -1,0 +1,627 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* private.c - see private.h. */
+#include "config.h"
+
+#include "arena.h"
+#include "error.h"
+#include "point.h"
+#include "private.h"
+#include "sharing.h"
+#include "track.h"
+#include "versions.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define DROPS 1024
+#define KEPT_SHARE 16 /* pages kept that were written once: no more than this part of the heap */
+#define RUNS 128
+
+/* ---- opening ---- */
+
+static size_t drops_bytes(void)
+{
+	return os_round_up(DROPS * sizeof(struct os_run), os_page_size());
+}
+
+static int not_here(const char *why)
+{
+	return error_set(ENOTSUP, "engine kernel: %s", why);
+}
+
+/* What the system has refused. */
+static int refused(int errnum, const char *why)
+{
+	if (errnum == EMFILE || errnum == ENFILE)
+		return error_set(errnum, "engine kernel: no file descriptor left: raise ulimit -n");
+	errno = errnum;
+	return error_system(ENOTSUP, "engine kernel: %s (%s): use engine hybrid", why,
+			    error_name(errnum));
+}
+
+/* Beside the heap's own mapping. */
+static int map_past(struct cowarena *arena)
+{
+	char *past = os_reserve(arena->reserved, chunks_size(), NULL);
+
+	if (!past)
+		return -1;
+	if (os_map_shared(past, arena->reserved, &arena->file) ||
+	    os_keep_from_children(past, arena->reserved) ||
+	    os_protect(past, arena->reserved, OS_READ_WRITE)) {
+		os_unmap(past, arena->reserved);
+		return -1;
+	}
+	os_dump(past, arena->reserved, false);
+	arena->past = past;
+	return 0;
+}
+
+int private_open(struct cowarena *arena)
+{
+	struct privates *p = &arena->privates;
+
+	*p = (struct privates){.pagemap = OS_NO_FILE};
+	if (arena->flags & COWARENA_FAITHFUL || arena->frames.held_max != SIZE_MAX)
+		return not_here("COWARENA_FAITHFUL and options.held_limit take a trap at each "
+				"first write: use engine hybrid");
+	if (os_counts_private_memory())
+		return not_here("with vm.overcommit_memory=2 a private mapping counts like memory "
+				"that is used: set it to 0, or use engine hybrid");
+	if (os_pagemap_open(&p->pagemap))
+		return refused(errno, "/proc/self/pagemap cannot be opened");
+	if (os_try_cow(&p->pagemap)) {
+		int e = errno;
+		os_file_close(&p->pagemap);
+		return refused(e, "private mappings do not behave here as they should, as under "
+				  "mlockall(MCL_FUTURE)");
+	}
+	p->drops = os_map_anonymous(drops_bytes());
+	if (!p->drops || map_past(arena)) {
+		int e = errno;
+		private_close(arena);
+		errno = e;
+		return error_system(ENOMEM, "engine kernel: no address space for a second mapping "
+					    "of the heap: " ERROR_NO_ROOM);
+	}
+	os_keep_from_children(p->drops, drops_bytes());
+	return 0;
+}
+
+void private_close(struct cowarena *arena)
+{
+	struct privates *p = &arena->privates;
+
+	if (p->drops)
+		os_unmap(p->drops, drops_bytes());
+	p->drops = NULL;
+	os_file_close(&p->pagemap);
+}
+
+bool private_works(const struct cowarena *arena)
+{
+	return arena->privates.drops;
+}
+
+void private_abandon(struct cowarena *arena)
+{
+	os_file_close(&arena->privates.pagemap);
+	arena->privates = (struct privates){.pagemap = OS_NO_FILE};
+	arena->past = arena->base;
+}
+
+/* ---- which chunks ---- */
+
+static size_t pages_in_use(struct cowarena *arena)
+{
+	return atomic_load_explicit(&arena->pages, memory_order_acquire);
+}
+
+/* The next run of private pages after [.., *end). False when there is none. */
+static bool next_private(struct cowarena *arena, size_t *first, size_t *end)
+{
+	const struct chunks *c = &arena->chunks;
+	size_t per = chunks_pages(c), count = os_round_up(pages_in_use(arena), per) / per;
+	size_t i = os_round_up(*end, per) / per;
+
+	while (i < count && !chunks_private_pages(c, i))
+		i++;
+	if (i >= count)
+		return false;
+	*first = i * per;
+	do
+		*end = i * per + chunks_private_pages(c, i);
+	while (*end == ++i * per && i < count && chunks_private_pages(c, i));
+	return true;
+}
+
+static void set_private_pages(struct cowarena *arena, size_t chunk, size_t n)
+{
+	struct chunk *c = &arena->chunks.at[chunk];
+	uint32_t before = atomic_load_explicit(&c->private_pages, memory_order_relaxed);
+
+	if (!before != !n)
+		atomic_fetch_add_explicit(&arena->privates.chunks, n ? 1 : (size_t)-1,
+					  memory_order_relaxed);
+	TEST_POINT();
+	/* Release: pairs with chunks_private_pages(). */
+	atomic_store_explicit(&c->private_pages, (uint32_t)n, memory_order_release);
+	TEST_POINT();
+}
+
+int private_map(struct cowarena *arena, size_t first, size_t n)
+{
+	size_t per = chunks_pages(&arena->chunks), end = first + n;
+
+	TEST_POINT();
+	if (os_map_cow(arena_address(arena, first), n << arena->page_shift, &arena->file,
+		       first << arena->page_shift))
+		return -1;
+	for (size_t at = first & ~(per - 1); at < end; at += per)
+		set_private_pages(arena, at / per, end - at < per ? end - at : per);
+	return 0;
+}
+
+/* ---- which pages ---- */
+
+typedef int page_fn(struct cowarena *arena, size_t page);
+
+static bool same(struct cowarena *arena, size_t page)
+{
+	return track_same(arena_address(arena, page), arena_past(arena, page),
+			  arena_page_size(arena));
+}
+
+/* Without the kernel's word: a page that differs from the file's is own. One that does not has no
+   need to be. */
+static int each_different(struct cowarena *arena, size_t first, size_t end, page_fn *fn)
+{
+	for (; first < end; first++)
+		if (!same(arena, first) && fn(arena, first))
+			return -1;
+	return 0;
+}
+
+/* As os_own_pages(). The program may have closed the descriptor. */
+static int own_runs(struct cowarena *arena, char *at, size_t n, struct os_run *runs, void **walked)
+{
+	struct os_file *pagemap = &arena->privates.pagemap;
+	int found = os_own_pages(pagemap, at, n, runs, RUNS, walked);
+
+	if (found < 0 && os_pagemap_open(pagemap) == 0)
+		found = os_own_pages(pagemap, at, n, runs, RUNS, walked);
+	return found;
+}
+
+/* Call fn for each page that the mapping has of its own. */
+static int each_own(struct cowarena *arena, size_t first, size_t end, page_fn *fn)
+{
+	char *at = arena_address(arena, first), *stop = arena_address(arena, end);
+	struct os_run runs[RUNS];
+	void *walked;
+
+	for (; at < stop; at = walked) {
+		int n = own_runs(arena, at, (size_t)(stop - at), runs, &walked);
+		if (n < 0)
+			return each_different(arena, arena_page(arena, at), end, fn);
+		for (int i = 0; i < n; i++) {
+			size_t page = arena_page(arena, runs[i].start);
+			size_t last = page + (runs[i].bytes >> arena->page_shift);
+			for (; page < last; page++)
+				if (fn(arena, page))
+					return -1;
+		}
+	}
+	return 0;
+}
+
+static void count_page(struct cowarena *arena, enum cowarena_page_event what)
+{
+	stats_add(&arena->counters.shard[0].pages[what], 1);
+}
+
+/* A version whose content stays where it is: in the file. Page locked. */
+static bool publish_filed(struct cowarena *arena, size_t page, uint64_t stamp)
+{
+	uint32_t frame = frames_take_bare(&arena->frames);
+
+	if (frame == FRAME_NONE)
+		return false;
+	timeline_publish(arena, page, stamp, frame, VERSION_IN_FILE);
+	bitmap_set(&arena->table.filed, page);
+	return true;
+}
+
+/* The kernel has copied the page. */
+static int note_own(struct cowarena *arena, size_t page)
+{
+	struct pagetable *t = &arena->table;
+	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
+
+	if (bitmap_test(&t->own, page))
+		return 0;
+	uint64_t state = page_lock(&t->pages[page]), stamp = page_stamp(state);
+	bool needed = timeline_newest(&arena->timeline) >= stamp;
+	bool noted = !needed || publish_filed(arena, page, stamp);
+	if (noted) {
+		frames_charge(&arena->frames, 1); /* there is no limit */
+		bitmap_set(&t->own, page);
+		atomic_fetch_add_explicit(&arena->privates.own, 1, memory_order_relaxed);
+		pagetable_mark_dirty(t, page, 1, pages_in_use(arena));
+		chunks_touch(&arena->chunks, page, 1, epoch);
+		if (stamp < epoch)
+			count_page(arena, needed ? COWARENA_PAGE_COPIED : COWARENA_PAGE_REUSED);
+		state = epoch << PAGE_STAMP_SHIFT;
+	}
+	page_unlock(&t->pages[page], state);
+	return noted ? 0 : -1;
+}
+
+int private_collect(struct cowarena *arena)
+{
+	int result = 0;
+
+	if (!atomic_load_explicit(&arena->privates.chunks, memory_order_relaxed))
+		return 0;
+	for (size_t first, end = 0; !result && next_private(arena, &first, &end);)
+		result = each_own(arena, first, end, note_own);
+	return result;
+}
+
+/* ---- what the file holds goes to frames ---- */
+
+static uint32_t find_filed(struct cowarena *arena, size_t page)
+{
+	const struct frames *f = &arena->frames;
+	uint32_t root = arena->table.pages[page].versions;
+	uint32_t frame = versions_upto(f, root, PAGE_STAMP_MAX);
+
+	while (frame != FRAME_NONE && version_place(frames_version(f, frame)) != VERSION_IN_FILE)
+		frame = versions_upto(f, root, frames_version(f, frame)->first - 1);
+	return frame;
+}
+
+/* The file's page is about to change (P3). Page locked. */
+static void unfile(struct cowarena *arena, size_t page)
+{
+	uint32_t frame = find_filed(arena, page);
+	struct version *v = frames_version(&arena->frames, frame);
+	uint64_t last = version_last(v);
+
+	frames_charge(&arena->frames, 1 + sharing_count(arena, page, v->first, last));
+	track_copy(frames_data(&arena->frames, frame), arena_past(arena, page),
+		   arena_page_size(arena));
+	sharing_end(arena, page, v->first, last);
+	TEST_POINT();
+	/* Release: who finds the new place finds the content. And a reader that has seen anything
+	   of what comes into the file next finds the new place afterwards (snapshot-read.c). */
+	version_end(v, last, VERSION_IN_FRAME);
+	atomic_thread_fence(memory_order_seq_cst);
+	TEST_POINT();
+	bitmap_unset(&arena->table.filed, page);
+	atomic_fetch_sub_explicit(&arena->frames.bare, 1, memory_order_relaxed);
+}
+
+static void unfile_page(struct cowarena *arena, size_t page)
+{
+	struct page *entry = &arena->table.pages[page];
+	uint64_t state = page_lock(entry);
+
+	unfile(arena, page);
+	page_unlock(entry, state);
+}
+
+/* ---- the cut ---- */
+
+/* Whether stores to the chunk are to be held. */
+static bool is_open(struct cowarena *arena, size_t first, size_t end)
+{
+	return chunks_is_private(&arena->chunks, first) ||
+	       (arena->engine->maps_at_cut && bitmap_next(&arena->table.dirty, first) < end);
+}
+
+static bool anything_open(struct cowarena *arena)
+{
+	return atomic_load_explicit(&arena->privates.chunks, memory_order_relaxed) ||
+	       is_open(arena, 0, pages_in_use(arena));
+}
+
+static int hold(struct cowarena *arena)
+{
+	size_t per = chunks_pages(&arena->chunks), pages = pages_in_use(arena);
+
+	for (size_t first = 0, end; first < pages; first = end) {
+		bool open = is_open(arena, first, first + per);
+		end = first + per;
+		while (end < pages && is_open(arena, end, end + per) == open)
+			end += per;
+		if (end > pages)
+			end = pages;
+		if (open && os_protect(arena_address(arena, first),
+				       (end - first) << arena->page_shift, OS_READ)) {
+			/* What is held already is let go by faults. */
+			atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static void let_go(struct cowarena *arena)
+{
+	/* Where it is refused a fault does it. */
+	for (size_t first, end = 0; next_private(arena, &first, &end);)
+		os_protect(arena_address(arena, first), (end - first) << arena->page_shift,
+			   OS_READ_WRITE);
+}
+
+int private_begin_cut(struct cowarena *arena, bool quiescent)
+{
+	struct privates *p = &arena->privates;
+
+	p->held = false;
+	if (!private_works(arena))
+		return 0;
+	if (!quiescent && anything_open(arena) && !os_is_alone()) {
+		p->held = true;
+		if (hold(arena))
+			return -1;
+	}
+	TEST_POINT();
+	return private_collect(arena);
+}
+
+/* P4: what was rolled back and not written since is clean from now on. */
+static void unfile_clean(struct cowarena *arena)
+{
+	struct pagetable *t = &arena->table;
+
+	for (size_t i = bitmap_next(&t->filed, 0); i < t->filed.bits;
+	     i = bitmap_next(&t->filed, i + 1))
+		if (!bitmap_test(&t->own, i))
+			unfile_page(arena, i);
+}
+
+void private_end_cut(struct cowarena *arena)
+{
+	if (!private_works(arena))
+		return;
+	private_drop(arena);
+	unfile_clean(arena);
+	if (arena->privates.held)
+		let_go(arena);
+	arena->privates.held = false;
+}
+
+/* What the last snapshot has kept of the page. */
+static const void *kept(struct cowarena *arena, size_t page, uint64_t epoch)
+{
+	const struct frames *f = &arena->frames;
+	uint32_t frame = versions_find(f, arena->table.pages[page].versions, epoch - 1);
+
+	return frame != FRAME_NONE && version_place(frames_version(f, frame)) == VERSION_IN_FRAME
+		   ? frames_data(f, frame)
+		   : arena_past(arena, page);
+}
+
+bool private_wants_keeping(struct cowarena *arena, size_t page)
+{
+	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
+
+	if (arena->table.pages[page].heat == (uint32_t)epoch) /* kept by the last snapshot */
+		return !track_same(arena_address(arena, page), kept(arena, page, epoch),
+				   arena_page_size(arena));
+	return atomic_load_explicit(&arena->privates.own, memory_order_relaxed) <=
+	       pages_in_use(arena) / KEPT_SHARE;
+}
+
+bool private_keep(struct cowarena *arena, size_t page)
+{
+	struct pagetable *t = &arena->table;
+	struct page *entry = &t->pages[page];
+	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
+	size_t size = arena_page_size(arena);
+	/* The file's page, if it is free to change: that takes no more memory. */
+	bool to_file = !bitmap_test(&t->filed, page);
+	uint32_t frame = to_file ? frames_take_bare(&arena->frames) : frames_take(&arena->frames);
+
+	if (frame == FRAME_NONE)
+		return false;
+	uint64_t state = page_lock(entry);
+	if (to_file) {
+		track_copy(arena_past(arena, page), arena_address(arena, page), size);
+		bitmap_set(&t->filed, page);
+	} else {
+		frames_charge(&arena->frames, 1);
+		track_copy(frames_data(&arena->frames, frame), arena_address(arena, page), size);
+	}
+	timeline_publish(arena, page, page_stamp(state), frame,
+			 to_file ? VERSION_IN_FILE : VERSION_IN_FRAME);
+	entry->heat = (uint32_t)epoch;
+	chunks_touch(&arena->chunks, page, 1, epoch);
+	count_page(arena, COWARENA_PAGE_SHADOWED);
+	page_unlock(entry, epoch << PAGE_STAMP_SHIFT);
+	return true;
+}
+
+/* ---- folding ---- */
+
+void private_drop(struct cowarena *arena)
+{
+	struct privates *p = &arena->privates;
+
+	/* If that is refused they are found again, and hold what the file does. */
+	if (p->dropping)
+		os_drop_own(p->drops, p->dropping);
+	p->dropping = 0;
+}
+
+static void queue_drop(struct cowarena *arena, size_t page)
+{
+	struct privates *p = &arena->privates;
+	struct os_run *last = &p->drops[p->dropping - 1];
+	char *at = arena_address(arena, page);
+	size_t size = arena_page_size(arena);
+
+	if (p->dropping && last->start + last->bytes == at) {
+		last->bytes += size;
+		return;
+	}
+	if (p->dropping == DROPS)
+		private_drop(arena);
+	p->drops[p->dropping++] = (struct os_run){at, size};
+}
+
+static void disown(struct cowarena *arena, size_t page)
+{
+	bitmap_unset(&arena->table.own, page);
+	atomic_fetch_sub_explicit(&arena->privates.own, 1, memory_order_relaxed);
+	frames_uncharge(&arena->frames, 1);
+	queue_drop(arena, page);
+}
+
+static void fold_page(struct cowarena *arena, size_t page)
+{
+	struct page *entry = &arena->table.pages[page];
+	uint64_t state = page_lock(entry);
+
+	if (!same(arena, page)) {
+		if (bitmap_test(&arena->table.filed, page))
+			unfile(arena, page);
+		track_copy(arena_past(arena, page), arena_address(arena, page),
+			   arena_page_size(arena));
+	}
+	disown(arena, page);
+	page_unlock(entry, state);
+}
+
+void private_fold(struct cowarena *arena, size_t first, size_t n)
+{
+	const struct bitmap *own = &arena->table.own;
+
+	for (size_t i = bitmap_next(own, first); i < first + n; i = bitmap_next(own, i + 1))
+		fold_page(arena, i);
+}
+
+static void unfile_range(struct cowarena *arena, size_t first, size_t n)
+{
+	const struct bitmap *filed = &arena->table.filed;
+
+	for (size_t i = bitmap_next(filed, first); i < first + n; i = bitmap_next(filed, i + 1))
+		unfile_page(arena, i);
+}
+
+void private_forget(struct cowarena *arena, size_t first, size_t n)
+{
+	struct pagetable *t = &arena->table;
+
+	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
+
+	unfile_range(arena, first, n);
+	for (size_t i = bitmap_next(&t->own, first); i < first + n; i = bitmap_next(&t->own, i + 1))
+		disown(arena, i);
+	private_drop(arena);
+	/* They change, as by a write. */
+	for (size_t i = first; i < first + n; i++) {
+		if (!chunks_is_private(&arena->chunks, i))
+			continue;
+		page_lock(&t->pages[i]);
+		page_unlock(&t->pages[i], epoch << PAGE_STAMP_SHIFT);
+		pagetable_mark_dirty(t, i, 1, pages_in_use(arena));
+	}
+}
+
+int private_renew(struct cowarena *arena, size_t chunk)
+{
+	size_t first = chunk << arena->chunks.pages_shift, n = chunks_pages(&arena->chunks);
+	size_t bytes = arena->chunks.bytes;
+
+	if (os_protect(arena_address(arena, first), bytes, OS_READ))
+		return -1;
+	int result = each_own(arena, first, first + n, note_own);
+	if (!result && bitmap_next(&arena->table.own, first) < first + n)
+		result = -1;
+	if (!result)
+		result = os_map_cow(arena_address(arena, first), bytes, &arena->file,
+				    first << arena->page_shift);
+	if (result)
+		os_protect(arena_address(arena, first), bytes, OS_READ_WRITE);
+	return result;
+}
+
+int private_share(struct cowarena *arena, size_t chunk, enum os_protection protection)
+{
+	size_t first = chunk << arena->chunks.pages_shift;
+	size_t n = chunks_private_pages(&arena->chunks, chunk);
+	size_t bytes = n << arena->page_shift;
+
+	if (!n)
+		return 0;
+	if (os_protect(arena_address(arena, first), bytes, OS_READ))
+		return -1;
+	int result = each_own(arena, first, first + n, note_own);
+	if (!result) {
+		private_fold(arena, first, n);
+		private_drop(arena);
+		unfile_range(arena, first, n); /* stores go to the file from now on */
+		result = os_map_alias(arena_address(arena, first), bytes, arena_past(arena, first),
+				      protection);
+	}
+	if (result) {
+		os_protect(arena_address(arena, first), bytes, OS_READ_WRITE);
+		return -1;
+	}
+	set_private_pages(arena, chunk, 0);
+	if (protection == OS_READ && bitmap_next(&arena->table.dirty, first) < first + n)
+		atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
+	return 0;
+}
+
+/* Gate closed. */
+static void share_all(struct cowarena *arena)
+{
+	size_t per = chunks_pages(&arena->chunks);
+
+	for (size_t first, end = 0; next_private(arena, &first, &end);)
+		for (size_t chunk = first / per; chunk * per < end; chunk++) {
+			size_t n = chunks_private_pages(&arena->chunks, chunk);
+			uint64_t epoch = atomic_load(&arena->timeline.epoch);
+			if (private_share(arena, chunk, OS_READ_WRITE))
+				return;
+			/* All of it is writable now: so all of it is dirty. */
+			for (size_t i = chunk * per; i < chunk * per + n; i++) {
+				page_lock(&arena->table.pages[i]);
+				page_unlock(&arena->table.pages[i], epoch << PAGE_STAMP_SHIFT);
+			}
+			pagetable_mark_dirty(&arena->table, chunk * per, n, pages_in_use(arena));
+		}
+}
+
+void private_share_all(struct cowarena *arena)
+{
+	sigset_t signals;
+
+	arena_lock_snapshots(arena, &signals);
+	if (!atomic_load(&arena->timeline.live) && atomic_load(&arena->privates.chunks)) {
+		gate_close(&arena->gate);
+		share_all(arena);
+		gate_open(&arena->gate);
+	}
+	arena_unlock_snapshots(arena, &signals);
+}
+
+void private_flush(struct cowarena *arena)
+{
+	sigset_t signals;
+
+	arena_lock_snapshots(arena, &signals);
+	if (atomic_load(&arena->privates.chunks)) {
+		gate_close(&arena->gate);
+		if (private_begin_cut(arena, false) == 0)
+			private_fold(arena, 0, pages_in_use(arena));
+		private_drop(arena);
+		let_go(arena);
+		gate_open(&arena->gate);
+	}
+	arena_unlock_snapshots(arena, &signals);
+}

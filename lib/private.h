@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * private.h - pages that the kernel copies.
+ *
+ * A chunk that a snapshot needs can be mapped privately: MAP_PRIVATE of the heap's file. A store
+ * to a page of it takes the kernel's own copy-on-write, in this process, without a signal. The
+ * file keeps what the page was, and snapshots read it there (arena_past()). It is what fork() does,
+ * with both sides in one process.
+ *
+ * What is known of a page of a private chunk, in addition to its state (pagetable.h):
+ *
+ *	table.own    the mapping has a page of its own; it was charged to frames.held
+ *	table.filed  a version of the page has its content in the file (VERSION_IN_FILE)
+ *
+ *	           the kernel copies it (private_collect)
+ *	  [clean] ------------------------------------------> [own]
+ *	  stamp < epoch                                   stamp == epoch, dirty
+ *	     ^                                               |    ^     |
+ *	     |             private_fold()                    |    |     |  private_keep()
+ *	     +-----------------------------------------------+    +-----+
+ *
+ * Kept is what is likely to be written again: its content goes to the file or to a frame, and the
+ * page stays own. What has come to rest is folded: its content goes to the file, and the own page
+ * is dropped.
+ *
+ * Invariants, beside those of doc/design.md:
+ *	P1  The file's page holds what a clean page has been since its stamp, whether or not the
+ *	    kernel has copied the page meanwhile.
+ *	P2  Of a page that is stamped with this epoch no snapshot reads the file's page, but through
+ *	    a version that is VERSION_IN_FILE.
+ *	P3  The file's page does not change while such a version exists: its content moves to its
+ *	    frame first, and so does that of views which show it (sharing.h).
+ *	P4  A page has one such version at most, and a clean page has none.
+ *
+ * A page that is own already is not copied by the kernel a second time. So who writes to such
+ * pages must be held for the length of the cut: see private_begin_cut().
+ *
+ * Locks: all of this is called with the snapshot lock held and signals blocked, unless it says
+ * otherwise.
+ */
+#ifndef COWARENA_PRIVATE_H
+#define COWARENA_PRIVATE_H
+
+#include "os.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct cowarena;
+
+struct privates {
+	struct os_file pagemap;
+	_Atomic size_t chunks; /* that are private, at least in part */
+	_Atomic size_t own;    /* pages */
+	struct os_run *drops;  /* own pages whose content is in the file, to be dropped */
+	int dropping;
+	bool held; /* writers are, during this cut */
+};
+
+/*
+ * Find out, by trying, whether chunks can be private here, and map the file a second time. -1 with
+ * errno and message.
+ */
+int private_open(struct cowarena *arena);
+void private_close(struct cowarena *arena);
+
+/* Whether chunks of the arena can become private. */
+bool private_works(const struct cowarena *arena);
+
+/* In a child of fork(), where none of the mappings is. */
+void private_abandon(struct cowarena *arena);
+
+/*
+ * Make [first, first + n) private. The range begins where a chunk does, or where the private part
+ * of a chunk ends. Its clean pages hold what they have held since their stamps, and nobody writes
+ * to these. -1 with errno; then nothing has changed. Gate closed.
+ */
+int private_map(struct cowarena *arena, size_t first, size_t n);
+
+/*
+ * Map a chunk as the file is again, with that protection. Its own pages go to the file first:
+ * versions in the file move to their frames. Its pages keep their states; so with OS_READ those
+ * that are dirty are armed nevertheless, and `half_armed` is set. Gate closed. -1 with errno: then
+ * the chunk is private still.
+ */
+int private_share(struct cowarena *arena, size_t chunk, enum os_protection protection);
+
+/*
+ * Map a private chunk anew if none of its pages is own: so no page table of small pages is left.
+ * Gate closed. -1: some are, and have been noted; or with errno.
+ */
+int private_renew(struct cowarena *arena, size_t chunk);
+
+/*
+ * Ask the kernel which pages it has copied since, and note them: each becomes own, dirty and
+ * stamped with this epoch, and if a snapshot needs what it was, gets a version in the file. -1
+ * when there is no address space for the record of a version.
+ * Cost: 10 ns for each page in the page tables, 0.2 us for each page found.
+ */
+int private_collect(struct cowarena *arena);
+
+/*
+ * Around the cut, with the gate closed. Begin: hold those who may write, and collect. When it
+ * returns nobody writes to private chunks, nor to shared ones with dirty pages: a store there waits
+ * at the gate, by a fault of its own; a system call that would store there fails with EFAULT.
+ * quiescent: nobody writes; then nothing is done for that. -1 with errno.
+ * End: drop what was folded, see to P4, and let writers go on.
+ *
+ * Why that is one cut across all threads (I4): all memory that is writable is held before the
+ * kernel is asked which pages it has copied. A store that was done before its page was held is
+ * found, and so is in the snapshot. Every other store comes after the instant at which the last
+ * page was held, and waits until the gate opens. (A page that arm() maps privately is writable from
+ * then on; a store to it is after that instant too, and the file does not get it.)
+ */
+int private_begin_cut(struct cowarena *arena, bool quiescent);
+void private_end_cut(struct cowarena *arena);
+
+/*
+ * Whether an own page is to be kept rather than folded, during the cut. A page that the last
+ * snapshot has kept is kept again if it has been written since. A page that was written for the
+ * first time is kept too, since that costs the cut a third of folding it; but a kept page takes
+ * twice the memory, so only while few pages are own.
+ */
+bool private_wants_keeping(struct cowarena *arena, size_t page);
+
+/* Preserve an own page for the snapshot just appended, and leave it own and writable. Gate closed,
+   writers held. False when there is no record for a version. */
+bool private_keep(struct cowarena *arena, size_t page);
+
+/* Bring the own pages among [first, first + n) to the file, and queue them to be dropped. Gate
+   closed, writers held. Nobody may write to them before private_drop(). */
+void private_fold(struct cowarena *arena, size_t first, size_t n);
+void private_drop(struct cowarena *arena);
+
+/* For a fork(): bring all own pages to the file, so that a child can copy it. Takes the snapshot
+   lock. */
+void private_flush(struct cowarena *arena);
+
+/* If no snapshot is alive: map all chunks as the file is, writable. Takes the snapshot lock. */
+void private_share_all(struct cowarena *arena);
+
+/* The file's memory of pages that are in no block is about to be given back: what versions have
+   there goes to frames, and own pages are dropped whatever they hold. No snapshot needs them. */
+void private_forget(struct cowarena *arena, size_t first, size_t n);
+
+#endif
