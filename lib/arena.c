@@ -35,6 +35,7 @@ static int open_engine(struct cowarena *arena, const struct cowarena_options *o)
 	    [COWARENA_ENGINE_UFFD] = {&engine_uffd, &engine_mprotect},
 	    [COWARENA_ENGINE_EAGER] = {&engine_eager},
 	    [COWARENA_ENGINE_HYBRID] = {&engine_hybrid, &engine_mprotect},
+	    [COWARENA_ENGINE_KERNEL] = {&engine_kernel, &engine_hybrid, &engine_mprotect},
 	};
 	static const struct engine *const syscall_safe[] = {&engine_uffd_thread, &engine_hybrid,
 							    &engine_mprotect};

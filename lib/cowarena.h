@@ -161,8 +161,9 @@ enum cowarena_engine {
 	COWARENA_ENGINE_SIGSEGV = 1, /* mprotect(2) and SIGSEGV; works everywhere */
 	COWARENA_ENGINE_UFFD = 2,    /* userfaultfd(2) write-protection; Linux 5.19 or later */
 	COWARENA_ENGINE_EAGER = 3,   /* copies the whole heap at each snapshot; the tests' oracle */
-	COWARENA_ENGINE_HYBRID = 4   /* both: mprotect(2) for chunks that are at rest,
+	COWARENA_ENGINE_HYBRID = 4,  /* both: mprotect(2) for chunks that are at rest,
 					userfaultfd(2) for those that are being written to */
+	COWARENA_ENGINE_KERNEL = 5   /* the kernel copies what is written; see below */
 };
 
 /* Bits of cowarena_options.flags. */
@@ -229,6 +230,17 @@ typedef void cowarena_page_fn(void *ctx, const void *page, enum cowarena_page_ev
  * faults: CAP_SYS_PTRACE, or the sysctl vm.unprivileged_userfaultfd set to 1. Without the privilege
  * another engine serves, unless COWARENA_STRICT_ENGINE is set: ask cowarena_syscall_safe(). A fault
  * costs more, and faults of several threads are resolved one after the other.
+ *
+ * COWARENA_ENGINE_KERNEL leaves copying to the kernel: after a snapshot the heap is mapped
+ * privately, and the first write to a page takes the kernel's own copy-on-write. No signal is
+ * raised, system calls may store into the heap, and a view costs a store nothing. Only while a
+ * snapshot is being taken are writers held, by one SIGSEGV, and a system call that stores into the
+ * heap at that moment fails with EFAULT; not so with COWARENA_QUIESCENT, nor in a process with one
+ * thread. What the kernel copies is counted when it is found: at a snapshot, a rollback, a diff,
+ * and in cowarena_stats_get(), each of which takes 10 to 30 ns a page of the heap for that. The
+ * engine takes neither held_limit nor COWARENA_FAITHFUL (then engine hybrid serves, or, with
+ * COWARENA_STRICT_ENGINE, the arena is refused with ENOTSUP), and no cowarena_on_page(). It needs
+ * /proc, and no privilege. Where memory is short the kernel ends the process, as after fork().
  *
  * Unless COWARENA_NO_HELPER is set, the first snapshot starts a small thread (with ordinary
  * scheduling, on the processors of the process's first thread, whatever the caller has). The thread
@@ -314,7 +326,8 @@ void cowarena_destroy(cowarena *arena);
 int cowarena_after_fork_in_child(void);
 
 /*
- * The name of the engine that serves the arena: "hybrid", "sigsegv", "uffd" or "eager". When that
+ * The name of the engine that serves the arena: "hybrid", "sigsegv", "uffd", "eager" or
+ * "kernel". When that
  * is not the engine that was asked for, cowarena_errmsg() said why right after cowarena_create().
  *
  * Returns: a static string; NULL with errno EINVAL when arena is NULL.
@@ -344,7 +357,8 @@ int cowarena_on_spoiled(cowarena *arena, cowarena_spoiled_fn *fn, void *ctx);
  * Set the function that is called from now on for each page that is copied, or written first
  * without a copy: so a program sees which memory it dirties after a snapshot, and when.
  *
- * fn: NULL for none, the default. Returns: 0; or -1 with errno EINVAL (NULL arena).
+ * fn: NULL for none, the default. Returns: 0; or -1 with errno EINVAL (NULL arena), ENOTSUP (engine
+ * kernel, where no code of the library runs at a first write).
  * Threads: safe; on return no call of the previous function is running, and none begins. Signals:
  * not safe, nor in fn. Cost: what fn takes, added to the fault; without fn nothing. Since: 0.1
  */
@@ -715,7 +729,8 @@ struct cowarena_stats {
 	uint64_t zero;            /* first touches of a page (faithful mode) */
 	uint64_t snapshots_taken; /* snapshots taken so far */
 	uint64_t snapshots_live;  /* taken, not yet released */
-	uint64_t held_bytes;      /* pages preserved for snapshots and for their views */
+	uint64_t held_bytes;      /* pages preserved for snapshots and for their views; with engine
+				     kernel, pages that the kernel has copied */
 	uint64_t held_bytes_peak; /* the largest held_bytes so far */
 	uint64_t live_bytes;      /* usable bytes of the blocks allocated now */
 	uint64_t arena_bytes;     /* bytes of the heap in use, bookkeeping included */

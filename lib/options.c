@@ -31,7 +31,7 @@ int options_read(struct cowarena_options *out, const struct cowarena_options *in
 	const unsigned known = COWARENA_STRICT_ENGINE | COWARENA_FAITHFUL | COWARENA_SYSCALL_SAFE |
 			       COWARENA_NO_HELPER | COWARENA_FORK_COPY | COWARENA_VERIFY;
 
-	if (out->engine > COWARENA_ENGINE_HYBRID)
+	if (out->engine > COWARENA_ENGINE_KERNEL)
 		return error_set(EINVAL, "options.engine is %u: use a COWARENA_ENGINE_ name",
 				 out->engine);
 	if (out->flags & ~known)

@@ -111,8 +111,13 @@ int os_map_alias(void *over, size_t n, void *alias, enum os_protection protectio
 
 static int open_pagemap(int unused)
 {
+	int fd;
+
 	(void)unused;
-	return (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	do
+		fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	while (fd < 0 && errno == EINTR);
+	return fd;
 }
 
 int os_pagemap_open(struct os_file *file)

@@ -23,6 +23,7 @@ static struct probe {
 	char reason[400]; /* why it cannot be used; empty if it can */
 } probes[] = {
     {"hybrid", COWARENA_ENGINE_HYBRID, 0, ""},
+    {"kernel", COWARENA_ENGINE_KERNEL, 0, ""},
     {"sigsegv", COWARENA_ENGINE_SIGSEGV, 0, ""},
     {"uffd", COWARENA_ENGINE_UFFD, 0, ""},
     {"eager", COWARENA_ENGINE_EAGER, 0, ""},

@@ -43,6 +43,7 @@ static const struct {
     [CASE_HYBRID_FAITHFUL] = {COWARENA_ENGINE_HYBRID, "hybrid", COWARENA_FAITHFUL},
     [CASE_EVENTS] = {COWARENA_ENGINE_UFFD, "uffd", COWARENA_SYSCALL_SAFE},
     [CASE_HUGE] = {COWARENA_ENGINE_HYBRID, "hybrid", 0},
+    [CASE_KERNEL] = {COWARENA_ENGINE_KERNEL, "kernel", 0},
 };
 
 struct cowarena_options case_options(int i)
@@ -53,6 +54,11 @@ struct cowarena_options case_options(int i)
 	o.engine = cases[i].engine;
 	o.flags = cases[i].flags;
 	return o;
+}
+
+bool case_traps(int i)
+{
+	return i != CASE_EAGER && i != CASE_EVENTS && i != CASE_KERNEL;
 }
 
 bool children_have_threads(int i)
@@ -75,6 +81,7 @@ const char *case_name(int i)
 	    [CASE_HYBRID_FAITHFUL] = "hybrid-faithful",
 	    [CASE_EVENTS] = "events",
 	    [CASE_HUGE] = "huge",
+	    [CASE_KERNEL] = "kernel",
 	};
 
 	return names[i];
@@ -115,6 +122,13 @@ struct cowarena_stats stats_of(cowarena *arena)
 
 	ck_assert_int_eq(cowarena_stats_get(arena, &s), 0);
 	return s;
+}
+
+size_t held_at_rest(cowarena *arena)
+{
+	if (strcmp(cowarena_engine_name(arena), "kernel") == 0)
+		ck_assert_int_eq(cowarena_compact(arena), 0);
+	return stats_of(arena).held_bytes;
 }
 
 size_t page_size(void)

@@ -17,7 +17,7 @@
  * arena_case(_i). The eager engine has no faults to count. Where userfaultfd, or the privilege for
  * its events, is missing, its cases run with the fallback engine, and print that.
  */
-#define CASES 9
+#define CASES 10
 #define CASE_DEFAULT 0
 #define CASE_FAITHFUL 1
 #define CASE_EAGER 2
@@ -27,9 +27,12 @@
 #define CASE_HYBRID_FAITHFUL 6
 #define CASE_EVENTS 7 /* uffd, with a thread that resolves the faults */
 #define CASE_HUGE 8   /* hybrid, with the heap in huge mappings before each snapshot */
+#define CASE_KERNEL 9
 
 struct cowarena_options case_options(int i);
-cowarena *arena_case(int i);  /* fails the test if there is no such arena */
+cowarena *arena_case(int i); /* fails the test if there is no such arena */
+/* Whether each first write to a page is a trap, so that a system call cannot make it. */
+bool case_traps(int i);
 const char *case_name(int i); /* for test cases that CK_RUN_CASE can choose */
 
 /* Take a snapshot; in an arena of CASE_HUGE, compact first. */
@@ -37,6 +40,10 @@ cowarena_snapshot *take_snapshot(cowarena *arena, unsigned flags);
 
 /* The current statistics. */
 struct cowarena_stats stats_of(cowarena *arena);
+
+/* held_bytes when all snapshots are gone. With engine kernel, what the kernel has copied goes at
+   the next compaction. */
+size_t held_at_rest(cowarena *arena);
 
 size_t page_size(void);
 

@@ -158,7 +158,7 @@ static struct footprint footprint_of(struct life *life)
 
 	for (size_t k = 0; k < KEPT; k++)
 		drop(life, k);
-	ck_assert_uint_eq(stats_of(life->arena).held_bytes, 0);
+	ck_assert_uint_eq(held_at_rest(life->arena), 0);
 	for (size_t i = 0; i < life->pages; i++)
 		life->p[i * page_size()]++;
 	cowarena_snapshot_release(take_snapshot(life->arena, 0));

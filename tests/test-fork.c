@@ -670,7 +670,8 @@ START_TEST(system_calls_after_a_fork)
 		memset(p, round, BIG_CHUNKS * CHUNK);
 		struct cowarena_stats after = stats_of(arena);
 		ck_assert_uint_eq(after.faults, before.faults);
-		ck_assert_uint_eq(after.reused, before.reused);
+		if (case_traps(_i))
+			ck_assert_uint_eq(after.reused, before.reused);
 		ck_assert_uint_eq(after.copied + after.copied_ahead + after.zero,
 				  before.copied + before.copied_ahead + before.zero);
 	}
@@ -702,7 +703,7 @@ START_TEST(an_older_snapshot_stays_whole)
 	p[0] = 2;
 	run_child(reads_everywhere, p);
 	ck_assert(can_read_into(p));
-	if (_i != CASE_EAGER && _i != CASE_EVENTS)
+	if (case_traps(_i))
 		ck_assert(!can_read_into(p + CHUNK / 2));
 	memset(p, 3, BIG_CHUNKS * CHUNK);
 	for (size_t i = 0; i < BIG_CHUNKS * CHUNK; i += page_size())

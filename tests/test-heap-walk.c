@@ -437,6 +437,33 @@ START_TEST(trims)
 }
 END_TEST
 
+/* A page at rest when the heap was rolled back to a snapshot, and trimmed afterwards. */
+START_TEST(trimmed_between_rollbacks)
+{
+	cowarena *arena = arena_case(_i);
+	size_t n = MIB;
+	char *p = cowarena_alloc(arena, n);
+
+	ck_assert_ptr_nonnull(cowarena_alloc(arena, 20000));
+	memset(p, 1, n);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
+	for (int i = 2; i > 0; i--) { /* changed, and as it was */
+		memset(p, i, n);
+		cowarena_snapshot_release(take_snapshot(arena, 0));
+	}
+	for (int i = 0; i < 3; i++) { /* at rest */
+		cowarena_snapshot_release(take_snapshot(arena, 0));
+		ck_assert_int_eq(cowarena_rollback(arena, s), 0);
+	}
+	cowarena_free(arena, p);
+	cowarena_trim(arena);
+	ck_assert_int_eq(cowarena_rollback(arena, s), 0);
+	for (size_t i = 0; i < n; i += 100)
+		ck_assert_int_eq(p[i], 1);
+	cowarena_destroy(arena);
+}
+END_TEST
+
 /* Blocks of 2 MiB and more go when they are freed, but for faithful mode, in which nothing is
    done unasked. */
 START_TEST(huge_blocks)
@@ -525,6 +552,7 @@ int main(void)
 	suite_add_tcase(suite, walk);
 	tcase_add_loop_test(trim, trims, 0, CASES);
 	tcase_add_loop_test(trim, huge_blocks, 0, CASES);
+	tcase_add_loop_test(trim, trimmed_between_rollbacks, 0, CASES);
 	suite_add_tcase(suite, trim);
 	tcase_add_loop_test(cb, callback, 0, CASES);
 	tcase_add_loop_test(cb, shrinking, 0, CASES);

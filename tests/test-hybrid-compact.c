@@ -255,7 +255,7 @@ static void run(struct cowarena_options o, uint64_t seed, size_t steps)
 			forget(&w, &w.past[i]);
 		free(w.past[i].pages);
 	}
-	ck_assert_uint_eq(stats_of(w.arena).held_bytes, 0);
+	ck_assert_uint_eq(held_at_rest(w.arena), 0);
 	printf("%s: %llu chunks huge, %llu warm, at most\n", cowarena_engine_name(w.arena),
 	       (unsigned long long)(huge / CHUNK), (unsigned long long)(warm / CHUNK));
 	free(w.pages);

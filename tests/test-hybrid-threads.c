@@ -220,7 +220,7 @@ START_TEST(compaction_tears_no_cut)
 				  w[i].written);
 	}
 	pthread_join(compactor, NULL);
-	ck_assert_uint_eq(stats_of(race.arena).held_bytes, 0);
+	ck_assert_uint_eq(held_at_rest(race.arena), 0);
 
 	/* What failed because of the race has not been given up. */
 	take_snapshot(race.arena, 0);

@@ -46,6 +46,7 @@ static const char *const case_names[CASES + 1] = {
     [CASE_HYBRID_FAITHFUL] = "hybrid, faithful",
     [CASE_EVENTS] = "uffd, system calls",
     [CASE_HUGE] = "hybrid, compacted",
+    [CASE_KERNEL] = "kernel",
     [CASE_HELPER] = "hybrid, helper",
 };
 
@@ -131,6 +132,7 @@ static bool surely_calls(int c, const struct row *row)
 	    [CASE_HYBRID_FAITHFUL] = ALL | HYBRID,
 	    [CASE_EVENTS] = ALL | UFFD | EVENTS,
 	    [CASE_HUGE] = ALL | HYBRID,
+	    [CASE_KERNEL] = ALL,
 	    [CASE_HELPER] = ALL | HYBRID,
 	};
 

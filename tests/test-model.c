@@ -539,7 +539,7 @@ static void one_life(int kind, uint64_t seed, size_t pages, size_t count)
 			expect(m, cowarena_snapshot_release(m->pasts[i].snapshot) == 0);
 			free_blocks(m->pasts[i].blocks);
 		}
-	expect(m, stats_of(m->arena).held_bytes == 0);
+	expect(m, held_at_rest(m->arena) == 0);
 	for (int i = 0; i < BLOCKS; i++)
 		if (m->blocks[i].live)
 			cowarena_free(m->arena, m->blocks[i].live);

@@ -988,7 +988,7 @@ static void snapshots_of(struct large *l)
 	DEMAND(cowarena_rollback(l->arena, a) == 0 && islands_are(NULL, l, 0, n, 1));
 	DEMAND(cowarena_view_close(view) == 0);
 	DEMAND(cowarena_snapshot_release(a) == 0 && cowarena_snapshot_release(b) == 0);
-	DEMAND(stats_of(l->arena).held_bytes == 0);
+	DEMAND(held_at_rest(l->arena) == 0);
 }
 
 static void use_large(void *arg)

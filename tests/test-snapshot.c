@@ -65,7 +65,7 @@ START_TEST(a_frame_is_shared_until_its_last_snapshot_goes)
 		ck_assert_int_eq(cowarena_snapshot_read(s[!first], &seen, p, 1), 0);
 		ck_assert_int_eq(seen, 'a');
 		ck_assert_int_eq(cowarena_snapshot_release(s[!first]), 0);
-		ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+		ck_assert_uint_eq(held_at_rest(arena), 0);
 		cowarena_destroy(arena);
 	}
 }
@@ -102,7 +102,7 @@ START_TEST(release_in_any_order)
 			/* Between releases the world goes on. */
 			p[page_size()] = 'y';
 		}
-		ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+		ck_assert_uint_eq(held_at_rest(arena), 0);
 		ck_assert_uint_eq(stats_of(arena).snapshots_live, 0);
 		ck_assert_mem_eq(p, "zzz", 3);
 		cowarena_destroy(arena);
@@ -204,7 +204,7 @@ START_TEST(many_clean_snapshots_hold_nothing)
 	memset(p, 1, 100 * page_size());
 	for (int i = 0; i < 1000; i++)
 		snap[i] = take_snapshot(arena, i % 2 ? COWARENA_QUIESCENT : 0);
-	ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+	ck_assert_uint_eq(held_at_rest(arena), 0);
 	p[0] = 2; /* one page for all of them */
 	ck_assert_uint_eq(stats_of(arena).held_bytes, page_size());
 	for (int i = 0; i < 1000; i++) {
@@ -213,7 +213,7 @@ START_TEST(many_clean_snapshots_hold_nothing)
 		ck_assert_int_eq(seen, 1);
 		cowarena_snapshot_release(snap[i]);
 	}
-	ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+	ck_assert_uint_eq(held_at_rest(arena), 0);
 	cowarena_destroy(arena);
 }
 END_TEST
@@ -236,7 +236,7 @@ START_TEST(frames_are_recycled)
 	}
 	ck_assert_uint_le(stats_of(arena).mappings, mappings);
 	ck_assert_uint_le(stats_of(arena).held_bytes_peak, peak);
-	ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+	ck_assert_uint_eq(held_at_rest(arena), 0);
 	cowarena_destroy(arena);
 }
 END_TEST
@@ -422,7 +422,7 @@ START_TEST(hot_pages_are_shadowed)
 	ck_assert_int_eq(*hot_byte(p, 1), 4);
 	for (int i = 0; i < ROUNDS; i++)
 		cowarena_snapshot_release(s[i]);
-	ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+	ck_assert_uint_eq(held_at_rest(arena), 0);
 	cowarena_destroy(arena);
 }
 END_TEST
@@ -462,7 +462,7 @@ START_TEST(the_limit_costs_a_snapshot)
 		ck_assert_uint_le(stats_of(arena).held_bytes, o.held_limit);
 		for (int i = 0; i < 3; i++)
 			ck_assert_int_eq(cowarena_snapshot_release(s[i]), 0);
-		ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+		ck_assert_uint_eq(held_at_rest(arena), 0);
 		cowarena_destroy(arena);
 	}
 }

@@ -114,7 +114,7 @@ static void walk_view(int i, unsigned flags)
 	ck_assert_int_eq(cowarena_view_check(view), 0);
 	ck_assert_int_eq(cowarena_view_close(view), 0);
 	ck_assert_int_eq(cowarena_snapshot_release(snap), 0);
-	ck_assert_uint_eq(stats_of(s.arena).held_bytes, 0);
+	ck_assert_uint_eq(held_at_rest(s.arena), 0);
 	cowarena_destroy(s.arena);
 }
 

@@ -165,7 +165,7 @@ START_TEST(views_are_held)
 	}
 	ck_assert_uint_eq(stats_of(arena).copied - before.copied, 2);
 	ck_assert_int_eq(cowarena_snapshot_release(s), 0);
-	ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+	ck_assert_uint_eq(held_at_rest(arena), 0);
 	cowarena_destroy(arena);
 }
 END_TEST

@@ -577,7 +577,7 @@ static void storm(int kind, bool limited, size_t phases, uint64_t seed, struct s
 	pthread_barrier_destroy(&s.barrier);
 	for (unsigned a = 0; a < ARENAS; a++) {
 		ck_assert_uint_eq(stats_of(s.arena[a]).snapshots_live, 0);
-		ck_assert_uint_eq(stats_of(s.arena[a]).held_bytes, 0);
+		ck_assert_uint_eq(held_at_rest(s.arena[a]), 0);
 		cowarena_destroy(s.arena[a]);
 	}
 	sum->forks += s.forks;

@@ -445,7 +445,7 @@ static void finish(struct storm *storm)
 	for (size_t i = 0; i < SLOTS; i++)
 		release(storm->slot[i].snap);
 	release(storm->base.snap);
-	ck_assert_uint_eq(stats_of(storm->arena).held_bytes, 0);
+	ck_assert_uint_eq(held_at_rest(storm->arena), 0);
 	ck_assert_uint_eq(stats_of(storm->arena).snapshots_live, 0);
 	cowarena_destroy(storm->arena);
 }
@@ -798,7 +798,7 @@ START_TEST(signals)
 	for (size_t i = 0; i < CELLS; i++)
 		sum += atomic_load(q.tick[i]);
 	ck_assert_uint_eq(sum, atomic_load(&ended)); /* none was lost */
-	ck_assert_uint_eq(stats_of(q.arena).held_bytes, 0);
+	ck_assert_uint_eq(held_at_rest(q.arena), 0);
 	printf("%s: %llu snapshots, %llu signals, %llu of them in the handler of another\n",
 	       case_name(_i), (unsigned long long)stats_of(q.arena).snapshots_taken,
 	       (unsigned long long)sum / 3, (unsigned long long)atomic_load(&nested));

@@ -352,7 +352,7 @@ START_TEST(at_the_limit)
 	ck_assert_uint_le(stats_of(arena).held_bytes_peak, 100 * page_size());
 	for (int i = 0; i < 4; i++)
 		ck_assert_int_eq(cowarena_snapshot_release(s[i]), 0);
-	ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+	ck_assert_uint_eq(held_at_rest(arena), 0);
 	close(fd);
 	cowarena_destroy(arena);
 }

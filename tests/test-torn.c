@@ -510,7 +510,7 @@ static void run(const struct litmus *litmus, unsigned threads, cowarena *arena, 
 	atomic_store(&world.stop, true);
 	for (unsigned i = 0; i < threads; i++)
 		pthread_join(actor[i].thread, NULL);
-	ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+	ck_assert_uint_eq(held_at_rest(arena), 0);
 	ck_assert_uint_eq(stats_of(arena).snapshots_live, 0);
 	cowarena_destroy(arena);
 }

@@ -55,7 +55,7 @@ static void diverge(int i, unsigned flags)
 	ck_assert_int_eq(cowarena_view_close(second), 0);
 	ck_assert_int_eq(cowarena_snapshot_release(snap), 0);
 	ck_assert_int_eq(cowarena_snapshot_release(later), 0);
-	ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+	ck_assert_uint_eq(held_at_rest(arena), 0);
 	cowarena_destroy(arena);
 }
 
@@ -293,7 +293,7 @@ START_TEST(opening_under_fire)
 	storm.stop = true;
 	for (int i = 0; i < 2; i++)
 		pthread_join(t[i], NULL);
-	ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+	ck_assert_uint_eq(held_at_rest(arena), 0);
 	cowarena_destroy(arena);
 }
 END_TEST
@@ -327,7 +327,7 @@ static void send_by_reference(int i, unsigned flags)
 	}
 	assert_filled(got, 'o', n);
 	ck_assert_int_eq(cowarena_snapshot_release(snap), 0);
-	ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+	ck_assert_uint_eq(held_at_rest(arena), 0);
 	close(fd[0]);
 	close(fd[1]);
 	free(got);
@@ -366,7 +366,7 @@ START_TEST(settling_is_charged_once)
 	ck_assert_int_eq(cowarena_view_settle(view, past, 0), 0);
 	ck_assert_int_eq(cowarena_view_close(view), 0);
 	ck_assert_int_eq(cowarena_snapshot_release(snap), 0);
-	ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+	ck_assert_uint_eq(held_at_rest(arena), 0);
 	cowarena_destroy(arena);
 }
 END_TEST

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * engine-kernel.c - engine "kernel": the kernel copies what is written (private.h).
+ *
+ * Every chunk that a snapshot needs becomes private at the cut. First writes take no signal, so
+ * debuggers are not disturbed, threads may block what they like, and system calls may store into
+ * the heap. Writers are held for the length of the cut only, by mprotect(2) and the gate, unless
+ * nobody writes (COWARENA_QUIESCENT, or a process of one thread).
+ *
+ *	            a snapshot is taken (arm)
+ *	  [shared] ---------------------------> [private]
+ *	  writable     ^                            |
+ *	     ^         +----------------------------+  quiet for some epochs: mapped anew
+ *	     |                                      |  (cool, by the helper)
+ *	     +--------------------------------------+
+ *	            no snapshot (private_share_all)
+ *
+ * Memory that comes into use is mapped shared until the next cut: a private mapping of a hole would
+ * take two pages, the file's and its own. Where the kernel refuses a private mapping, or the
+ * program has closed the descriptor of the heap's file, chunks stay shared, and are armed as engine
+ * "sigsegv" arms them.
+ *
+ * All changes between shared and private are made with the gate closed: so what a handler in the
+ * gate finds stays so.
+ */
+#include "config.h"
+
+#include "engine-state.h"
+#include "mappings.h"
+#include "private.h"
+
+static size_t pages_in_use(struct cowarena *arena)
+{
+	return atomic_load_explicit(&arena->pages, memory_order_acquire);
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+static int protect(struct cowarena *arena, size_t first, size_t n, enum os_protection protection)
+{
+	return os_protect(arena_address(arena, first), n << arena->page_shift, protection);
+}
+
+/* The end of the part of [first, end) that is private, or that is not, as its first page is. */
+static size_t part_end(struct cowarena *arena, size_t first, size_t end)
+{
+	bool private = chunks_is_private(&arena->chunks, first);
+	size_t stop = first + 1;
+
+	while (stop < end && chunks_is_private(&arena->chunks, stop) == private)
+		stop++;
+	return stop;
+}
+
+static int commit(struct cowarena *arena, size_t first, size_t n, bool armed)
+{
+	return protect(arena, first, n, armed ? OS_READ : OS_READ_WRITE);
+}
+
+/* Make the chunks of [first, end) private, or in one chunk what follows its private part. */
+static int make_private(struct cowarena *arena, size_t first, size_t end)
+{
+	size_t per = chunks_pages(&arena->chunks), chunk = first / per;
+
+	first = chunk * per + chunks_private_pages(&arena->chunks, chunk);
+	end = smaller(os_round_up(end, per), pages_in_use(arena));
+	return private_map(arena, first, end - first);
+}
+
+static int arm(struct cowarena *arena, size_t first, size_t n)
+{
+	for (size_t end = first + n, stop; first < end; first = stop) {
+		stop = part_end(arena, first, end);
+		if (chunks_is_private(&arena->chunks, first))
+			private_fold(arena, first, stop - first);
+		else if (make_private(arena, first, stop) &&
+			 protect(arena, first, stop - first, OS_READ))
+			return -1;
+	}
+	return 0;
+}
+
+static void armed(struct cowarena *arena)
+{
+	const struct bitmap *dirty = &arena->table.dirty;
+	long borders = 1;
+
+	for (size_t i = bitmap_next(dirty, 0), end; i < dirty->bits; i = bitmap_next(dirty, end)) {
+		end = bitmap_next_clear(dirty, i);
+		borders += !chunks_is_private(&arena->chunks, i) +
+			   !chunks_is_private(&arena->chunks, end - 1);
+	}
+	engine_set_borders(arena, borders);
+}
+
+/* Of chunks that could not become private; fault.c asks for no others. */
+static int disarm(struct cowarena *arena, size_t first, size_t n)
+{
+	engine_add_borders(arena,
+			   pagetable_mark_dirty(&arena->table, first, n, pages_in_use(arena)));
+	return protect(arena, first, n, OS_READ_WRITE);
+}
+
+static void widen(struct cowarena *arena, size_t *first, size_t *n)
+{
+	size_t islands = atomic_load_explicit(&arena->privates.chunks, memory_order_relaxed);
+	size_t width = mappings_width(arena, engine_borders(arena) + 2 * (long)islands);
+
+	if (width > 1)
+		arena_widen(arena, first, n, width);
+}
+
+/* A private chunk of which nothing is own is mapped anew: so it can be mapped by one huge entry. */
+static bool cool(struct cowarena *arena, size_t chunk)
+{
+	size_t n = chunks_pages(&arena->chunks), first = chunk * n;
+	enum pages_uniform pages = pagetable_uniform(&arena->table, first, n);
+
+	if (!chunks_is_private(&arena->chunks, first))
+		return pages != PAGES_MIXED;
+	return chunks_private_pages(&arena->chunks, chunk) == n && pages == PAGES_CLEAN &&
+	       private_renew(arena, chunk) == 0;
+}
+
+/* Exactly, but for what changes meanwhile: runs of pages that are private, open, or armed. */
+static size_t mappings(struct cowarena *arena)
+{
+	enum { ARMED, OPEN, PRIVATE } kind = ARMED, before = ARMED;
+	const struct bitmap *dirty = &arena->table.dirty;
+	size_t pages = pages_in_use(arena), n = 2; /* what is never in use is inaccessible */
+
+	for (size_t page = 0, stop; page < pages; page = stop, before = kind) {
+		stop = (page | (chunks_pages(&arena->chunks) - 1)) + 1;
+		if (chunks_is_private(&arena->chunks, page)) {
+			kind = PRIVATE;
+			stop = part_end(arena, page, stop);
+		} else {
+			kind = bitmap_test(dirty, page) ? OPEN : ARMED;
+			stop = smaller(stop, kind == OPEN ? bitmap_next_clear(dirty, page)
+							  : bitmap_next(dirty, page));
+		}
+		n += kind != before;
+	}
+	return n;
+}
+
+const struct engine engine_kernel = {
+    .name = "kernel",
+    .maps_at_cut = true,
+    .open = private_open,
+    .close = private_close,
+    .abandon = private_abandon,
+    .commit = commit,
+    .arm = arm,
+    .armed = armed,
+    .disarm = disarm,
+    .widen = widen,
+    .cool = cool,
+    .mappings = mappings,
+};

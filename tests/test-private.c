@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* test-private.c - engine kernel: pages that the kernel copies, what is counted, and sandboxes. */
+#include "config.h"
+
+#include "arena.h"
+#include "common.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef SYS_process_madvise
+#define SYS_process_madvise 440
+#endif
+
+#define PAGES 64
+
+static cowarena *kernel_arena(void)
+{
+	struct cowarena_options o = case_options(CASE_KERNEL);
+
+	o.flags |= COWARENA_STRICT_ENGINE | COWARENA_NO_HELPER;
+	cowarena *arena = cowarena_create(&o);
+	if (!arena)
+		printf("SKIP: %s\n", cowarena_errmsg());
+	else /* so much that the pages that are written are few */
+		ck_assert_ptr_nonnull(page_block(arena, 64 * PAGES));
+	return arena;
+}
+
+static size_t page_of(cowarena *arena, const char *p, size_t i)
+{
+	return arena_page(arena, p + i * page_size());
+}
+
+static size_t own_pages(cowarena *arena, const char *p)
+{
+	size_t own = 0;
+
+	for (size_t i = 0; i < PAGES; i++)
+		own += bitmap_test(&arena->table.own, page_of(arena, p, i));
+	return own;
+}
+
+static void write_pages(char *p, size_t step, char byte)
+{
+	for (size_t i = 0; i < PAGES; i += step)
+		p[i * page_size()] = byte;
+}
+
+/* What is counted of a write that nobody was told of, and when; and where memory goes. */
+START_TEST(counters)
+{
+	cowarena *arena = kernel_arena();
+
+	if (!arena)
+		return;
+	char *p = page_block(arena, PAGES);
+	memset(p, 1, PAGES * page_size());
+	cowarena_snapshot *s = take_snapshot(arena, 0);
+	struct cowarena_stats before = stats_of(arena);
+	write_pages(p, 4, 2);
+	ck_assert_uint_eq(own_pages(arena, p), 0); /* nobody has asked */
+	struct cowarena_stats after = stats_of(arena);
+	ck_assert_uint_eq(own_pages(arena, p), PAGES / 4);
+	ck_assert_uint_eq(after.copied - before.copied, PAGES / 4);
+	ck_assert_uint_eq(after.held_bytes - before.held_bytes, PAGES / 4 * page_size());
+	write_pages(p, 4, 3); /* the kernel does not copy them twice */
+	ck_assert_uint_eq(stats_of(arena).copied, after.copied);
+	ck_assert_uint_eq(stats_of(arena).faults, 0);
+	/* Kept by the next snapshots, since they were written; then they come to rest. */
+	cowarena_snapshot *t = take_snapshot(arena, 0);
+	ck_assert_uint_eq(stats_of(arena).shadowed - after.shadowed, PAGES / 4);
+	ck_assert_uint_eq(own_pages(arena, p), PAGES / 4);
+	cowarena_snapshot *u = take_snapshot(arena, 0);
+	ck_assert_uint_eq(own_pages(arena, p), 0);
+	char seen;
+	for (size_t i = 0; i < PAGES; i++) {
+		char *at = p + i * page_size();
+		ck_assert_int_eq(cowarena_snapshot_read(s, &seen, at, 1), 0);
+		ck_assert_int_eq(seen, 1);
+		ck_assert_int_eq(cowarena_snapshot_read(t, &seen, at, 1), 0);
+		ck_assert_int_eq(seen, i % 4 ? 1 : 3);
+		ck_assert_int_eq(cowarena_snapshot_read(u, &seen, at, 1), 0);
+		ck_assert_int_eq(seen, i % 4 ? 1 : 3);
+		ck_assert_int_eq(*at, i % 4 ? 1 : 3);
+	}
+	/* Without a snapshot nothing is private any more. */
+	cowarena_snapshot_release(s);
+	cowarena_snapshot_release(u);
+	cowarena_snapshot_release(t);
+	ck_assert_int_eq(cowarena_compact(arena), 0);
+	after = stats_of(arena);
+	ck_assert(after.held_bytes == 0 && after.warm_bytes == 0);
+	write_pages(p, 1, 4);
+	ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* A page that is written between all snapshots takes no fault of the kernel's either. */
+START_TEST(written_each_time)
+{
+	cowarena *arena = kernel_arena();
+	char seen;
+
+	if (!arena)
+		return;
+	char *p = page_block(arena, PAGES);
+	memset(p, 0, PAGES * page_size());
+	cowarena_snapshot *s[20];
+	for (int i = 0; i < 20; i++) {
+		write_pages(p, 16, (char)i);
+		s[i] = take_snapshot(arena, i % 2 ? COWARENA_QUIESCENT : 0);
+		if (i > 1) {
+			ck_assert_uint_eq(own_pages(arena, p), PAGES / 16);
+			ck_assert_int_eq(cowarena_snapshot_read(s[i - 1], &seen, p, 1), 0);
+			ck_assert_int_eq(seen, i - 1);
+		}
+		if (i % 3 == 0 && i)
+			ck_assert_int_eq(cowarena_snapshot_release(s[i - 2]), 0);
+	}
+	ck_assert_uint_le(stats_of(arena).copied, PAGES / 16 + 4); /* and the heap's own pages */
+	for (int i = 0; i < 20; i++) {
+		if (i % 3 == 1 && i < 18)
+			continue;
+		ck_assert_int_eq(cowarena_snapshot_read(s[i], &seen, p + 16 * page_size(), 1), 0);
+		ck_assert_int_eq(seen, i);
+	}
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* ---- a sandbox like those of containers ---- */
+
+static void refuse(void)
+{
+	struct sock_filter code[] = {
+	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_userfaultfd, 3, 0),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_process_madvise, 2, 0),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 1, 0),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+	};
+	struct sock_fprog program = {sizeof code / sizeof *code, code};
+
+	ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+static void block_fault_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGSEGV);
+	sigaddset(&set, SIGBUS);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+/* One thread, no signals: stores and read(2) between snapshots. */
+START_TEST(quiescent_without_signals)
+{
+	refuse();
+	cowarena *arena = kernel_arena();
+	size_t n = PAGES * page_size(), rounds = scaled(1000, 10000, 50);
+	uint64_t seed = seed_of_run(17);
+
+	if (!arena)
+		return;
+	block_fault_signals();
+	int zero = open("/dev/zero", O_RDONLY);
+	char *p = page_block(arena, PAGES), *now = calloc(1, n), *then = calloc(1, n),
+	     *seen = malloc(n);
+	memset(p, 0, n);
+	cowarena_snapshot *s = NULL;
+	for (size_t round = 0; round < rounds; round++) {
+		memcpy(then, now, n);
+		cowarena_snapshot *next = cowarena_snapshot_take(arena, COWARENA_QUIESCENT);
+		ck_assert_msg(next != NULL, "%s", cowarena_errmsg());
+		ck_assert_int_eq(cowarena_snapshot_release(s), 0);
+		s = next;
+		for (size_t i = rng(&seed) % 20; i; i--) {
+			size_t at = rng(&seed) % n;
+			p[at] = now[at] = (char)rng(&seed);
+		}
+		size_t at = rng(&seed) % n, len = rng(&seed) % (n - at) % (3 * page_size());
+		ck_assert_int_eq(read(zero, p + at, len), (ssize_t)len);
+		memset(now + at, 0, len);
+		ck_assert_int_eq(cowarena_snapshot_read(s, seen, p, n), 0);
+		ck_assert_int_eq(memcmp(seen, then, n), 0);
+		ck_assert_int_eq(memcmp(p, now, n), 0);
+		if (round % 50 == 49) {
+			ck_assert_int_eq(cowarena_rollback(arena, s), 0);
+			memcpy(now, then, n);
+			ck_assert_int_eq(memcmp(p, now, n), 0);
+		}
+	}
+	ck_assert_uint_eq(stats_of(arena).faults, 0);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* Four writers, each of which writes numbers in an order of its own. */
+#define WRITERS 4
+#define CELLS 32
+
+static struct {
+	char *p;
+	size_t order[WRITERS][CELLS];
+	_Atomic bool stop;
+} litmus;
+
+static volatile uint64_t *cell(char *base, size_t writer, size_t i)
+{
+	return (volatile uint64_t *)(base + litmus.order[writer][i] * page_size()) + 8 * writer;
+}
+
+static void *write_on(void *arg)
+{
+	size_t writer = (size_t)(uintptr_t)arg;
+
+	for (uint64_t round = 1; !atomic_load(&litmus.stop); round++)
+		for (size_t i = 0; i < CELLS; i++)
+			*cell(litmus.p, writer, i) = round;
+	return NULL;
+}
+
+static bool is_torn(char *base, size_t writer)
+{
+	uint64_t first = *cell(base, writer, 0), before = first, now;
+
+	for (size_t i = 0; i < CELLS; i++, before = now) {
+		now = *cell(base, writer, i);
+		if (now > before || first - now > 1)
+			return true;
+	}
+	return false;
+}
+
+START_TEST(writers_are_cut_at_one_instant)
+{
+	pthread_t thread[WRITERS];
+	size_t rounds = scaled(500, 10000, 20), n = PAGES * page_size();
+	uint64_t seed = seed_of_run(4);
+
+	refuse();
+	cowarena *arena = kernel_arena();
+	if (!arena)
+		return;
+	char *seen = malloc(n);
+	litmus.p = page_block(arena, PAGES);
+	memset(litmus.p, 0, n);
+	for (size_t w = 0; w < WRITERS; w++)
+		for (size_t i = 0; i < CELLS; i++) {
+			size_t j = rng(&seed) % (i + 1);
+			litmus.order[w][i] = litmus.order[w][j];
+			litmus.order[w][j] = 2 * i;
+		}
+	for (size_t w = 0; w < WRITERS; w++)
+		ck_assert_int_eq(pthread_create(&thread[w], NULL, write_on, (void *)(uintptr_t)w),
+				 0);
+	for (size_t i = 0; i < rounds; i++) {
+		cowarena_snapshot *s = cowarena_snapshot_take(arena, 0);
+		ck_assert_msg(s != NULL, "%s", cowarena_errmsg());
+		ck_assert_int_eq(cowarena_snapshot_read(s, seen, litmus.p, n), 0);
+		for (size_t w = 0; w < WRITERS; w++)
+			ck_assert_msg(!is_torn(seen, w), "snapshot %zu is torn", i);
+		if (rng(&seed) % 4 == 0)
+			sched_yield();
+		ck_assert_int_eq(cowarena_snapshot_release(s), 0);
+	}
+	atomic_store(&litmus.stop, true);
+	for (size_t w = 0; w < WRITERS; w++)
+		pthread_join(thread[w], NULL);
+	printf("%zu snapshots, 0 torn\n", rounds);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("private");
+	TCase *tc = tcase_create("private");
+
+	tcase_add_test(tc, counters);
+	tcase_add_test(tc, written_each_time);
+	tcase_add_test(tc, quiescent_without_signals);
+	tcase_add_test(tc, writers_are_cut_at_one_instant);
+	suite_add_tcase(suite, tc);
+	return run_suite(suite);
+}
