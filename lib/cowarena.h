@@ -233,12 +233,13 @@ typedef void cowarena_page_fn(void *ctx, const void *page, enum cowarena_page_ev
  *
  * COWARENA_ENGINE_KERNEL leaves copying to the kernel: after a snapshot the heap is mapped
  * privately, and the first write to a page takes the kernel's own copy-on-write. No signal is
- * raised, system calls may store into the heap, and a view costs a store nothing. Only while a
- * snapshot is being taken are writers held, by one SIGSEGV, and a system call that stores into the
- * heap at that moment fails with EFAULT; not so with COWARENA_QUIESCENT, nor in a process with one
- * thread. What the kernel copies is counted when it is found: at a snapshot, a rollback, a diff,
- * and in cowarena_stats_get(), each of which takes 10 to 30 ns a page of the heap for that. The
- * engine takes neither held_limit nor COWARENA_FAITHFUL (then engine hybrid serves, or, with
+ * raised, system calls may store into the heap, and a view costs a store nothing. Writers are held,
+ * by one SIGSEGV, only while a snapshot is being taken, during cowarena_compact(), and while the
+ * process forks; a system call that stores into the heap at that moment fails with EFAULT. Nobody
+ * is held in a process with one thread, nor at a snapshot with COWARENA_QUIESCENT. What the kernel
+ * copies is counted when it is found: at a snapshot, a rollback, a diff, and in
+ * cowarena_stats_get(), each of which takes 10 to 50 ns a page of the heap for that. The engine
+ * takes neither held_limit nor COWARENA_FAITHFUL (then engine hybrid serves, or, with
  * COWARENA_STRICT_ENGINE, the arena is refused with ENOTSUP), and no cowarena_on_page(). It needs
  * /proc, and no privilege. Where memory is short the kernel ends the process, as after fork().
  *

@@ -8,12 +8,10 @@
  * nobody writes (COWARENA_QUIESCENT, or a process of one thread).
  *
  *	            a snapshot is taken (arm)
- *	  [shared] ---------------------------> [private]
- *	  writable     ^                            |
- *	     ^         +----------------------------+  quiet for some epochs: mapped anew
- *	     |                                      |  (cool, by the helper)
- *	     +--------------------------------------+
- *	            no snapshot (private_share_all)
+ *	  [shared] ---------------------------------------> [private]
+ *	     ^                                                  |
+ *	     +--------------------------------------------------+
+ *	            no snapshot, and cowarena_compact()
  *
  * Memory that comes into use is mapped shared until the next cut: a private mapping of a hole would
  * take two pages, the file's and its own. Where the kernel refuses a private mapping, or the
@@ -113,16 +111,14 @@ static void widen(struct cowarena *arena, size_t *first, size_t *n)
 		arena_widen(arena, first, n, width);
 }
 
-/* A private chunk of which nothing is own is mapped anew: so it can be mapped by one huge entry. */
+/* A private chunk stays as it is: to map it anew its writers would have to be held, and a system
+   call that stores there would fail in the midst of nothing. */
 static bool cool(struct cowarena *arena, size_t chunk)
 {
 	size_t n = chunks_pages(&arena->chunks), first = chunk * n;
-	enum pages_uniform pages = pagetable_uniform(&arena->table, first, n);
 
-	if (!chunks_is_private(&arena->chunks, first))
-		return pages != PAGES_MIXED;
-	return chunks_private_pages(&arena->chunks, chunk) == n && pages == PAGES_CLEAN &&
-	       private_renew(arena, chunk) == 0;
+	return !chunks_is_private(&arena->chunks, first) &&
+	       pagetable_uniform(&arena->table, first, n) != PAGES_MIXED;
 }
 
 /* Exactly, but for what changes meanwhile: runs of pages that are private, open, or armed. */

@@ -295,11 +295,8 @@ static void *helper_main(void *p)
 			since = now;
 		}
 		bool live = atomic_load(&arena->timeline.live);
-		if (!live && now - since >= IDLE_NS)
-			private_share_all(arena);
 		tend(arena, !live && now - since >= IDLE_NS);
-		if (!live && (frames_warm(&arena->frames) > warm_idle(arena) ||
-			      atomic_load(&arena->privates.chunks))) {
+		if (!live && frames_warm(&arena->frames) > warm_idle(arena)) {
 			atomic_store(&h->waits_idle, true);
 			os_wait_at_most(&h->bell.rung, rung, IDLE_NS);
 			atomic_store(&h->waits_idle, false);

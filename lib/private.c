@@ -514,7 +514,6 @@ static void unfile_range(struct cowarena *arena, size_t first, size_t n)
 void private_forget(struct cowarena *arena, size_t first, size_t n)
 {
 	struct pagetable *t = &arena->table;
-
 	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
 
 	unfile_range(arena, first, n);
@@ -529,24 +528,6 @@ void private_forget(struct cowarena *arena, size_t first, size_t n)
 		page_unlock(&t->pages[i], epoch << PAGE_STAMP_SHIFT);
 		pagetable_mark_dirty(t, i, 1, pages_in_use(arena));
 	}
-}
-
-int private_renew(struct cowarena *arena, size_t chunk)
-{
-	size_t first = chunk << arena->chunks.pages_shift, n = chunks_pages(&arena->chunks);
-	size_t bytes = arena->chunks.bytes;
-
-	if (os_protect(arena_address(arena, first), bytes, OS_READ))
-		return -1;
-	int result = each_own(arena, first, first + n, note_own);
-	if (!result && bitmap_next(&arena->table.own, first) < first + n)
-		result = -1;
-	if (!result)
-		result = os_map_cow(arena_address(arena, first), bytes, &arena->file,
-				    first << arena->page_shift);
-	if (result)
-		os_protect(arena_address(arena, first), bytes, OS_READ_WRITE);
-	return result;
 }
 
 int private_share(struct cowarena *arena, size_t chunk, enum os_protection protection)

@@ -88,16 +88,10 @@ int private_map(struct cowarena *arena, size_t first, size_t n);
 int private_share(struct cowarena *arena, size_t chunk, enum os_protection protection);
 
 /*
- * Map a private chunk anew if none of its pages is own: so no page table of small pages is left.
- * Gate closed. -1: some are, and have been noted; or with errno.
- */
-int private_renew(struct cowarena *arena, size_t chunk);
-
-/*
  * Ask the kernel which pages it has copied since, and note them: each becomes own, dirty and
  * stamped with this epoch, and if a snapshot needs what it was, gets a version in the file. -1
  * when there is no address space for the record of a version.
- * Cost: 10 ns for each page in the page tables, 0.2 us for each page found.
+ * Cost: 10 to 50 ns for each page in the page tables, 0.2 us for each page found.
  */
 int private_collect(struct cowarena *arena);
 
