@@ -35,6 +35,11 @@ cowarena *arena_case(int i); /* fails the test if there is no such arena */
 bool case_traps(int i);
 const char *case_name(int i); /* for test cases that CK_RUN_CASE can choose */
 
+/*
+ * These two are called in children of fork() too, so they use none of Check's functions unless they
+ * fail: each ck_assert takes a mutex of Check's, which another thread may have held at the fork.
+ */
+
 /* Take a snapshot; in an arena of CASE_HUGE, compact first. */
 cowarena_snapshot *take_snapshot(cowarena *arena, unsigned flags);
 
