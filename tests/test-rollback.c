@@ -101,6 +101,36 @@ START_TEST(snapshots_after_a_rollback_are_right)
 }
 END_TEST
 
+/* Pages that are what they were at the snapshot, and have been something else in between: a younger
+   snapshot needs them. */
+START_TEST(as_it_was_in_between)
+{
+	cowarena *arena = arena_case(_i);
+	size_t n = PAGES * page_size();
+	char *p = page_block(arena, PAGES), *then = malloc(n);
+	cowarena_snapshot *s[3];
+
+	for (int i = 0; i < 3; i++) {
+		memset(p, i % 2, n);
+		s[i] = take_snapshot(arena, 0);
+	}
+	cowarena_snapshot_release(take_snapshot(arena, 0)); /* pages come to rest */
+	ck_assert_int_eq(cowarena_rollback(arena, s[0]), 0);
+	memset(p, 7, n);
+	for (int i = 0; i < 3; i++) {
+		memset(then, 9, n);
+		ck_assert_int_eq(cowarena_snapshot_read(s[i], then, p, n), 0);
+		for (size_t at = 0; at < n; at += 100)
+			ck_assert_int_eq(then[at], i % 2);
+	}
+	ck_assert_int_eq(cowarena_rollback(arena, s[2]), 0);
+	for (size_t at = 0; at < n; at += 100)
+		ck_assert_int_eq(p[at], 0);
+	free(then);
+	cowarena_destroy(arena);
+}
+END_TEST
+
 START_TEST(nothing_changed_nothing_done)
 {
 	cowarena *arena = arena_case(CASE_FAITHFUL);
@@ -437,6 +467,7 @@ int main(void)
 	tcase_add_loop_test(tc, to_any_state_in_any_order, 0, CASES);
 	tcase_add_loop_test(tc, a_rollback_is_a_write_for_younger_snapshots_and_views, 0, CASES);
 	tcase_add_loop_test(tc, snapshots_after_a_rollback_are_right, 0, CASES);
+	tcase_add_loop_test(tc, as_it_was_in_between, 0, CASES);
 	tcase_add_test(tc, nothing_changed_nothing_done);
 	tcase_add_test(tc, only_what_differs_is_touched);
 	tcase_add_loop_test(tc, the_heap_rolls_back, 0, CASES);
