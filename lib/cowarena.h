@@ -236,12 +236,13 @@ typedef void cowarena_page_fn(void *ctx, const void *page, enum cowarena_page_ev
  * raised, system calls may store into the heap, and a view costs a store nothing. Writers are held,
  * by one SIGSEGV, only while a snapshot is being taken, during cowarena_compact(), and while the
  * process forks; a system call that stores into the heap at that moment fails with EFAULT. Nobody
- * is held in a process with one thread, nor at a snapshot with COWARENA_QUIESCENT. What the kernel
- * copies is counted when it is found: at a snapshot, a rollback, a diff, and in
- * cowarena_stats_get(), each of which takes 10 to 50 ns a page of the heap for that. The engine
- * takes neither held_limit nor COWARENA_FAITHFUL (then engine hybrid serves, or, with
- * COWARENA_STRICT_ENGINE, the arena is refused with ENOTSUP), and no cowarena_on_page(). It needs
- * /proc, and no privilege. Where memory is short the kernel ends the process, as after fork().
+ * is held in a process with one thread, nor at a snapshot with COWARENA_QUIESCENT. (Threads that
+ * may be held must not block SIGSEGV.) What the kernel copies is counted when it is found: at a
+ * snapshot, a rollback, a diff, and in cowarena_stats_get(), each of which takes 10 to 50 ns a page
+ * of the heap for that. The engine takes neither held_limit nor COWARENA_FAITHFUL (then engine
+ * hybrid serves, or, with COWARENA_STRICT_ENGINE, the arena is refused with ENOTSUP), and no
+ * cowarena_on_page(). It needs /proc, and no privilege. Where memory is short the kernel ends the
+ * process, as after fork().
  *
  * Unless COWARENA_NO_HELPER is set, the first snapshot starts a small thread (with ordinary
  * scheduling, on the processors of the process's first thread, whatever the caller has). The thread

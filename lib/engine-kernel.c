@@ -3,9 +3,9 @@
  * engine-kernel.c - engine "kernel": the kernel copies what is written (private.h).
  *
  * Every chunk that a snapshot needs becomes private at the cut. First writes take no signal, so
- * debuggers are not disturbed, threads may block what they like, and system calls may store into
- * the heap. Writers are held for the length of the cut only, by mprotect(2) and the gate, unless
- * nobody writes (COWARENA_QUIESCENT, or a process of one thread).
+ * debuggers are not disturbed, and system calls may store into the heap. Writers are held for the
+ * length of the cut only, by mprotect(2) and the gate, unless nobody writes (COWARENA_QUIESCENT, or
+ * a process of one thread).
  *
  *	            a snapshot is taken (arm)
  *	  [shared] ---------------------------------------> [private]
