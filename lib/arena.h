@@ -56,8 +56,9 @@ struct cowarena {
 	/* Used while the process forks: whether the child gets a copy, and of which snapshot. */
 	bool is_copied;
 	struct cowarena_snapshot *fork_snapshot;
-	bool holds_place; /* range_hold_place() */
-	char *fork_base;  /* the base, while the heap is shut */
+	bool holds_place;   /* range_hold_place() */
+	bool file_is_whole; /* the file is what the heap is: a child may copy it */
+	char *fork_base;    /* the base, while the heap is shut */
 	/* In the child, while its copy is being made: the engine that the child will have, and the
 	   parent's file. */
 	const struct engine *fork_engine;

@@ -242,7 +242,8 @@ typedef void cowarena_page_fn(void *ctx, const void *page, enum cowarena_page_ev
  * of the heap for that. The engine takes neither held_limit nor COWARENA_FAITHFUL (then engine
  * hybrid serves, or, with COWARENA_STRICT_ENGINE, the arena is refused with ENOTSUP), and no
  * cowarena_on_page(). It needs /proc, and no privilege. Where memory is short the kernel ends the
- * process, as after fork().
+ * process, as after fork(). Keep futexes that are shared between processes (PTHREAD_PROCESS_SHARED)
+ * out of such a heap: a thread that sleeps there while a snapshot is taken is not woken.
  *
  * Unless COWARENA_NO_HELPER is set, the first snapshot starts a small thread (with ordinary
  * scheduling, on the processors of the process's first thread, whatever the caller has). The thread

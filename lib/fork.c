@@ -233,6 +233,8 @@ static int fill(struct cowarena *arena, const struct cowarena_snapshot *snapshot
 	/* (With a snapshot the parent waits for an answer, which copy() sends.) */
 	if (!snapshot && !os_file_is_ours(&arena->file))
 		return no_copy(EBADF);
+	if (!snapshot && !arena->file_is_whole)
+		return no_copy(ENOMEM);
 	arena->fork_engine = arena->engine;
 	arena->fork_file = arena->file;
 	shed(arena);
@@ -311,9 +313,10 @@ static void before_fork(void)
 		a->is_copied = a->flags & COWARENA_FORK_COPY && !trap_inherited(a->trap);
 		forking.any |= a->is_copied;
 		/* The child may copy the file (cowarena_after_fork_in_child()). */
-		if (!a->is_copied && !trap_inherited(a->trap))
-			private_flush(a);
+		if (!trap_inherited(a->trap))
+			a->file_is_whole = !private_flush(a);
 	}
+	errno = e;
 	if (!forking.any)
 		return;
 	os_block_signals(&forking.signals);
@@ -492,6 +495,7 @@ static void has_no_copy(void)
 static void drop_inherited(struct cowarena *arena)
 {
 	engine_drop_inherited(arena);
+	os_file_close(&arena->privates.pagemap);
 	os_file_close(&arena->poke);
 }
 

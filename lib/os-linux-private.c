@@ -194,7 +194,7 @@ int os_own_pages(const struct os_file *pagemap, void *p, size_t n, struct os_run
 
 	if (!atomic_load_explicit(&no_scan, memory_order_relaxed)) {
 		found = scan(pagemap->fd, from, end, runs, max, &to);
-		if (found < 0 && (errno == ENOTTY || is_refusal(errno)))
+		if (found < 0 && (errno == ENOTTY || is_refusal(errno)) && os_file_is_ours(pagemap))
 			atomic_store_explicit(&no_scan, true, memory_order_relaxed);
 	}
 	if (found < 0)

@@ -188,7 +188,7 @@ static int own_runs(struct cowarena *arena, char *at, size_t n, struct os_run *r
 	struct os_file *pagemap = &arena->privates.pagemap;
 	int found = os_own_pages(pagemap, at, n, runs, RUNS, walked);
 
-	if (found < 0 && os_pagemap_open(pagemap) == 0)
+	if (found < 0 && !os_file_is_ours(pagemap) && os_pagemap_open(pagemap) == 0)
 		found = os_own_pages(pagemap, at, n, runs, RUNS, walked);
 	return found;
 }
@@ -368,7 +368,11 @@ int private_begin_cut(struct cowarena *arena, bool quiescent)
 			return -1;
 	}
 	TEST_POINT();
-	return private_collect(arena);
+	int result = private_collect(arena);
+	/* Shared pages that are held stay so: no arm() takes them over. */
+	if (result && p->held)
+		atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
+	return result;
 }
 
 /* P4: what was rolled back and not written since is clean from now on. */
@@ -591,18 +595,33 @@ void private_share_all(struct cowarena *arena)
 	arena_unlock_snapshots(arena, &signals);
 }
 
-void private_flush(struct cowarena *arena)
+/* Private chunks only: what is shared is in the file already. */
+static int hold_private(struct cowarena *arena)
+{
+	int result = 0;
+
+	for (size_t first, end = 0; !result && next_private(arena, &first, &end);)
+		result = os_protect(arena_address(arena, first), (end - first) << arena->page_shift,
+				    OS_READ);
+	return result;
+}
+
+int private_flush(struct cowarena *arena)
 {
 	sigset_t signals;
+	int result = 0;
 
 	arena_lock_snapshots(arena, &signals);
 	if (atomic_load(&arena->privates.chunks)) {
 		gate_close(&arena->gate);
-		if (private_begin_cut(arena, false) == 0)
+		if (hold_private(arena) || private_collect(arena))
+			result = -1;
+		else
 			private_fold(arena, 0, pages_in_use(arena));
 		private_drop(arena);
 		let_go(arena);
 		gate_open(&arena->gate);
 	}
 	arena_unlock_snapshots(arena, &signals);
+	return result;
 }

@@ -129,8 +129,8 @@ void private_fold(struct cowarena *arena, size_t first, size_t n);
 void private_drop(struct cowarena *arena);
 
 /* For a fork(): bring all own pages to the file, so that a child can copy it. Takes the snapshot
-   lock. */
-void private_flush(struct cowarena *arena);
+   lock. -1 when that could not be done: then the file is not what the heap is. */
+int private_flush(struct cowarena *arena);
 
 /* If no snapshot is alive: map all chunks as the file is, writable. Takes the snapshot lock. */
 void private_share_all(struct cowarena *arena);

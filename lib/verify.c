@@ -47,6 +47,18 @@ static uint64_t hash_live(struct cowarena *arena, size_t page)
 	return hash(hole ? zeros : arena_address(arena, page), size);
 }
 
+/* Hash a page as the snapshot that is being taken has it: what was made private just now may be
+   written to already (private.h). */
+static uint64_t hash_cut(struct cowarena *arena, size_t page)
+{
+	size_t size = arena_page_size(arena);
+
+	if (bitmap_test(&arena->table.own, page))
+		return hash(arena_address(arena, page), size);
+	bool hole = size <= sizeof zeros && range_is_hole(arena, page);
+	return hash(hole ? zeros : arena_past(arena, page), size);
+}
+
 static size_t bytes_of(const struct cowarena_snapshot *s)
 {
 	return os_round_up(s->hashed * sizeof *s->hashes, arena_page_size(s->arena));
@@ -64,7 +76,7 @@ int verify_prepare(struct cowarena_snapshot *s, size_t pages)
 void verify_record(struct cowarena_snapshot *s)
 {
 	for (size_t i = 0; s->hashes && i < s->hashed; i++)
-		s->hashes[i] = hash_live(s->arena, i);
+		s->hashes[i] = hash_cut(s->arena, i);
 }
 
 void verify_forget(struct cowarena_snapshot *s)
