@@ -76,6 +76,23 @@ static inline bool chunks_is_private(const struct chunks *c, size_t page)
 	return (page & (chunks_pages(c) - 1)) < chunks_private_pages(c, page >> c->pages_shift);
 }
 
+/* The end of the part of [first, end) that is private, or that is not, as its first page is. */
+static inline size_t chunks_part_end(const struct chunks *c, size_t first, size_t end)
+{
+	size_t chunk = first & ~(chunks_pages(c) - 1);
+	bool private = chunks_is_private(c, first);
+
+	/* In a chunk the private pages come before those that are not. */
+	do {
+		if (private)
+			first = chunk + chunks_private_pages(c, chunk >> c->pages_shift);
+		else
+			first = chunk + chunks_pages(c);
+		chunk += chunks_pages(c);
+	} while (first < end && first == chunk && chunks_is_private(c, first) == private);
+	return first < end ? first : end;
+}
+
 /* Epochs since a page of the chunk was last disarmed. */
 static inline uint32_t chunks_quiet(const struct chunks *c, size_t chunk, uint64_t epoch)
 {

@@ -37,25 +37,9 @@ static size_t smaller(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-static int protect(struct cowarena *arena, size_t first, size_t n, enum os_protection protection)
-{
-	return os_protect(arena_address(arena, first), n << arena->page_shift, protection);
-}
-
-/* The end of the part of [first, end) that is private, or that is not, as its first page is. */
-static size_t part_end(struct cowarena *arena, size_t first, size_t end)
-{
-	bool private = chunks_is_private(&arena->chunks, first);
-	size_t stop = first + 1;
-
-	while (stop < end && chunks_is_private(&arena->chunks, stop) == private)
-		stop++;
-	return stop;
-}
-
 static int commit(struct cowarena *arena, size_t first, size_t n, bool armed)
 {
-	return protect(arena, first, n, armed ? OS_READ : OS_READ_WRITE);
+	return engine_mprotect.commit(arena, first, n, armed);
 }
 
 /* Make the chunks of [first, end) private, or in one chunk what follows its private part. */
@@ -71,11 +55,11 @@ static int make_private(struct cowarena *arena, size_t first, size_t end)
 static int arm(struct cowarena *arena, size_t first, size_t n)
 {
 	for (size_t end = first + n, stop; first < end; first = stop) {
-		stop = part_end(arena, first, end);
+		stop = chunks_part_end(&arena->chunks, first, end);
 		if (chunks_is_private(&arena->chunks, first))
 			private_fold(arena, first, stop - first);
 		else if (make_private(arena, first, stop) &&
-			 protect(arena, first, stop - first, OS_READ))
+			 engine_mprotect.arm(arena, first, stop - first))
 			return -1;
 	}
 	return 0;
@@ -97,18 +81,14 @@ static void armed(struct cowarena *arena)
 /* Of chunks that could not become private; fault.c asks for no others. */
 static int disarm(struct cowarena *arena, size_t first, size_t n)
 {
-	engine_add_borders(arena,
-			   pagetable_mark_dirty(&arena->table, first, n, pages_in_use(arena)));
-	return protect(arena, first, n, OS_READ_WRITE);
+	return engine_mprotect.disarm(arena, first, n);
 }
 
 static void widen(struct cowarena *arena, size_t *first, size_t *n)
 {
 	size_t islands = atomic_load_explicit(&arena->privates.chunks, memory_order_relaxed);
-	size_t width = mappings_width(arena, engine_borders(arena) + 2 * (long)islands);
 
-	if (width > 1)
-		arena_widen(arena, first, n, width);
+	mappings_widen(arena, engine_borders(arena) + 2 * (long)islands, first, n);
 }
 
 /* A private chunk stays as it is: to map it anew its writers would have to be held, and a system
@@ -132,7 +112,7 @@ static size_t mappings(struct cowarena *arena)
 		stop = (page | (chunks_pages(&arena->chunks) - 1)) + 1;
 		if (chunks_is_private(&arena->chunks, page)) {
 			kind = PRIVATE;
-			stop = part_end(arena, page, stop);
+			stop = chunks_part_end(&arena->chunks, page, stop);
 		} else {
 			kind = bitmap_test(dirty, page) ? OPEN : ARMED;
 			stop = smaller(stop, kind == OPEN ? bitmap_next_clear(dirty, page)
@@ -145,7 +125,6 @@ static size_t mappings(struct cowarena *arena)
 
 const struct engine engine_kernel = {
     .name = "kernel",
-    .maps_at_cut = true,
     .open = private_open,
     .close = private_close,
     .abandon = private_abandon,

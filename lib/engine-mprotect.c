@@ -46,10 +46,7 @@ static int disarm(struct cowarena *arena, size_t first, size_t n)
 
 static void widen(struct cowarena *arena, size_t *first, size_t *n)
 {
-	size_t width = mappings_width(arena, engine_borders(arena));
-
-	if (width > 1)
-		arena_widen(arena, first, n, width);
+	mappings_widen(arena, engine_borders(arena), first, n);
 }
 
 /* A chunk without a border inside is one mapping as it is. */

@@ -21,8 +21,6 @@ struct engine {
 	const char *name;
 	/* Preserve every page during the cut, instead of arming pages after it. */
 	bool copies_at_cut;
-	/* arm() may make chunks private: who writes is held before (private_begin_cut()). */
-	bool maps_at_cut;
 	/* System calls may write into armed pages. */
 	bool syscall_safe;
 	/* Faults arrive as SIGBUS, not as SIGSEGV. */

@@ -255,8 +255,7 @@ static enum outcome resolve_range(struct fault *f)
 	f->epoch = atomic_load_explicit(&f->arena->timeline.epoch, memory_order_relaxed);
 	for (size_t at = all.first, stop; at < end && outcome == RESOLVED; at = stop) {
 		bool private = chunks_is_private(c, at);
-		for (stop = at + 1; stop < end && chunks_is_private(c, stop) == private;)
-			stop++;
+		stop = chunks_part_end(c, at, end);
 		f->range = (struct range_of_pages){at, stop - at};
 		outcome = private ? resolve_private(f) : resolve_traps(f);
 	}

@@ -34,4 +34,14 @@ static inline size_t mappings_width(const struct cowarena *arena, long borders)
 	return width;
 }
 
+/* For engine->widen(). Async-signal-safe. */
+static inline void mappings_widen(const struct cowarena *arena, long borders, size_t *first,
+				  size_t *n)
+{
+	size_t width = mappings_width(arena, borders);
+
+	if (width > 1)
+		arena_widen(arena, first, n, width);
+}
+
 #endif

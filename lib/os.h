@@ -242,7 +242,7 @@ struct os_run {
  * (K33): up to `max` runs, in ascending order. *walked is where the next call has to begin, p + n
  * when there is no more. Returns the number of runs; -1 with errno: EBADF when the descriptor is
  * ours no more.
- * Cost: 10 ns for a page that is in the page table (Linux 6.18; 3 ns without PAGEMAP_SCAN).
+ * Cost: 10 to 50 ns for a page that is in the page table (Linux 6.18).
  */
 int os_own_pages(const struct os_file *pagemap, void *p, size_t n, struct os_run *runs, int max,
 		 void **walked);

@@ -37,7 +37,7 @@ int cowarena_on_page(cowarena *arena, cowarena_page_fn *fn, void *ctx)
 	arena_in_use(arena, __func__);
 	if (!arena)
 		return error_set(EINVAL, "arena is NULL");
-	if (fn && arena->engine->maps_at_cut)
+	if (fn && private_works(arena))
 		return error_set(ENOTSUP,
 				 "engine kernel takes no trap at a first write, of which to "
 				 "tell: create the arena with engine hybrid");

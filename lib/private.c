@@ -257,15 +257,23 @@ static int note_own(struct cowarena *arena, size_t page)
 	return noted ? 0 : -1;
 }
 
-int private_collect(struct cowarena *arena)
+int private_collect_range(struct cowarena *arena, size_t from, size_t to)
 {
 	int result = 0;
 
 	if (!atomic_load_explicit(&arena->privates.chunks, memory_order_relaxed))
 		return 0;
-	for (size_t first, end = 0; !result && next_private(arena, &first, &end);)
-		result = each_own(arena, first, end, note_own);
+	for (size_t end; !result && from < to; from = end) {
+		end = chunks_part_end(&arena->chunks, from, to);
+		if (chunks_is_private(&arena->chunks, from))
+			result = each_own(arena, from, end, note_own);
+	}
 	return result;
+}
+
+int private_collect(struct cowarena *arena)
+{
+	return private_collect_range(arena, 0, pages_in_use(arena));
 }
 
 /* ---- what the file holds goes to frames ---- */
@@ -317,7 +325,7 @@ static void unfile_page(struct cowarena *arena, size_t page)
 static bool is_open(struct cowarena *arena, size_t first, size_t end)
 {
 	return chunks_is_private(&arena->chunks, first) ||
-	       (arena->engine->maps_at_cut && bitmap_next(&arena->table.dirty, first) < end);
+	       bitmap_next(&arena->table.dirty, first) < end;
 }
 
 static bool anything_open(struct cowarena *arena)
@@ -347,12 +355,22 @@ static int hold(struct cowarena *arena)
 	return 0;
 }
 
+/* Private chunks only. -1 with errno. */
+static int protect_private(struct cowarena *arena, enum os_protection protection)
+{
+	int result = 0;
+
+	for (size_t first, end = 0; next_private(arena, &first, &end);)
+		if (os_protect(arena_address(arena, first), (end - first) << arena->page_shift,
+			       protection))
+			result = -1;
+	return result;
+}
+
+/* Where it is refused a fault does it. */
 static void let_go(struct cowarena *arena)
 {
-	/* Where it is refused a fault does it. */
-	for (size_t first, end = 0; next_private(arena, &first, &end);)
-		os_protect(arena_address(arena, first), (end - first) << arena->page_shift,
-			   OS_READ_WRITE);
+	protect_private(arena, OS_READ_WRITE);
 }
 
 int private_begin_cut(struct cowarena *arena, bool quiescent)
@@ -515,6 +533,14 @@ static void unfile_range(struct cowarena *arena, size_t first, size_t n)
 		unfile_page(arena, i);
 }
 
+/* As if the page had been written in this epoch. */
+static void stamp_written(struct cowarena *arena, size_t page, uint64_t epoch)
+{
+	page_lock(&arena->table.pages[page]);
+	page_unlock(&arena->table.pages[page], epoch << PAGE_STAMP_SHIFT);
+	pagetable_mark_dirty(&arena->table, page, 1, pages_in_use(arena));
+}
+
 void private_forget(struct cowarena *arena, size_t first, size_t n)
 {
 	struct pagetable *t = &arena->table;
@@ -525,23 +551,20 @@ void private_forget(struct cowarena *arena, size_t first, size_t n)
 		disown(arena, i);
 	private_drop(arena);
 	/* They change, as by a write. */
-	for (size_t i = first; i < first + n; i++) {
-		if (!chunks_is_private(&arena->chunks, i))
-			continue;
-		page_lock(&t->pages[i]);
-		page_unlock(&t->pages[i], epoch << PAGE_STAMP_SHIFT);
-		pagetable_mark_dirty(t, i, 1, pages_in_use(arena));
-	}
+	for (size_t i = first; i < first + n; i++)
+		if (chunks_is_private(&arena->chunks, i))
+			stamp_written(arena, i, epoch);
 }
 
-int private_share(struct cowarena *arena, size_t chunk, enum os_protection protection)
+/* Map a chunk as the file is again, writable: so all of it is dirty. Its own pages go to the file
+   first. -1 with errno: the chunk is private still. */
+static int share(struct cowarena *arena, size_t chunk)
 {
 	size_t first = chunk << arena->chunks.pages_shift;
 	size_t n = chunks_private_pages(&arena->chunks, chunk);
 	size_t bytes = n << arena->page_shift;
+	uint64_t epoch = atomic_load(&arena->timeline.epoch);
 
-	if (!n)
-		return 0;
 	if (os_protect(arena_address(arena, first), bytes, OS_READ))
 		return -1;
 	int result = each_own(arena, first, first + n, note_own);
@@ -550,15 +573,15 @@ int private_share(struct cowarena *arena, size_t chunk, enum os_protection prote
 		private_drop(arena);
 		unfile_range(arena, first, n); /* stores go to the file from now on */
 		result = os_map_alias(arena_address(arena, first), bytes, arena_past(arena, first),
-				      protection);
+				      OS_READ_WRITE);
 	}
 	if (result) {
 		os_protect(arena_address(arena, first), bytes, OS_READ_WRITE);
 		return -1;
 	}
 	set_private_pages(arena, chunk, 0);
-	if (protection == OS_READ && bitmap_next(&arena->table.dirty, first) < first + n)
-		atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
+	for (size_t i = first; i < first + n; i++)
+		stamp_written(arena, i, epoch);
 	return 0;
 }
 
@@ -568,18 +591,9 @@ static void share_all(struct cowarena *arena)
 	size_t per = chunks_pages(&arena->chunks);
 
 	for (size_t first, end = 0; next_private(arena, &first, &end);)
-		for (size_t chunk = first / per; chunk * per < end; chunk++) {
-			size_t n = chunks_private_pages(&arena->chunks, chunk);
-			uint64_t epoch = atomic_load(&arena->timeline.epoch);
-			if (private_share(arena, chunk, OS_READ_WRITE))
+		for (size_t chunk = first / per; chunk * per < end; chunk++)
+			if (share(arena, chunk))
 				return;
-			/* All of it is writable now: so all of it is dirty. */
-			for (size_t i = chunk * per; i < chunk * per + n; i++) {
-				page_lock(&arena->table.pages[i]);
-				page_unlock(&arena->table.pages[i], epoch << PAGE_STAMP_SHIFT);
-			}
-			pagetable_mark_dirty(&arena->table, chunk * per, n, pages_in_use(arena));
-		}
 }
 
 void private_share_all(struct cowarena *arena)
@@ -595,17 +609,6 @@ void private_share_all(struct cowarena *arena)
 	arena_unlock_snapshots(arena, &signals);
 }
 
-/* Private chunks only: what is shared is in the file already. */
-static int hold_private(struct cowarena *arena)
-{
-	int result = 0;
-
-	for (size_t first, end = 0; !result && next_private(arena, &first, &end);)
-		result = os_protect(arena_address(arena, first), (end - first) << arena->page_shift,
-				    OS_READ);
-	return result;
-}
-
 int private_flush(struct cowarena *arena)
 {
 	sigset_t signals;
@@ -614,7 +617,8 @@ int private_flush(struct cowarena *arena)
 	arena_lock_snapshots(arena, &signals);
 	if (atomic_load(&arena->privates.chunks)) {
 		gate_close(&arena->gate);
-		if (hold_private(arena) || private_collect(arena))
+		/* What is shared is in the file already. */
+		if (protect_private(arena, OS_READ) || private_collect(arena))
 			result = -1;
 		else
 			private_fold(arena, 0, pages_in_use(arena));

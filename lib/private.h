@@ -80,20 +80,13 @@ void private_abandon(struct cowarena *arena);
 int private_map(struct cowarena *arena, size_t first, size_t n);
 
 /*
- * Map a chunk as the file is again, with that protection. Its own pages go to the file first:
- * versions in the file move to their frames. Its pages keep their states; so with OS_READ those
- * that are dirty are armed nevertheless, and `half_armed` is set. Gate closed. -1 with errno: then
- * the chunk is private still.
- */
-int private_share(struct cowarena *arena, size_t chunk, enum os_protection protection);
-
-/*
  * Ask the kernel which pages it has copied since, and note them: each becomes own, dirty and
  * stamped with this epoch, and if a snapshot needs what it was, gets a version in the file. -1
  * when there is no address space for the record of a version.
  * Cost: 10 to 50 ns for each page in the page tables, 0.2 us for each page found.
  */
 int private_collect(struct cowarena *arena);
+int private_collect_range(struct cowarena *arena, size_t from, size_t to); /* these pages only */
 
 /*
  * Around the cut, with the gate closed. Begin: hold those who may write, and collect. When it

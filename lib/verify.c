@@ -38,25 +38,27 @@ TRACK_UNSEEN static uint64_t hash(const void *p, size_t n)
 
 static char zeros[1 << 16]; /* a page; nobody writes to it */
 
-/* Hash a page of the live heap. A page without memory is not given any. */
-static uint64_t hash_live(struct cowarena *arena, size_t page)
+/* Hash a page, by one of the heap's mappings. A page without memory is not given any. */
+static uint64_t hash_at(struct cowarena *arena, size_t page, const char *at)
 {
 	size_t size = arena_page_size(arena);
 	bool hole = size <= sizeof zeros && range_is_hole(arena, page);
 
-	return hash(hole ? zeros : arena_address(arena, page), size);
+	return hash(hole ? zeros : at, size);
+}
+
+static uint64_t hash_live(struct cowarena *arena, size_t page)
+{
+	return hash_at(arena, page, arena_address(arena, page));
 }
 
 /* Hash a page as the snapshot that is being taken has it: what was made private just now may be
    written to already (private.h). */
 static uint64_t hash_cut(struct cowarena *arena, size_t page)
 {
-	size_t size = arena_page_size(arena);
-
 	if (bitmap_test(&arena->table.own, page))
-		return hash(arena_address(arena, page), size);
-	bool hole = size <= sizeof zeros && range_is_hole(arena, page);
-	return hash(hole ? zeros : arena_past(arena, page), size);
+		return hash(arena_address(arena, page), arena_page_size(arena));
+	return hash_at(arena, page, arena_past(arena, page));
 }
 
 static size_t bytes_of(const struct cowarena_snapshot *s)
