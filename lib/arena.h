@@ -107,6 +107,12 @@ static inline char *arena_past(const struct cowarena *a, size_t page)
 	return a->past + (page << a->page_shift);
 }
 
+/* Pages in use. Acquire: pairs with range_grow(). */
+static inline size_t arena_pages(const struct cowarena *a)
+{
+	return atomic_load_explicit(&a->pages, memory_order_acquire);
+}
+
 /* Meaningful only for addresses in the arena. */
 static inline size_t arena_page(const struct cowarena *a, const void *p)
 {

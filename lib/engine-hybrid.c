@@ -69,11 +69,6 @@ static int protect(struct cowarena *arena, size_t first, size_t n, enum os_prote
 	return os_protect(arena_address(arena, first), n << arena->page_shift, protection);
 }
 
-static size_t pages_in_use(struct cowarena *arena)
-{
-	return atomic_load_explicit(&arena->pages, memory_order_acquire);
-}
-
 static size_t smaller(size_t a, size_t b)
 {
 	return a < b ? a : b;
@@ -128,7 +123,7 @@ static int warm_up_run(struct cowarena *arena, size_t first, size_t end, bool cu
 	size_t accessible = smaller(end, arena->chunks.accessible);
 	/* Pages not yet in use are writable, but armed in faithful mode. */
 	size_t armed =
-	    arena->flags & COWARENA_FAITHFUL ? accessible : smaller(end, pages_in_use(arena));
+	    arena->flags & COWARENA_FAITHFUL ? accessible : smaller(end, arena_pages(arena));
 
 	/* A refusal leaves everything as it was: the chunks can stay cold. */
 	if (os_uffd_register(engine_uffd_file(arena), arena_address(arena, first),
@@ -150,7 +145,7 @@ static int warm_up(struct cowarena *arena, size_t page, bool cutting)
 {
 	size_t per = chunks_pages(&arena->chunks);
 	size_t width = mappings_width(arena, borders(arena));
-	size_t all = os_round_up(pages_in_use(arena), per);
+	size_t all = os_round_up(arena_pages(arena), per);
 	size_t first = page & ~(per - 1), end = first + per;
 
 	if (width > 1) {
@@ -260,7 +255,7 @@ static int arm_parts(struct cowarena *arena, size_t first, size_t end, size_t pa
 
 static int arm(struct cowarena *arena, size_t first, size_t n)
 {
-	size_t pages = pages_in_use(arena);
+	size_t pages = arena_pages(arena);
 	int result = arm_parts(arena, first, first + n, pages);
 
 	return result && n == pages ? arm_whole(arena, pages) : result;
@@ -301,7 +296,7 @@ static bool goes_on(struct cowarena *arena, size_t first, size_t n, size_t pages
 static int disarm_locked(struct cowarena *arena, size_t first, size_t n)
 {
 	struct pagetable *table = &arena->table;
-	size_t pages = pages_in_use(arena);
+	size_t pages = arena_pages(arena);
 	enum chunk_state state = state_of(chunk_of(arena, first));
 
 	/* All pages are marked open already: another thread was faster, or arming has failed
@@ -328,7 +323,7 @@ static int disarm_locked(struct cowarena *arena, size_t first, size_t n)
    chunks.lock held. */
 static int disarm_whole(struct cowarena *arena)
 {
-	size_t pages = pages_in_use(arena);
+	size_t pages = arena_pages(arena);
 	size_t all = os_round_up(pages, chunks_pages(&arena->chunks));
 	bool all_cold = atomic_load_explicit(&arena->chunks.not_cold, memory_order_relaxed) == 0;
 
@@ -349,7 +344,7 @@ static int disarm_whole(struct cowarena *arena)
    armed. */
 static bool is_whole(struct cowarena *arena, size_t first, size_t n)
 {
-	size_t pages = pages_in_use(arena);
+	size_t pages = arena_pages(arena);
 
 	if (first > 0 || (n < pages && bitmap_next_clear(&arena->table.dirty, n) < pages))
 		return false;
@@ -359,7 +354,7 @@ static bool is_whole(struct cowarena *arena, size_t first, size_t n)
 static int disarm_chunk(struct cowarena *arena, size_t first, size_t n)
 {
 	if (state_of(chunk_of(arena, first)) == CHUNK_WARM) {
-		pagetable_mark_dirty(&arena->table, first, n, pages_in_use(arena));
+		pagetable_mark_dirty(&arena->table, first, n, arena_pages(arena));
 		return disarm_warm(arena, first, n);
 	}
 	lock_acquire(&arena->chunks.lock);
@@ -374,7 +369,7 @@ static int disarm_each(struct cowarena *arena, size_t first, size_t n)
 	int result = 0;
 
 	/* Checked first without the lock, because the heap's own first page is written often. */
-	if (first == 0 && (n >= chunks_pages(&arena->chunks) || n >= pages_in_use(arena))) {
+	if (first == 0 && (n >= chunks_pages(&arena->chunks) || n >= arena_pages(arena))) {
 		lock_acquire(&arena->chunks.lock);
 		bool whole = is_whole(arena, first, n);
 		if (whole)
@@ -439,7 +434,7 @@ static size_t mappings(struct cowarena *arena)
 {
 	enum { ARMED, OPEN, WARM } kind = ARMED, before = ARMED;
 	const struct bitmap *dirty = &arena->table.dirty;
-	size_t pages = pages_in_use(arena), n = 2; /* what is never in use is inaccessible */
+	size_t pages = arena_pages(arena), n = 2; /* what is never in use is inaccessible */
 	size_t open_end = 0; /* found once for all chunks of a run, which may be the whole heap */
 
 	for (size_t page = 0, stop; page < pages; page = stop, before = kind) {

@@ -27,11 +27,6 @@
 #include "mappings.h"
 #include "private.h"
 
-static size_t pages_in_use(struct cowarena *arena)
-{
-	return atomic_load_explicit(&arena->pages, memory_order_acquire);
-}
-
 static size_t smaller(size_t a, size_t b)
 {
 	return a < b ? a : b;
@@ -48,7 +43,7 @@ static int make_private(struct cowarena *arena, size_t first, size_t end)
 	size_t per = chunks_pages(&arena->chunks), chunk = first / per;
 
 	first = chunk * per + chunks_private_pages(&arena->chunks, chunk);
-	end = smaller(os_round_up(end, per), pages_in_use(arena));
+	end = smaller(os_round_up(end, per), arena_pages(arena));
 	return private_map(arena, first, end - first);
 }
 
@@ -106,7 +101,7 @@ static size_t mappings(struct cowarena *arena)
 {
 	enum { ARMED, OPEN, PRIVATE } kind = ARMED, before = ARMED;
 	const struct bitmap *dirty = &arena->table.dirty;
-	size_t pages = pages_in_use(arena), n = 2; /* what is never in use is inaccessible */
+	size_t pages = arena_pages(arena), n = 2; /* what is never in use is inaccessible */
 
 	for (size_t page = 0, stop; page < pages; page = stop, before = kind) {
 		stop = (page | (chunks_pages(&arena->chunks) - 1)) + 1;

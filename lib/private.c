@@ -15,7 +15,6 @@
 
 #define DROPS 1024
 #define KEPT_SHARE 16 /* pages kept that were written once: no more than this part of the heap */
-#define RUNS 128
 
 /* ---- opening ---- */
 
@@ -112,16 +111,11 @@ void private_abandon(struct cowarena *arena)
 
 /* ---- which chunks ---- */
 
-static size_t pages_in_use(struct cowarena *arena)
-{
-	return atomic_load_explicit(&arena->pages, memory_order_acquire);
-}
-
 /* The next run of private pages after [.., *end). False when there is none. */
 static bool next_private(struct cowarena *arena, size_t *first, size_t *end)
 {
 	const struct chunks *c = &arena->chunks;
-	size_t per = chunks_pages(c), count = os_round_up(pages_in_use(arena), per) / per;
+	size_t per = chunks_pages(c), count = os_round_up(arena_pages(arena), per) / per;
 	size_t i = os_round_up(*end, per) / per;
 
 	while (i < count && !chunks_private_pages(c, i))
@@ -160,120 +154,6 @@ int private_map(struct cowarena *arena, size_t first, size_t n)
 	for (size_t at = first & ~(per - 1); at < end; at += per)
 		set_private_pages(arena, at / per, end - at < per ? end - at : per);
 	return 0;
-}
-
-/* ---- which pages ---- */
-
-typedef int page_fn(struct cowarena *arena, size_t page);
-
-static bool same(struct cowarena *arena, size_t page)
-{
-	return track_same(arena_address(arena, page), arena_past(arena, page),
-			  arena_page_size(arena));
-}
-
-/* Without the kernel's word: a page that differs from the file's is own. One that does not has no
-   need to be. */
-static int each_different(struct cowarena *arena, size_t first, size_t end, page_fn *fn)
-{
-	for (; first < end; first++)
-		if (!same(arena, first) && fn(arena, first))
-			return -1;
-	return 0;
-}
-
-/* As os_own_pages(). The program may have closed the descriptor. */
-static int own_runs(struct cowarena *arena, char *at, size_t n, struct os_run *runs, void **walked)
-{
-	struct os_file *pagemap = &arena->privates.pagemap;
-	int found = os_own_pages(pagemap, at, n, runs, RUNS, walked);
-
-	if (found < 0 && !os_file_is_ours(pagemap) && os_pagemap_open(pagemap) == 0)
-		found = os_own_pages(pagemap, at, n, runs, RUNS, walked);
-	return found;
-}
-
-/* Call fn for each page that the mapping has of its own. */
-static int each_own(struct cowarena *arena, size_t first, size_t end, page_fn *fn)
-{
-	char *at = arena_address(arena, first), *stop = arena_address(arena, end);
-	struct os_run runs[RUNS];
-	void *walked;
-
-	for (; at < stop; at = walked) {
-		int n = own_runs(arena, at, (size_t)(stop - at), runs, &walked);
-		if (n < 0)
-			return each_different(arena, arena_page(arena, at), end, fn);
-		for (int i = 0; i < n; i++) {
-			size_t page = arena_page(arena, runs[i].start);
-			size_t last = page + (runs[i].bytes >> arena->page_shift);
-			for (; page < last; page++)
-				if (fn(arena, page))
-					return -1;
-		}
-	}
-	return 0;
-}
-
-static void count_page(struct cowarena *arena, enum cowarena_page_event what)
-{
-	stats_add(&arena->counters.shard[0].pages[what], 1);
-}
-
-/* A version whose content stays where it is: in the file. Page locked. */
-static bool publish_filed(struct cowarena *arena, size_t page, uint64_t stamp)
-{
-	uint32_t frame = frames_take_bare(&arena->frames);
-
-	if (frame == FRAME_NONE)
-		return false;
-	timeline_publish(arena, page, stamp, frame, VERSION_IN_FILE);
-	bitmap_set(&arena->table.filed, page);
-	return true;
-}
-
-/* The kernel has copied the page. */
-static int note_own(struct cowarena *arena, size_t page)
-{
-	struct pagetable *t = &arena->table;
-	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
-
-	if (bitmap_test(&t->own, page))
-		return 0;
-	uint64_t state = page_lock(&t->pages[page]), stamp = page_stamp(state);
-	bool needed = timeline_newest(&arena->timeline) >= stamp;
-	bool noted = !needed || publish_filed(arena, page, stamp);
-	if (noted) {
-		frames_charge(&arena->frames, 1); /* there is no limit */
-		bitmap_set(&t->own, page);
-		atomic_fetch_add_explicit(&arena->privates.own, 1, memory_order_relaxed);
-		pagetable_mark_dirty(t, page, 1, pages_in_use(arena));
-		chunks_touch(&arena->chunks, page, 1, epoch);
-		if (stamp < epoch)
-			count_page(arena, needed ? COWARENA_PAGE_COPIED : COWARENA_PAGE_REUSED);
-		state = epoch << PAGE_STAMP_SHIFT;
-	}
-	page_unlock(&t->pages[page], state);
-	return noted ? 0 : -1;
-}
-
-int private_collect_range(struct cowarena *arena, size_t from, size_t to)
-{
-	int result = 0;
-
-	if (!atomic_load_explicit(&arena->privates.chunks, memory_order_relaxed))
-		return 0;
-	for (size_t end; !result && from < to; from = end) {
-		end = chunks_part_end(&arena->chunks, from, to);
-		if (chunks_is_private(&arena->chunks, from))
-			result = each_own(arena, from, end, note_own);
-	}
-	return result;
-}
-
-int private_collect(struct cowarena *arena)
-{
-	return private_collect_range(arena, 0, pages_in_use(arena));
 }
 
 /* ---- what the file holds goes to frames ---- */
@@ -331,12 +211,12 @@ static bool is_open(struct cowarena *arena, size_t first, size_t end)
 static bool anything_open(struct cowarena *arena)
 {
 	return atomic_load_explicit(&arena->privates.chunks, memory_order_relaxed) ||
-	       is_open(arena, 0, pages_in_use(arena));
+	       is_open(arena, 0, arena_pages(arena));
 }
 
 static int hold(struct cowarena *arena)
 {
-	size_t per = chunks_pages(&arena->chunks), pages = pages_in_use(arena);
+	size_t per = chunks_pages(&arena->chunks), pages = arena_pages(arena);
 
 	for (size_t first = 0, end; first < pages; first = end) {
 		bool open = is_open(arena, first, first + per);
@@ -434,7 +314,7 @@ bool private_wants_keeping(struct cowarena *arena, size_t page)
 		return !track_same(arena_address(arena, page), kept(arena, page, epoch),
 				   arena_page_size(arena));
 	return atomic_load_explicit(&arena->privates.own, memory_order_relaxed) <=
-	       pages_in_use(arena) / KEPT_SHARE;
+	       arena_pages(arena) / KEPT_SHARE;
 }
 
 bool private_keep(struct cowarena *arena, size_t page)
@@ -461,7 +341,7 @@ bool private_keep(struct cowarena *arena, size_t page)
 			 to_file ? VERSION_IN_FILE : VERSION_IN_FRAME);
 	entry->heat = (uint32_t)epoch;
 	chunks_touch(&arena->chunks, page, 1, epoch);
-	count_page(arena, COWARENA_PAGE_SHADOWED);
+	stats_add(&arena->counters.shard[0].pages[COWARENA_PAGE_SHADOWED], 1);
 	page_unlock(entry, epoch << PAGE_STAMP_SHIFT);
 	return true;
 }
@@ -507,7 +387,7 @@ static void fold_page(struct cowarena *arena, size_t page)
 	struct page *entry = &arena->table.pages[page];
 	uint64_t state = page_lock(entry);
 
-	if (!same(arena, page)) {
+	if (!private_equals_file(arena, page)) {
 		if (bitmap_test(&arena->table.filed, page))
 			unfile(arena, page);
 		track_copy(arena_past(arena, page), arena_address(arena, page),
@@ -538,7 +418,7 @@ static void stamp_written(struct cowarena *arena, size_t page, uint64_t epoch)
 {
 	page_lock(&arena->table.pages[page]);
 	page_unlock(&arena->table.pages[page], epoch << PAGE_STAMP_SHIFT);
-	pagetable_mark_dirty(&arena->table, page, 1, pages_in_use(arena));
+	pagetable_mark_dirty(&arena->table, page, 1, arena_pages(arena));
 }
 
 void private_forget(struct cowarena *arena, size_t first, size_t n)
@@ -567,7 +447,7 @@ static int share(struct cowarena *arena, size_t chunk)
 
 	if (os_protect(arena_address(arena, first), bytes, OS_READ))
 		return -1;
-	int result = each_own(arena, first, first + n, note_own);
+	int result = private_collect_range(arena, first, first + n);
 	if (!result) {
 		private_fold(arena, first, n);
 		private_drop(arena);
@@ -621,7 +501,7 @@ int private_flush(struct cowarena *arena)
 		if (protect_private(arena, OS_READ) || private_collect(arena))
 			result = -1;
 		else
-			private_fold(arena, 0, pages_in_use(arena));
+			private_fold(arena, 0, arena_pages(arena));
 		private_drop(arena);
 		let_go(arena);
 		gate_open(&arena->gate);

@@ -88,6 +88,9 @@ int private_map(struct cowarena *arena, size_t first, size_t n);
 int private_collect(struct cowarena *arena);
 int private_collect_range(struct cowarena *arena, size_t from, size_t to); /* these pages only */
 
+/* Whether the live address shows what the file holds. */
+bool private_equals_file(struct cowarena *arena, size_t page);
+
 /*
  * Around the cut, with the gate closed. Begin: hold those who may write, and collect. When it
  * returns nobody writes to private chunks, nor to shared ones with dirty pages: a store there waits
