@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -32,6 +33,13 @@
 #define MADV_DONTNEED_LOCKED 24
 #endif
 
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY 1
+#endif
+/* UFFD_FEATURE_WP_HUGETLBFS_SHMEM, UFFD_FEATURE_WP_UNPOPULATED, UFFD_FEATURE_WP_ASYNC: of shared
+   memory's files too, of pages that are in no page table yet, and noted without an event. */
+#define FEATURES_WATCH (UINT64_C(1) << 12 | UINT64_C(1) << 13 | UINT64_C(1) << 15)
+
 /* linux/fs.h of Linux 6.7 and later. */
 struct region {
 	uint64_t start, end, categories;
@@ -43,6 +51,9 @@ struct scan {
 };
 
 #define PAGEMAP_SCAN_CALL _IOWR('f', 16, struct scan)
+#define WATCH_AGAIN (1u << 0)  /* PM_SCAN_WP_MATCHING */
+#define ONLY_WATCHED (1u << 1) /* PM_SCAN_CHECK_WPASYNC */
+#define PAGE_IS_WRITTEN (1u << 1)
 #define PAGE_IS_OF_FILE (1u << 2)
 #define PAGE_IS_IN_MEMORY (1u << 3)
 #define PAGE_IS_IN_SWAP (1u << 4)
@@ -128,19 +139,17 @@ int os_pagemap_open(struct os_file *file)
 	return fd < 0 ? failed_in("openat(2)") : 0;
 }
 
-static int scan(int fd, uintptr_t from, uintptr_t end, struct os_run *runs, int max,
+/* s says what to look for. */
+static int scan(int fd, struct scan s, uintptr_t from, uintptr_t end, struct os_run *runs, int max,
 		uintptr_t *walked)
 {
-	struct region regions[REGIONS];
-	struct scan s = {.size = sizeof s,
-			 .start = from,
-			 .end = end,
-			 .regions = (uintptr_t)regions,
-			 .regions_max = (uint64_t)(max < REGIONS ? max : REGIONS),
-			 .inverted = PAGE_IS_OF_FILE,
-			 .all_of = PAGE_IS_OF_FILE,
-			 .any_of = PAGE_IS_IN_MEMORY | PAGE_IS_IN_SWAP,
-			 .wanted = PAGE_IS_IN_MEMORY};
+	struct region regions[REGIONS] = {{0}}; /* Valgrind does not know what the call fills in */
+
+	s.size = sizeof s;
+	s.start = from;
+	s.end = end;
+	s.regions = (uintptr_t)regions;
+	s.regions_max = (uint64_t)(max < REGIONS ? max : REGIONS);
 	long n = syscall(SYS_ioctl, fd, PAGEMAP_SCAN_CALL, &s);
 
 	if (n < 0)
@@ -152,6 +161,11 @@ static int scan(int fd, uintptr_t from, uintptr_t end, struct os_run *runs, int 
 	*walked = n == (long)s.regions_max ? (uintptr_t)regions[n - 1].end : end;
 	return (int)n;
 }
+
+static const struct scan own_pages = {.inverted = PAGE_IS_OF_FILE,
+				      .all_of = PAGE_IS_OF_FILE,
+				      .any_of = PAGE_IS_IN_MEMORY | PAGE_IS_IN_SWAP,
+				      .wanted = PAGE_IS_IN_MEMORY};
 
 static bool is_own(uint64_t entry)
 {
@@ -193,7 +207,7 @@ int os_own_pages(const struct os_file *pagemap, void *p, size_t n, struct os_run
 	int e = errno, found = -1;
 
 	if (!atomic_load_explicit(&no_scan, memory_order_relaxed)) {
-		found = scan(pagemap->fd, from, end, runs, max, &to);
+		found = scan(pagemap->fd, own_pages, from, end, runs, max, &to);
 		if (found < 0 && (errno == ENOTTY || is_refusal(errno)) && os_file_is_ours(pagemap))
 			atomic_store_explicit(&no_scan, true, memory_order_relaxed);
 	}
@@ -208,6 +222,52 @@ int os_own_pages(const struct os_file *pagemap, void *p, size_t n, struct os_run
 	errno = e;
 	*walked = (void *)to;
 	return found;
+}
+
+/* ---- watching ---- */
+
+/* A mask of any other form misreads pages that were dropped (Linux before July 2026). */
+int os_written_pages(const struct os_file *pagemap, void *p, size_t n, bool again,
+		     struct os_run *runs, int max, void **walked)
+{
+	struct scan written = {.flags = ONLY_WATCHED | (again ? WATCH_AGAIN : 0),
+			       .all_of = PAGE_IS_WRITTEN,
+			       .wanted = PAGE_IS_WRITTEN};
+	uintptr_t from = (uintptr_t)p, to = from;
+	int found = scan(pagemap->fd, written, from, from + n, runs, max, &to);
+
+	if (found >= 0 && !os_file_is_ours(pagemap)) { /* looked at afterwards */
+		errno = EBADF;
+		found = -1;
+	}
+	*walked = (void *)to;
+	return found;
+}
+
+int os_watch(const struct os_file *watch, void *p, size_t n)
+{
+	return os_uffd_register(watch, p, n) || os_uffd_protect(watch, p, n, true) ? -1 : 0;
+}
+
+static int open_watch(int unused)
+{
+	(void)unused;
+	return (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+}
+
+static int begin_watch(struct os_file *watch)
+{
+	struct uffdio_api api = {.api = UFFD_API, .features = FEATURES_WATCH};
+
+	os_file_set(watch, above_standard(open_watch, 0));
+	if (watch->fd < 0)
+		return failed_in("userfaultfd(2)");
+	if (syscall(SYS_ioctl, watch->fd, UFFDIO_API, &api) == 0)
+		return 0;
+	int e = errno;
+	os_file_close(watch);
+	errno = e;
+	return failed_in("ioctl(2)");
 }
 
 /* ---- giving them back ---- */
@@ -273,13 +333,19 @@ int os_drop_own(const struct os_run *runs, int n)
 
 /* ---- whether it works ---- */
 
+/* A mapping of a file of one page. */
+typedef int try_fn(const struct os_file *pagemap, struct os_file *watch, char *p,
+		   const struct os_file *file);
+
 /* A page is written to, told to be own, dropped, and shows the file again. */
-static int try_page(const struct os_file *pagemap, char *p, const struct os_file *file)
+static int try_cow(const struct os_file *pagemap, struct os_file *watch, char *p,
+		   const struct os_file *file)
 {
 	size_t n = os_page_size();
 	struct os_run run;
 	void *walked;
 
+	(void)watch;
 	((volatile char *)p)[0] = 'a';
 	if (os_map_cow(p, n, file, 0))
 		return -1;
@@ -298,7 +364,44 @@ static int try_page(const struct os_file *pagemap, char *p, const struct os_file
 	return ((volatile char *)p)[0] == 'a' ? 0 : -1;
 }
 
-int os_try_cow(const struct os_file *pagemap)
+/* Whether a page is told to be written to, and watched again, n times. */
+static int try_notes(const struct os_file *pagemap, char *p, int times)
+{
+	size_t n = os_page_size();
+	struct os_run run;
+	void *walked;
+
+	for (; times; times--) {
+		((volatile char *)p)[0] = 'b';
+		for (int found = 1; found >= 0; found--)
+			if (os_written_pages(pagemap, p, n, true, &run, 1, &walked) != found)
+				return -1;
+	}
+	return 0;
+}
+
+/* A watched page is written to, before it is own and after it; dropped, and written to again. */
+static int try_watch(const struct os_file *pagemap, struct os_file *watch, char *p,
+		     const struct os_file *file)
+{
+	size_t n = os_page_size();
+	struct os_run run = {p, n};
+	void *walked;
+
+	if (os_map_cow(p, n, file, 0) || os_watch(watch, p, n))
+		return -1;
+	errno = ENOTSUP;
+	if (os_written_pages(pagemap, p, n, true, &run, 1, &walked) || try_notes(pagemap, p, 2))
+		return -1;
+	run = (struct os_run){p, n};
+	if (os_drop_own(&run, 1))
+		return -1;
+	errno = ENOTSUP;
+	return os_written_pages(pagemap, p, n, true, &run, 1, &walked) ? -1
+								       : try_notes(pagemap, p, 1);
+}
+
+static int try_out(try_fn *try, const struct os_file *pagemap, struct os_file *watch)
 {
 	size_t n = os_page_size();
 	struct os_file file;
@@ -308,11 +411,28 @@ int os_try_cow(const struct os_file *pagemap)
 	char *p = os_reserve(n, n, NULL);
 	int result = -1;
 	if (p && os_map_shared(p, n, &file) == 0 && os_protect(p, n, OS_READ_WRITE) == 0)
-		result = try_page(pagemap, p, &file);
+		result = try(pagemap, watch, p, &file);
 	int e = errno;
 	if (p)
 		os_unmap(p, n);
 	os_file_close(&file);
 	errno = e;
 	return result;
+}
+
+int os_try_cow(const struct os_file *pagemap)
+{
+	return try_out(try_cow, pagemap, NULL);
+}
+
+int os_watch_open(struct os_file *watch, const struct os_file *pagemap)
+{
+	if (begin_watch(watch))
+		return -1;
+	if (try_out(try_watch, pagemap, watch) == 0)
+		return 0;
+	int e = errno;
+	os_file_close(watch);
+	errno = e;
+	return -1;
 }

@@ -164,6 +164,10 @@ void os_discard(void *p, size_t n);
 /* Whether nearly all pages of a range of the memory file have memory (K29). */
 bool os_is_resident(void *p, size_t n);
 
+/* Put those pages of the range that have memory into the page table, so that no later access to
+   them takes a fault. Best effort. */
+void os_map_resident(void *p, size_t n);
+
 /*
  * Map an aligned range of one huge page's size by one entry, if the system knows how. -1 with
  * errno: EINVAL means that the system cannot, now or ever (or n is another size); EAGAIN, ENOMEM
@@ -246,6 +250,26 @@ struct os_run {
  */
 int os_own_pages(const struct os_file *pagemap, void *p, size_t n, struct os_run *runs, int max,
 		 void **walked);
+
+/*
+ * The kernel can note which pages of a private mapping are written to, at the price of a short
+ * fault of its own at the first write to each (userfaultfd's WP_ASYNC, Linux 6.7): such pages are
+ * watched (K36). Opens a descriptor for that, and tries it out. -1 with errno.
+ */
+int os_watch_open(struct os_file *watch, const struct os_file *pagemap);
+
+/* Watch [p, p + n), a private mapping of a file or a part of one, from now on; also where it is
+   watched already. -1 with errno. Cost: 0.01 us a page. */
+int os_watch(const struct os_file *watch, void *p, size_t n);
+
+/*
+ * As os_own_pages(), but the pages that have been written to since they were watched: a page that
+ * is not among them has not changed. again: they are watched again, in the same step. -1 with errno
+ * also when a part is not watched.
+ * Cost: 3 ns for a page that is in the page table, 80 ns for each that is found (Linux 6.18).
+ */
+int os_written_pages(const struct os_file *pagemap, void *p, size_t n, bool again,
+		     struct os_run *runs, int max, void **walked);
 
 /* Let go of such pages: the mapping shows the file there again (K34). -1 with errno; then some of
    them may have gone. Cost: 0.6 us a page. */

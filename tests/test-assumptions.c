@@ -612,6 +612,7 @@ START_TEST(covered_at_one_instant)
 	for (size_t w = 0; w < CELL_WRITERS; w++)
 		pthread_join(thread[w], NULL);
 	printf("%zu cuts, %zu torn\n", seen, torn);
+	free(then);
 	ck_assert_uint_eq(torn, 0);
 }
 END_TEST
@@ -697,6 +698,82 @@ START_TEST(own_pages_are_told)
 }
 END_TEST
 
+/* ---- K36: the pages that were written to ---- */
+
+static void expect_written(struct memory *m, const struct os_file *pagemap, bool *written, int max,
+			   bool again)
+{
+	bool found[PAGES] = {false};
+	struct os_run runs[PAGES];
+	void *at = m->p;
+
+	while (at != m->p + m->n) {
+		int n = os_written_pages(pagemap, at, (size_t)(m->p + m->n - (char *)at), again,
+					 runs, max, &at);
+		ck_assert_int_ge(n, 0);
+		for (int i = 0; i < n; i++)
+			for (size_t b = 0; b < runs[i].bytes; b += m->page)
+				found[(size_t)(runs[i].start + b - m->p) / m->page] = true;
+	}
+	for (size_t i = 0; i < PAGES; i++) {
+		ck_assert_msg(found[i] == written[i], "page %zu, %d runs at a time", i, max);
+		written[i] = written[i] && !again;
+	}
+}
+
+START_TEST(written_pages_are_told)
+{
+	struct memory m = memory_of(PAGES);
+	struct os_file pagemap, watch;
+	struct os_run runs[2] = {{m.p + m.page, 2 * m.page}, {m.p + 5 * m.page, m.page}}, run;
+	char *file = mmap(NULL, m.n, PROT_READ | PROT_WRITE, MAP_SHARED, m.file.fd, 0);
+	bool written[PAGES] = {false};
+	int zero = open("/dev/zero", O_RDONLY);
+	void *at;
+
+	if (os_pagemap_open(&pagemap) || os_watch_open(&watch, &pagemap)) {
+		printf("SKIP: the kernel does not note writes here: errno %d\n", errno);
+		return;
+	}
+	memset(file, 'a', m.n - m.page); /* the last one is a hole */
+	ck_assert_int_eq(os_map_cow(m.p, m.n, &m.file, 0), 0);
+	m.p[0] = 'b'; /* before it is watched */
+	ck_assert_int_eq(os_watch(&watch, m.p, m.n), 0);
+	expect_written(&m, &pagemap, written, PAGES, false);
+	for (size_t i = 0; i < PAGES; i++) /* to read is not to write */
+		ck_assert_int_eq(m.p[i * m.page], i == PAGES - 1 ? 0 : i ? 'a' : 'b');
+	expect_written(&m, &pagemap, written, PAGES, true);
+	for (int round = 0; round < 3; round++) {
+		for (size_t i = 0; i < PAGES; i++)
+			if (i == 1 || i == 2 || i == 5 || i == PAGES - 1)
+				m.p[i * m.page] = written[i] = true;
+		/* A system call's stores are told too. */
+		ck_assert_int_eq(read(zero, m.p, 1), 1);
+		written[0] = true;
+		for (int max = 1; max <= PAGES; max++)
+			expect_written(&m, &pagemap, written, max, false);
+		/* Protection and dropping change nothing of that. */
+		ck_assert_int_eq(os_protect(m.p, m.n, OS_READ), 0);
+		ck_assert_int_eq(os_protect(m.p, m.n, OS_READ_WRITE), 0);
+		expect_written(&m, &pagemap, written, PAGES, false);
+		expect_written(&m, &pagemap, written, round ? round : PAGES, true);
+		ck_assert_int_eq(os_drop_own(runs, 2), 0);
+		expect_written(&m, &pagemap, written, PAGES, false);
+		ck_assert_int_eq(m.p[m.page], 'a');
+		expect_written(&m, &pagemap, written, PAGES, false);
+	}
+	/* Watched by word, while others are not. */
+	m.p[m.page] = m.p[3 * m.page] = 'd';
+	ck_assert_int_eq(os_watch(&watch, m.p, 3 * m.page), 0);
+	written[3] = true;
+	expect_written(&m, &pagemap, written, PAGES, false);
+	/* A mapping that is not watched, or no more, is told apart from one without writes. */
+	os_file_close(&watch);
+	ck_assert_int_eq(os_written_pages(&pagemap, m.p, m.n, true, &run, 1, &at), -1);
+	ck_assert_int_eq(os_written_pages(&pagemap, file, m.n, false, &run, 1, &at), -1);
+}
+END_TEST
+
 /* ---- K35: other threads ---- */
 
 static void *wait_for_word(void *arg)
@@ -756,6 +833,7 @@ int main(void)
 	tcase_add_test(tc, files_are_told_apart);
 	tcase_add_test(tc, covered_at_one_instant);
 	tcase_add_loop_test(tc, own_pages_are_told, 0, 2);
+	tcase_add_test(tc, written_pages_are_told);
 	tcase_add_test(tc, alone_or_not);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
