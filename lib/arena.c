@@ -130,7 +130,8 @@ cowarena *cowarena_create(const struct cowarena_options *options)
 							: COPY_AHEAD_DEFAULT;
 	if (arena->copy_ahead > STREAMS_WINDOW_MAX)
 		arena->copy_ahead = STREAMS_WINDOW_MAX;
-	arena->file = arena->poke = arena->privates.pagemap = OS_NO_FILE;
+	arena->file = arena->poke = OS_NO_FILE;
+	arena->privates.pagemap = arena->privates.watch = OS_NO_FILE;
 	arena->mapping_limit = os_mapping_limit();
 	atomic_store(&arena->timeline.epoch, 1);
 

@@ -30,6 +30,8 @@ struct chunk {
 	_Atomic uint32_t private_pages; /* the pages from the first one on that are mapped privately
 					   (private.h); all, but in the heap's last chunk */
 	_Atomic bool huge;              /* mapped by one entry, as far as we know */
+	_Atomic uint8_t past;           /* enum past_state (private.h) */
+	bool watched; /* its private pages are (private.h); under the snapshot lock */
 };
 
 struct chunks {
@@ -64,6 +66,12 @@ void chunks_all_cold(struct chunks *chunks);
 
 /* How many of the first n chunks are mapped by one entry. */
 size_t chunks_huge(const struct chunks *chunks, size_t n);
+
+/* The end of the chunk that the page is in. */
+static inline size_t chunks_end(const struct chunks *c, size_t page)
+{
+	return (page | (chunks_pages(c) - 1)) + 1;
+}
 
 /* Acquire: who finds pages private finds them mapped so. */
 static inline size_t chunks_private_pages(const struct chunks *c, size_t chunk)

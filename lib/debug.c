@@ -80,7 +80,7 @@ static void check_page(struct cowarena *arena, size_t page)
 			page);
 	bool own = bitmap_test(&arena->table.own, page);
 	bool filed = bitmap_test(&arena->table.filed, page), found = false;
-	require(!own || (private && dirty), "a page is own and not dirty, or not private", page);
+	require(!own || private, "a page is own and not private", page);
 	require(!filed || (stamp == epoch && private),
 		"P4: a clean page, or one that is not private, has a version in the file", page);
 	/* The versions, newest first: they do not overlap, and all are older than the stamp. */

@@ -74,10 +74,9 @@ static size_t smaller(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-/* The end of the chunk that the page is in. */
 static size_t chunk_end(struct cowarena *arena, size_t page)
 {
-	return (page | (chunks_pages(&arena->chunks) - 1)) + 1;
+	return chunks_end(&arena->chunks, page);
 }
 
 static bool has_hot(struct cowarena *arena, size_t page)

@@ -96,17 +96,18 @@ static bool cool(struct cowarena *arena, size_t chunk)
 	       pagetable_uniform(&arena->table, first, n) != PAGES_MIXED;
 }
 
-/* Exactly, but for what changes meanwhile: runs of pages that are private, open, or armed. */
+/* Exactly, but for what changes meanwhile: runs of pages that are watched, private, open, or
+   armed. */
 static size_t mappings(struct cowarena *arena)
 {
-	enum { ARMED, OPEN, PRIVATE } kind = ARMED, before = ARMED;
+	enum { ARMED, OPEN, PRIVATE, WATCHED } kind = ARMED, before = ARMED;
 	const struct bitmap *dirty = &arena->table.dirty;
 	size_t pages = arena_pages(arena), n = 2; /* what is never in use is inaccessible */
 
 	for (size_t page = 0, stop; page < pages; page = stop, before = kind) {
 		stop = (page | (chunks_pages(&arena->chunks) - 1)) + 1;
 		if (chunks_is_private(&arena->chunks, page)) {
-			kind = PRIVATE;
+			kind = private_is_watched(arena, page) ? WATCHED : PRIVATE;
 			stop = chunks_part_end(&arena->chunks, page, stop);
 		} else {
 			kind = bitmap_test(dirty, page) ? OPEN : ARMED;

@@ -495,7 +495,7 @@ static void has_no_copy(void)
 static void drop_inherited(struct cowarena *arena)
 {
 	engine_drop_inherited(arena);
-	os_file_close(&arena->privates.pagemap);
+	private_drop_inherited(arena);
 	os_file_close(&arena->poke);
 }
 

@@ -29,7 +29,8 @@ static void give_pages(struct cowarena *arena, size_t first, size_t end)
 	sigset_t signals;
 
 	arena_lock_snapshots(arena, &signals);
-	private_collect_range(arena, first, end); /* what cannot be noted is not spare */
+	if (private_collect_range(arena, first, end))
+		end = first; /* what cannot be noted is not spare */
 	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
 	for (size_t n; first < end; first += n) {
 		bool spare = is_spare(arena, first);

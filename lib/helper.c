@@ -261,18 +261,19 @@ int cowarena_compact(cowarena *arena)
 static void tend(struct cowarena *arena, bool idle)
 {
 	struct helper *h = &arena->helper;
-	bool frames, chunks;
+	bool frames, past, chunks;
 
 	h->next = 0;
 	h->end = can_collapse(arena) ? chunks_in_use(arena) : 0;
 	do {
 		frames = tend_frames(arena, idle);
-		chunks = !frames && tend_chunks(arena);
-		if (frames)
+		past = !frames && private_fill_past(arena);
+		chunks = !frames && !past && tend_chunks(arena);
+		if (frames || past)
 			os_nap();
 		else if (chunks)
 			os_wait_at_most(&h->stop, 0, NAP_NS);
-	} while ((frames || chunks) && !atomic_load(&h->stop));
+	} while ((frames || past || chunks) && !atomic_load(&h->stop));
 }
 
 static void *helper_main(void *p)
@@ -321,7 +322,9 @@ void helper_start(struct cowarena *arena)
 
 void helper_after_take(struct cowarena *arena, uint64_t epoch)
 {
-	if (epoch % QUIET == 0 && atomic_load(&arena->helper.bell.heard))
+	bool wanted = epoch % QUIET == 0 || atomic_load(&arena->privates.past_wanted);
+
+	if (wanted && atomic_load(&arena->helper.bell.heard))
 		bell_ring(&arena->helper.bell);
 }
 

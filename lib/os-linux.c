@@ -27,6 +27,9 @@
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
 #endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
@@ -446,19 +449,46 @@ void os_discard(void *p, size_t n)
 	errno = e;
 }
 
+#define VECTOR 512
+
 bool os_is_resident(void *p, size_t n)
 {
-	unsigned char vector[512];
+	unsigned char vector[VECTOR];
 	size_t page = os_page_size(), pages = n / page, resident = 0;
 
 	for (size_t at = 0, piece; at < pages; at += piece) {
-		piece = pages - at < sizeof vector ? pages - at : sizeof vector;
+		piece = pages - at < VECTOR ? pages - at : VECTOR;
 		if (mincore((char *)p + at * page, piece * page, vector))
 			return false;
 		for (size_t i = 0; i < piece; i++)
 			resident += vector[i] & 1;
 	}
 	return resident >= pages - pages / 8;
+}
+
+static void map_runs(char *p, size_t page, const unsigned char *vector, size_t n)
+{
+	for (size_t i = 0, end; i < n; i = end) {
+		for (end = i + 1; end < n && (vector[end] & 1) == (vector[i] & 1);)
+			end++;
+		if (vector[i] & 1)
+			madvise(p + i * page, (end - i) * page, MADV_POPULATE_READ);
+	}
+}
+
+void os_map_resident(void *p, size_t n)
+{
+	unsigned char vector[VECTOR];
+	size_t page = os_page_size(), pages = n / page;
+	int e = errno;
+
+	for (size_t at = 0, piece; at < pages; at += piece) {
+		char *from = (char *)p + at * page;
+		piece = pages - at < VECTOR ? pages - at : VECTOR;
+		if (mincore(from, piece * page, vector) == 0)
+			map_runs(from, page, vector, piece);
+	}
+	errno = e;
 }
 
 int os_collapse(void *p, size_t n)

@@ -8,56 +8,13 @@
 
 #define RUNS 128
 
-typedef int page_fn(struct cowarena *arena, size_t page);
-
 bool private_equals_file(struct cowarena *arena, size_t page)
 {
 	return track_same(arena_address(arena, page), arena_past(arena, page),
 			  arena_page_size(arena));
 }
 
-/* Without the kernel's word: a page that differs from the file's is own. One that does not has no
-   need to be. */
-static int each_different(struct cowarena *arena, size_t first, size_t end, page_fn *fn)
-{
-	for (; first < end; first++)
-		if (!private_equals_file(arena, first) && fn(arena, first))
-			return -1;
-	return 0;
-}
-
-/* As os_own_pages(). The program may have closed the descriptor. */
-static int own_runs(struct cowarena *arena, char *at, size_t n, struct os_run *runs, void **walked)
-{
-	struct os_file *pagemap = &arena->privates.pagemap;
-	int found = os_own_pages(pagemap, at, n, runs, RUNS, walked);
-
-	if (found < 0 && !os_file_is_ours(pagemap) && os_pagemap_open(pagemap) == 0)
-		found = os_own_pages(pagemap, at, n, runs, RUNS, walked);
-	return found;
-}
-
-/* Call fn for each page that the mapping has of its own. */
-static int each_own(struct cowarena *arena, size_t first, size_t end, page_fn *fn)
-{
-	char *at = arena_address(arena, first), *stop = arena_address(arena, end);
-	struct os_run runs[RUNS];
-	void *walked;
-
-	for (; at < stop; at = walked) {
-		int n = own_runs(arena, at, (size_t)(stop - at), runs, &walked);
-		if (n < 0)
-			return each_different(arena, arena_page(arena, at), end, fn);
-		for (int i = 0; i < n; i++) {
-			size_t page = arena_page(arena, runs[i].start);
-			size_t last = page + (runs[i].bytes >> arena->page_shift);
-			for (; page < last; page++)
-				if (fn(arena, page))
-					return -1;
-		}
-	}
-	return 0;
-}
+/* ---- what is noted of a page ---- */
 
 /* A version whose content stays where it is: in the file. Page locked. */
 static bool publish_filed(struct cowarena *arena, size_t page, uint64_t stamp)
@@ -71,44 +28,209 @@ static bool publish_filed(struct cowarena *arena, size_t page, uint64_t stamp)
 	return true;
 }
 
-/* The kernel has copied the page. */
-static int note_own(struct cowarena *arena, size_t page)
+static void note_own(struct cowarena *arena, size_t page)
+{
+	frames_charge(&arena->frames, 1); /* there is no limit */
+	bitmap_set(&arena->table.own, page);
+	atomic_fetch_add_explicit(&arena->privates.own, 1, memory_order_relaxed);
+}
+
+/* A page that is own has been written to. False when there is no record for a version. */
+static bool note(struct cowarena *arena, size_t page)
 {
 	struct pagetable *t = &arena->table;
-	_Atomic uint64_t *pages = arena->counters.shard[0].pages;
+	_Atomic uint64_t *events = arena->counters.shard[0].pages;
 	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
+	bool was_own = bitmap_test(&t->own, page);
 
-	if (bitmap_test(&t->own, page))
-		return 0;
+	if (was_own && bitmap_test(&t->dirty, page))
+		return true;
 	uint64_t state = page_lock(&t->pages[page]), stamp = page_stamp(state);
 	bool needed = timeline_newest(&arena->timeline) >= stamp;
 	bool noted = !needed || publish_filed(arena, page, stamp);
 	if (noted) {
-		frames_charge(&arena->frames, 1); /* there is no limit */
-		bitmap_set(&t->own, page);
-		atomic_fetch_add_explicit(&arena->privates.own, 1, memory_order_relaxed);
+		if (!was_own)
+			note_own(arena, page);
+		arena->privates.written++;
 		pagetable_mark_dirty(t, page, 1, arena_pages(arena));
 		chunks_touch(&arena->chunks, page, 1, epoch);
-		if (stamp < epoch)
-			stats_add(&pages[needed ? COWARENA_PAGE_COPIED : COWARENA_PAGE_REUSED], 1);
+		if (stamp < epoch && !was_own) /* else it was copied at a cut */
+			stats_add(&events[needed ? COWARENA_PAGE_COPIED : COWARENA_PAGE_REUSED], 1);
 		state = epoch << PAGE_STAMP_SHIFT;
 	}
 	page_unlock(&t->pages[page], state);
-	return noted ? 0 : -1;
+	return noted;
+}
+
+/* ---- ways to find pages ---- */
+
+enum collected { COLLECTED, NO_RECORD, NOT_TOLD };
+
+/* As os_own_pages(). The program may have closed the descriptor. */
+static int find_own(struct cowarena *arena, char *at, size_t n, struct os_run *runs, void **walked)
+{
+	struct os_file *pagemap = &arena->privates.pagemap;
+	int found = os_own_pages(pagemap, at, n, runs, RUNS, walked);
+
+	if (found < 0 && !os_file_is_ours(pagemap) && os_pagemap_open(pagemap) == 0)
+		found = os_own_pages(pagemap, at, n, runs, RUNS, walked);
+	return found;
+}
+
+/* Between cuts pages are not watched again: a store to them would take a fault for nothing. */
+static int find_written(struct cowarena *arena, char *at, size_t n, struct os_run *runs,
+			void **walked)
+{
+	const struct privates *p = &arena->privates;
+
+	return os_written_pages(&p->pagemap, at, n, p->cutting, runs, RUNS, walked);
+}
+
+typedef int find_fn(struct cowarena *arena, char *at, size_t n, struct os_run *runs, void **walked);
+
+/* The pages of [*first, end) that the kernel names. NOT_TOLD: from *first on. */
+static enum collected collect_found(struct cowarena *arena, size_t *first, size_t end,
+				    find_fn *find)
+{
+	char *at = arena_address(arena, *first), *stop = arena_address(arena, end);
+	struct os_run runs[RUNS];
+	void *walked;
+
+	for (; at < stop; at = walked, *first = arena_page(arena, at)) {
+		int n = find(arena, at, (size_t)(stop - at), runs, &walked);
+		if (n < 0)
+			return NOT_TOLD;
+		for (int i = 0; i < n; i++) {
+			size_t page = arena_page(arena, runs[i].start);
+			size_t last = page + (runs[i].bytes >> arena->page_shift);
+			for (; page < last; page++)
+				if (!note(arena, page))
+					return NO_RECORD;
+		}
+	}
+	return COLLECTED;
+}
+
+/* Without the kernel's word: a page that differs from the file's is own. One that does not has no
+   need to be. */
+static enum collected collect_different(struct cowarena *arena, size_t first, size_t end)
+{
+	for (; first < end; first++)
+		if (!private_equals_file(arena, first) && !note(arena, first))
+			return NO_RECORD;
+	return COLLECTED;
+}
+
+/* ---- watching ---- */
+
+static struct chunk *chunk_of(struct cowarena *arena, size_t page)
+{
+	return &arena->chunks.at[page >> arena->chunks.pages_shift];
+}
+
+static void set_watched(struct cowarena *arena, size_t first, size_t end, bool watched)
+{
+	for (; first < end; first = chunks_end(&arena->chunks, first))
+		chunk_of(arena, first)->watched = watched;
+}
+
+bool private_is_watched(struct cowarena *arena, size_t page)
+{
+	return chunk_of(arena, page)->watched;
+}
+
+/* The end of the part of [first, end) that is watched, or that is not, as its first page is. */
+static size_t watched_end(struct cowarena *arena, size_t first, size_t end)
+{
+	bool watched = private_is_watched(arena, first);
+
+	do
+		first = chunks_end(&arena->chunks, first);
+	while (first < end && private_is_watched(arena, first) == watched);
+	return first < end ? first : end;
+}
+
+/* On failure find_own() is asked for the pages again, which finds too many rather than too few. */
+void private_watch(struct cowarena *arena, size_t first, size_t n)
+{
+	bool watched = os_watch(&arena->privates.watch, arena_address(arena, first),
+				n << arena->page_shift) == 0;
+
+	set_watched(arena, first, first + n, watched);
+}
+
+void private_watch_again(struct cowarena *arena, size_t first, size_t n)
+{
+	for (size_t end = first + n, stop; first < end; first = stop) {
+		stop = watched_end(arena, first, end);
+		if (private_is_watched(arena, first) &&
+		    os_uffd_protect(&arena->privates.watch, arena_address(arena, first),
+				    (stop - first) << arena->page_shift, true))
+			set_watched(arena, first, stop, false);
+	}
+}
+
+static void want_past(struct cowarena *arena, size_t first, size_t end)
+{
+	for (; first < end; first = chunks_end(&arena->chunks, first))
+		if (atomic_load(&chunk_of(arena, first)->past) == PAST_UNKNOWN) {
+			atomic_store(&chunk_of(arena, first)->past, PAST_WANTED);
+			atomic_fetch_add(&arena->privates.past_wanted, 1);
+		}
+}
+
+/* Runs of chunks of [first, end) that have own pages: others cost nothing to ask about. */
+static void work_on_own(struct cowarena *arena, size_t first, size_t end)
+{
+	const struct chunks *c = &arena->chunks;
+	const struct bitmap *own = &arena->table.own;
+	size_t mask = ~(chunks_pages(c) - 1), from, stop;
+
+	for (; (from = bitmap_next(own, first) & mask) < end; first = stop) {
+		for (stop = chunks_end(c, from);
+		     stop < end && bitmap_next(own, stop) < chunks_end(c, stop);)
+			stop = chunks_end(c, stop);
+		stop = stop < end ? stop : end;
+		if (!arena->privates.cannot_watch)
+			private_watch(arena, from, stop - from);
+		want_past(arena, from, stop);
+	}
+}
+
+/* ---- collecting ---- */
+
+/* Chunks that are watched, or that are not. */
+static enum collected collect_part(struct cowarena *arena, size_t first, size_t end)
+{
+	enum collected result = NOT_TOLD;
+
+	if (private_is_watched(arena, first))
+		result = collect_found(arena, &first, end, find_written);
+	if (result != NOT_TOLD)
+		return result;
+	size_t from = first;
+	set_watched(arena, first, end, false); /* the program has closed the descriptor */
+	result = collect_found(arena, &first, end, find_own);
+	if (result == NOT_TOLD)
+		return collect_different(arena, first, end);
+	if (result == COLLECTED && arena->privates.cutting)
+		work_on_own(arena, from, end);
+	return result;
 }
 
 int private_collect_range(struct cowarena *arena, size_t from, size_t to)
 {
-	int result = 0;
-
 	if (!atomic_load_explicit(&arena->privates.chunks, memory_order_relaxed))
 		return 0;
-	for (size_t end; !result && from < to; from = end) {
+	for (size_t end; from < to; from = end) {
 		end = chunks_part_end(&arena->chunks, from, to);
-		if (chunks_is_private(&arena->chunks, from))
-			result = each_own(arena, from, end, note_own);
+		if (!chunks_is_private(&arena->chunks, from))
+			continue;
+		end = watched_end(arena, from, end);
+		if (collect_part(arena, from, end) != COLLECTED)
+			return -1;
 	}
-	return result;
+	return 0;
 }
 
 int private_collect(struct cowarena *arena)

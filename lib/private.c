@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define DROPS 1024
-#define KEPT_SHARE 16 /* pages kept that were written once: no more than this part of the heap */
+#define KEPT_SHARE 16 /* pages that stay own at a cut: no more than this part of the heap */
 
 /* ---- opening ---- */
 
@@ -60,7 +60,7 @@ int private_open(struct cowarena *arena)
 {
 	struct privates *p = &arena->privates;
 
-	*p = (struct privates){.pagemap = OS_NO_FILE};
+	*p = (struct privates){.pagemap = OS_NO_FILE, .watch = OS_NO_FILE};
 	if (arena->flags & COWARENA_FAITHFUL || arena->frames.held_max != SIZE_MAX)
 		return not_here("COWARENA_FAITHFUL and options.held_limit take a trap at each "
 				"first write: use engine hybrid");
@@ -84,6 +84,7 @@ int private_open(struct cowarena *arena)
 					    "of the heap: " ERROR_NO_ROOM);
 	}
 	os_keep_from_children(p->drops, drops_bytes());
+	p->cannot_watch = os_watch_open(&p->watch, &p->pagemap) != 0;
 	return 0;
 }
 
@@ -94,7 +95,19 @@ void private_close(struct cowarena *arena)
 	if (p->drops)
 		os_unmap(p->drops, drops_bytes());
 	p->drops = NULL;
-	os_file_close(&p->pagemap);
+	private_drop_inherited(arena);
+}
+
+void private_never_watch(struct cowarena *arena)
+{
+	os_file_close(&arena->privates.watch);
+	arena->privates.cannot_watch = true;
+}
+
+void private_drop_inherited(struct cowarena *arena)
+{
+	os_file_close(&arena->privates.pagemap);
+	os_file_close(&arena->privates.watch);
 }
 
 bool private_works(const struct cowarena *arena)
@@ -104,8 +117,8 @@ bool private_works(const struct cowarena *arena)
 
 void private_abandon(struct cowarena *arena)
 {
-	os_file_close(&arena->privates.pagemap);
-	arena->privates = (struct privates){.pagemap = OS_NO_FILE};
+	private_drop_inherited(arena);
+	arena->privates = (struct privates){.pagemap = OS_NO_FILE, .watch = OS_NO_FILE};
 	arena->past = arena->base;
 }
 
@@ -127,6 +140,11 @@ static bool next_private(struct cowarena *arena, size_t *first, size_t *end)
 		*end = i * per + chunks_private_pages(c, i);
 	while (*end == ++i * per && i < count && chunks_private_pages(c, i));
 	return true;
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+	return a < b ? a : b;
 }
 
 static void set_private_pages(struct cowarena *arena, size_t chunk, size_t n)
@@ -151,6 +169,8 @@ int private_map(struct cowarena *arena, size_t first, size_t n)
 	if (os_map_cow(arena_address(arena, first), n << arena->page_shift, &arena->file,
 		       first << arena->page_shift))
 		return -1;
+	if (first % per && private_is_watched(arena, first))
+		private_watch(arena, first, smaller(n, per - first % per));
 	for (size_t at = first & ~(per - 1); at < end; at += per)
 		set_private_pages(arena, at / per, end - at < per ? end - at : per);
 	return 0;
@@ -197,6 +217,42 @@ static void unfile_page(struct cowarena *arena, size_t page)
 
 	unfile(arena, page);
 	page_unlock(entry, state);
+}
+
+/* ---- own pages that go ---- */
+
+void private_drop(struct cowarena *arena)
+{
+	struct privates *p = &arena->privates;
+
+	/* If that is refused they are found again, and hold what the file does. */
+	if (p->dropping)
+		os_drop_own(p->drops, p->dropping);
+	p->dropping = 0;
+}
+
+static void queue_drop(struct cowarena *arena, size_t page)
+{
+	struct privates *p = &arena->privates;
+	struct os_run *last = &p->drops[p->dropping - 1];
+	char *at = arena_address(arena, page);
+	size_t size = arena_page_size(arena);
+
+	if (p->dropping && last->start + last->bytes == at) {
+		last->bytes += size;
+		return;
+	}
+	if (p->dropping == DROPS)
+		private_drop(arena);
+	p->drops[p->dropping++] = (struct os_run){at, size};
+}
+
+static void disown(struct cowarena *arena, size_t page)
+{
+	bitmap_unset(&arena->table.own, page);
+	atomic_fetch_sub_explicit(&arena->privates.own, 1, memory_order_relaxed);
+	frames_uncharge(&arena->frames, 1);
+	queue_drop(arena, page);
 }
 
 /* ---- the cut ---- */
@@ -253,6 +309,28 @@ static void let_go(struct cowarena *arena)
 	protect_private(arena, OS_READ_WRITE);
 }
 
+/* Drop own pages that have come to rest, if there are too many. */
+static void sweep(struct cowarena *arena)
+{
+	struct privates *p = &arena->privates;
+	const struct bitmap *own = &arena->table.own;
+	size_t pages = arena_pages(arena), most = pages / KEPT_SHARE;
+	size_t own_now = atomic_load_explicit(&p->own, memory_order_relaxed), surplus;
+
+	/* What more than fills that room is not worth keeping. */
+	p->keeps_none = p->written > most;
+	surplus = p->keeps_none ? own_now : own_now > most ? own_now - most : 0;
+	for (int turn = 0; turn < 2 && surplus; turn++) {
+		size_t i = bitmap_next(own, p->swept);
+		for (; i < pages && surplus; i = bitmap_next(own, i + 1))
+			if (!bitmap_test(&arena->table.dirty, i)) {
+				disown(arena, i);
+				surplus--;
+			}
+		p->swept = i < pages ? i : 0;
+	}
+}
+
 int private_begin_cut(struct cowarena *arena, bool quiescent)
 {
 	struct privates *p = &arena->privates;
@@ -260,17 +338,23 @@ int private_begin_cut(struct cowarena *arena, bool quiescent)
 	p->held = false;
 	if (!private_works(arena))
 		return 0;
+	p->cutting = true;
+	if (!p->cannot_watch && !os_file_is_ours(&p->watch)) /* the program has closed it */
+		p->cannot_watch = os_watch_open(&p->watch, &p->pagemap) != 0;
 	if (!quiescent && anything_open(arena) && !os_is_alone()) {
 		p->held = true;
 		if (hold(arena))
 			return -1;
 	}
 	TEST_POINT();
-	int result = private_collect(arena);
-	/* Shared pages that are held stay so: no arm() takes them over. */
-	if (result && p->held)
-		atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
-	return result;
+	if (private_collect(arena)) {
+		/* Shared pages that are held stay so: no arm() takes them over. */
+		if (p->held)
+			atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
+		return -1;
+	}
+	sweep(arena);
+	return 0;
 }
 
 /* P4: what was rolled back and not written since is clean from now on. */
@@ -280,19 +364,22 @@ static void unfile_clean(struct cowarena *arena)
 
 	for (size_t i = bitmap_next(&t->filed, 0); i < t->filed.bits;
 	     i = bitmap_next(&t->filed, i + 1))
-		if (!bitmap_test(&t->own, i))
+		if (!bitmap_test(&t->dirty, i))
 			unfile_page(arena, i);
 }
 
 void private_end_cut(struct cowarena *arena)
 {
+	struct privates *p = &arena->privates;
+
 	if (!private_works(arena))
 		return;
 	private_drop(arena);
 	unfile_clean(arena);
-	if (arena->privates.held)
+	if (p->held)
 		let_go(arena);
-	arena->privates.held = false;
+	p->held = p->cutting = false;
+	p->written = 0;
 }
 
 /* What the last snapshot has kept of the page. */
@@ -310,6 +397,8 @@ bool private_wants_keeping(struct cowarena *arena, size_t page)
 {
 	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
 
+	if (private_is_watched(arena, page)) /* folded, and left own all the same */
+		return false;
 	if (arena->table.pages[page].heat == (uint32_t)epoch) /* kept by the last snapshot */
 		return !track_same(arena_address(arena, page), kept(arena, page, epoch),
 				   arena_page_size(arena));
@@ -348,41 +437,8 @@ bool private_keep(struct cowarena *arena, size_t page)
 
 /* ---- folding ---- */
 
-void private_drop(struct cowarena *arena)
-{
-	struct privates *p = &arena->privates;
-
-	/* If that is refused they are found again, and hold what the file does. */
-	if (p->dropping)
-		os_drop_own(p->drops, p->dropping);
-	p->dropping = 0;
-}
-
-static void queue_drop(struct cowarena *arena, size_t page)
-{
-	struct privates *p = &arena->privates;
-	struct os_run *last = &p->drops[p->dropping - 1];
-	char *at = arena_address(arena, page);
-	size_t size = arena_page_size(arena);
-
-	if (p->dropping && last->start + last->bytes == at) {
-		last->bytes += size;
-		return;
-	}
-	if (p->dropping == DROPS)
-		private_drop(arena);
-	p->drops[p->dropping++] = (struct os_run){at, size};
-}
-
-static void disown(struct cowarena *arena, size_t page)
-{
-	bitmap_unset(&arena->table.own, page);
-	atomic_fetch_sub_explicit(&arena->privates.own, 1, memory_order_relaxed);
-	frames_uncharge(&arena->frames, 1);
-	queue_drop(arena, page);
-}
-
-static void fold_page(struct cowarena *arena, size_t page)
+/* The file gets what the own page holds. */
+static void fold_page(struct cowarena *arena, size_t page, bool drop)
 {
 	struct page *entry = &arena->table.pages[page];
 	uint64_t state = page_lock(entry);
@@ -393,16 +449,37 @@ static void fold_page(struct cowarena *arena, size_t page)
 		track_copy(arena_past(arena, page), arena_address(arena, page),
 			   arena_page_size(arena));
 	}
-	disown(arena, page);
+	if (drop)
+		disown(arena, page);
 	page_unlock(entry, state);
 }
 
-void private_fold(struct cowarena *arena, size_t first, size_t n)
+/* All own pages of a range. */
+static void fold_all(struct cowarena *arena, size_t first, size_t n, bool drop)
 {
 	const struct bitmap *own = &arena->table.own;
 
 	for (size_t i = bitmap_next(own, first); i < first + n; i = bitmap_next(own, i + 1))
-		fold_page(arena, i);
+		fold_page(arena, i, drop);
+}
+
+void private_fold(struct cowarena *arena, size_t first, size_t n)
+{
+	const struct privates *p = &arena->privates;
+	const struct pagetable *t = &arena->table;
+	_Atomic uint64_t *copies = &arena->counters.shard[0].pages[COWARENA_PAGE_SHADOWED];
+
+	for (size_t i = bitmap_next(&t->own, first); i < first + n;
+	     i = bitmap_next(&t->own, i + 1)) {
+		/* Clean: the file has it, or a write that nobody has noted yet must stay so. */
+		if (!bitmap_test(&t->dirty, i))
+			continue;
+		bool drop = p->keeps_none || !private_is_watched(arena, i);
+		fold_page(arena, i, drop);
+		stats_add(copies, !drop);
+		if (!p->cutting) /* the cut has watched it again before */
+			private_watch_again(arena, i, 1);
+	}
 }
 
 static void unfile_range(struct cowarena *arena, size_t first, size_t n)
@@ -430,6 +507,7 @@ void private_forget(struct cowarena *arena, size_t first, size_t n)
 	for (size_t i = bitmap_next(&t->own, first); i < first + n; i = bitmap_next(&t->own, i + 1))
 		disown(arena, i);
 	private_drop(arena);
+	private_watch_again(arena, first, n);
 	/* They change, as by a write. */
 	for (size_t i = first; i < first + n; i++)
 		if (chunks_is_private(&arena->chunks, i))
@@ -449,7 +527,8 @@ static int share(struct cowarena *arena, size_t chunk)
 		return -1;
 	int result = private_collect_range(arena, first, first + n);
 	if (!result) {
-		private_fold(arena, first, n);
+		arena->chunks.at[chunk].watched = false;
+		fold_all(arena, first, n, true);
 		private_drop(arena);
 		unfile_range(arena, first, n); /* stores go to the file from now on */
 		result = os_map_alias(arena_address(arena, first), bytes, arena_past(arena, first),
@@ -501,11 +580,28 @@ int private_flush(struct cowarena *arena)
 		if (protect_private(arena, OS_READ) || private_collect(arena))
 			result = -1;
 		else
-			private_fold(arena, 0, arena_pages(arena));
-		private_drop(arena);
+			fold_all(arena, 0, arena_pages(arena), false);
 		let_go(arena);
 		gate_open(&arena->gate);
 	}
 	arena_unlock_snapshots(arena, &signals);
 	return result;
+}
+
+/* ---- the second mapping's page table ---- */
+
+bool private_fill_past(struct cowarena *arena)
+{
+	struct privates *p = &arena->privates;
+	struct chunk *chunks = arena->chunks.at;
+
+	if (!atomic_load(&p->past_wanted))
+		return false;
+	for (size_t i = 0; i < arena->chunks.count; i++)
+		if (atomic_load(&chunks[i].past) == PAST_WANTED) {
+			atomic_store(&chunks[i].past, PAST_FILLED);
+			os_map_resident(arena->past + i * arena->chunks.bytes, arena->chunks.bytes);
+			return atomic_fetch_sub(&p->past_wanted, 1) > 1;
+		}
+	return false;
 }

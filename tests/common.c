@@ -2,6 +2,7 @@
 /* common.c - see common.h. */
 #include "config.h"
 
+#include "arena.h"
 #include "common.h"
 
 #include <dirent.h>
@@ -44,6 +45,7 @@ static const struct {
     [CASE_EVENTS] = {COWARENA_ENGINE_UFFD, "uffd", COWARENA_SYSCALL_SAFE},
     [CASE_HUGE] = {COWARENA_ENGINE_HYBRID, "hybrid", 0},
     [CASE_KERNEL] = {COWARENA_ENGINE_KERNEL, "kernel", 0},
+    [CASE_UNWATCHED] = {COWARENA_ENGINE_KERNEL, "kernel", 0},
 };
 
 struct cowarena_options case_options(int i)
@@ -56,9 +58,14 @@ struct cowarena_options case_options(int i)
 	return o;
 }
 
+bool case_is_kernel(int i)
+{
+	return i == CASE_KERNEL || i == CASE_UNWATCHED;
+}
+
 bool case_traps(int i)
 {
-	return i != CASE_EAGER && i != CASE_EVENTS && i != CASE_KERNEL;
+	return i != CASE_EAGER && i != CASE_EVENTS && !case_is_kernel(i);
 }
 
 bool children_have_threads(int i)
@@ -82,6 +89,7 @@ const char *case_name(int i)
 	    [CASE_EVENTS] = "events",
 	    [CASE_HUGE] = "huge",
 	    [CASE_KERNEL] = "kernel",
+	    [CASE_UNWATCHED] = "kernel-unwatched",
 	};
 
 	return names[i];
@@ -97,6 +105,8 @@ cowarena *arena_case(int i)
 	    (i == CASE_EVENTS && !cowarena_syscall_safe(arena)))
 		printf("SKIP: engine %s instead: %s\n", cowarena_engine_name(arena),
 		       cowarena_errmsg());
+	if (i == CASE_UNWATCHED)
+		private_never_watch(arena);
 	if (i == CASE_HUGE) {
 		/* Whole chunks with memory, in which the test's blocks will be. */
 		size_t n = (size_t)16 << 20;

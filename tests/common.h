@@ -17,7 +17,7 @@
  * arena_case(_i). The eager engine has no faults to count. Where userfaultfd, or the privilege for
  * its events, is missing, its cases run with the fallback engine, and print that.
  */
-#define CASES 10
+#define CASES 11
 #define CASE_DEFAULT 0
 #define CASE_FAITHFUL 1
 #define CASE_EAGER 2
@@ -28,11 +28,13 @@
 #define CASE_EVENTS 7 /* uffd, with a thread that resolves the faults */
 #define CASE_HUGE 8   /* hybrid, with the heap in huge mappings before each snapshot */
 #define CASE_KERNEL 9
+#define CASE_UNWATCHED 10 /* kernel, where userfaultfd is forbidden: the kernel notes no writes */
 
 struct cowarena_options case_options(int i);
 cowarena *arena_case(int i); /* fails the test if there is no such arena */
 /* Whether each first write to a page is a trap, so that a system call cannot make it. */
 bool case_traps(int i);
+bool case_is_kernel(int i);
 const char *case_name(int i); /* for test cases that CK_RUN_CASE can choose */
 
 /*

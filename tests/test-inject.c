@@ -47,6 +47,7 @@ static const char *const case_names[CASES + 1] = {
     [CASE_EVENTS] = "uffd, system calls",
     [CASE_HUGE] = "hybrid, compacted",
     [CASE_KERNEL] = "kernel",
+    [CASE_UNWATCHED] = "kernel, unwatched",
     [CASE_HELPER] = "hybrid, helper",
 };
 
@@ -133,6 +134,7 @@ static bool surely_calls(int c, const struct row *row)
 	    [CASE_EVENTS] = ALL | UFFD | EVENTS,
 	    [CASE_HUGE] = ALL | HYBRID,
 	    [CASE_KERNEL] = ALL,
+	    [CASE_UNWATCHED] = ALL,
 	    [CASE_HELPER] = ALL | HYBRID,
 	};
 

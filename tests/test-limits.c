@@ -454,7 +454,8 @@ START_TEST(nothing_is_left)
 		cowarena_destroy(arena);
 	}
 	ck_assert_uint_eq(open_descriptors(), before);
-	size_t own = 1 + (engine_uffd_file(first)->fd >= 0) + private_works(first);
+	size_t own = 1 + (engine_uffd_file(first)->fd >= 0) + (first->privates.pagemap.fd >= 0) +
+		     (first->privates.watch.fd >= 0);
 	cowarena_destroy(first);
 	ck_assert_uint_eq(open_descriptors(), before - own);
 }

@@ -23,7 +23,10 @@
 
 #define PAGES 64
 
-static cowarena *kernel_arena(void)
+/* Whether the kernel notes writes to own pages: the tests run with and without that. */
+enum { WATCHED, NOT_WATCHED, WAYS };
+
+static cowarena *kernel_arena(int way)
 {
 	struct cowarena_options o = case_options(CASE_KERNEL);
 
@@ -33,6 +36,13 @@ static cowarena *kernel_arena(void)
 		printf("SKIP: %s\n", cowarena_errmsg());
 	else /* so much that the pages that are written are few */
 		ck_assert_ptr_nonnull(page_block(arena, 64 * PAGES));
+	if (arena && way == NOT_WATCHED) {
+		private_never_watch(arena);
+	} else if (arena && arena->privates.cannot_watch) {
+		printf("SKIP: the kernel does not note writes (UFFD_FEATURE_WP_ASYNC)\n");
+		cowarena_destroy(arena);
+		arena = NULL;
+	}
 	return arena;
 }
 
@@ -59,7 +69,7 @@ static void write_pages(char *p, size_t step, char byte)
 /* What is counted of a write that nobody was told of, and when; and where memory goes. */
 START_TEST(counters)
 {
-	cowarena *arena = kernel_arena();
+	cowarena *arena = kernel_arena(_i);
 
 	if (!arena)
 		return;
@@ -76,12 +86,14 @@ START_TEST(counters)
 	write_pages(p, 4, 3); /* the kernel does not copy them twice */
 	ck_assert_uint_eq(stats_of(arena).copied, after.copied);
 	ck_assert_uint_eq(stats_of(arena).faults, 0);
-	/* Kept by the next snapshots, since they were written; then they come to rest. */
+	/* Kept by the next snapshot, since they were written; then they come to rest. What is
+	   watched is own even then, and not copied again. */
 	cowarena_snapshot *t = take_snapshot(arena, 0);
 	ck_assert_uint_eq(stats_of(arena).shadowed - after.shadowed, PAGES / 4);
 	ck_assert_uint_eq(own_pages(arena, p), PAGES / 4);
 	cowarena_snapshot *u = take_snapshot(arena, 0);
-	ck_assert_uint_eq(own_pages(arena, p), 0);
+	ck_assert_uint_eq(own_pages(arena, p), _i == WATCHED ? PAGES / 4 : 0);
+	ck_assert_uint_eq(stats_of(arena).shadowed - after.shadowed, PAGES / 4);
 	char seen;
 	for (size_t i = 0; i < PAGES; i++) {
 		char *at = p + i * page_size();
@@ -109,7 +121,7 @@ END_TEST
 /* A page that is written between all snapshots takes no fault of the kernel's either. */
 START_TEST(written_each_time)
 {
-	cowarena *arena = kernel_arena();
+	cowarena *arena = kernel_arena(_i);
 	char seen;
 
 	if (!arena)
@@ -148,7 +160,7 @@ static void *wait_for_stop(void *arg)
 /* What came into use since the snapshot is not private; a fork leaves it as it is. */
 START_TEST(a_fork_leaves_new_memory_writable)
 {
-	cowarena *arena = kernel_arena();
+	cowarena *arena = kernel_arena(WATCHED);
 	_Atomic bool stop = false;
 	pthread_t thread;
 
@@ -172,6 +184,79 @@ START_TEST(a_fork_leaves_new_memory_writable)
 	ck_assert_int_eq(cowarena_snapshot_release(s), 0);
 	atomic_store(&stop, true);
 	pthread_join(thread, NULL);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* Pages that have come to rest are dropped when too many are own; all go when too many are written,
+   at the next snapshot at the latest. The bytes stay what they are. */
+START_TEST(a_few_stay_own)
+{
+	cowarena *arena = kernel_arena(_i);
+
+	if (!arena)
+		return;
+	size_t n = 64 * PAGES, size = page_size(), most = n / 16;
+	char *p = page_block(arena, n), *seen = malloc(n * size);
+	memset(p, 0, n * size);
+	cowarena_snapshot *s = take_snapshot(arena, 0), *next;
+	for (size_t round = 0, at = 0; round < 24; round++) {
+		size_t some = round % 8 == 7 ? n / 4 : n / 100;
+		for (size_t i = 0; i < some; i++, at = (at + 97) % n)
+			p[at * size] = (char)round;
+		next = take_snapshot(arena, 0);
+		size_t held = stats_of(arena).held_bytes / size, own = arena->privates.own;
+		/* The older snapshot has what was written; each page of it was charged. */
+		ck_assert_uint_le(own, round % 8 == 7 ? some + 16 : most + most / 8);
+		ck_assert_uint_le(held, own + 2 * some + 16);
+		ck_assert_int_eq(cowarena_snapshot_release(s), 0);
+		s = next;
+		held = stats_of(arena).held_bytes / size;
+		ck_assert_uint_le(held, arena->privates.own + (_i == WATCHED ? 0 : some));
+		ck_assert_int_eq(cowarena_snapshot_read(s, seen, p, n * size), 0);
+		ck_assert_int_eq(memcmp(seen, p, n * size), 0);
+	}
+	ck_assert_int_eq(cowarena_snapshot_release(s), 0);
+	cowarena_destroy(arena);
+	free(seen);
+}
+END_TEST
+
+/* The program closes the descriptors by which the kernel is asked. */
+START_TEST(closed_descriptors)
+{
+	cowarena *arena = kernel_arena(WATCHED);
+
+	if (!arena)
+		return;
+	struct os_file *files[] = {&arena->privates.watch, &arena->privates.pagemap};
+	size_t size = page_size();
+	char *p = page_block(arena, PAGES), seen, other;
+	memset(p, 1, PAGES * size);
+	cowarena_snapshot *s = take_snapshot(arena, 0);
+	for (int round = 0; round < 12; round++) {
+		write_pages(p, 3, (char)(10 + round));
+		if (round % 3 == 1)
+			stats_of(arena); /* asks between snapshots */
+		if (round % 3 == 2) {
+			int fd = files[round / 3 % 2]->fd;
+			ck_assert_int_eq(close(fd), 0);
+			if (round > 6) /* another file gets the number */
+				ck_assert_int_eq(open("/dev/null", O_RDONLY | O_CLOEXEC), fd);
+		}
+		cowarena_snapshot *next = take_snapshot(arena, 0);
+		for (size_t i = 0; i < PAGES; i++) {
+			char now = (char)(i % 3 ? 1 : 10 + round), then = now;
+			if (i % 3 == 0)
+				then = (char)(round ? 9 + round : 1);
+			ck_assert_int_eq(cowarena_snapshot_read(s, &other, p + i * size, 1), 0);
+			ck_assert_int_eq(cowarena_snapshot_read(next, &seen, p + i * size, 1), 0);
+			ck_assert(seen == now && other == then && p[i * size] == now);
+		}
+		ck_assert_int_eq(cowarena_snapshot_release(s), 0);
+		s = next;
+	}
+	ck_assert(!arena->privates.cannot_watch && private_is_watched(arena, page_of(arena, p, 0)));
 	cowarena_destroy(arena);
 }
 END_TEST
@@ -208,7 +293,7 @@ static void block_fault_signals(void)
 START_TEST(quiescent_without_signals)
 {
 	refuse();
-	cowarena *arena = kernel_arena();
+	cowarena *arena = kernel_arena(NOT_WATCHED);
 	size_t n = PAGES * page_size(), rounds = scaled(1000, 10000, 50);
 	uint64_t seed = seed_of_run(17);
 
@@ -244,6 +329,9 @@ START_TEST(quiescent_without_signals)
 	}
 	ck_assert_uint_eq(stats_of(arena).faults, 0);
 	cowarena_destroy(arena);
+	free(seen);
+	free(then);
+	free(now);
 }
 END_TEST
 
@@ -291,7 +379,7 @@ START_TEST(writers_are_cut_at_one_instant)
 	uint64_t seed = seed_of_run(4);
 
 	refuse();
-	cowarena *arena = kernel_arena();
+	cowarena *arena = kernel_arena(NOT_WATCHED);
 	if (!arena)
 		return;
 	char *seen = malloc(n);
@@ -321,6 +409,7 @@ START_TEST(writers_are_cut_at_one_instant)
 		pthread_join(thread[w], NULL);
 	printf("%zu snapshots, 0 torn\n", rounds);
 	cowarena_destroy(arena);
+	free(seen);
 }
 END_TEST
 
@@ -329,8 +418,10 @@ int main(void)
 	Suite *suite = suite_create("private");
 	TCase *tc = tcase_create("private");
 
-	tcase_add_test(tc, counters);
-	tcase_add_test(tc, written_each_time);
+	tcase_add_loop_test(tc, counters, 0, WAYS);
+	tcase_add_loop_test(tc, written_each_time, 0, WAYS);
+	tcase_add_loop_test(tc, a_few_stay_own, 0, WAYS);
+	tcase_add_test(tc, closed_descriptors);
 	tcase_add_test(tc, a_fork_leaves_new_memory_writable);
 	tcase_add_test(tc, quiescent_without_signals);
 	tcase_add_test(tc, writers_are_cut_at_one_instant);

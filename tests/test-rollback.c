@@ -283,7 +283,7 @@ static uint64_t faults_of(cowarena *arena, char *p, size_t n, size_t step, char 
 
 static bool has_faults(int i)
 {
-	return i != CASE_EAGER && i != CASE_KERNEL;
+	return i != CASE_EAGER && !case_is_kernel(i);
 }
 
 /* Going back to one snapshot costs what was written since the last time, not all that ever was. */
