@@ -151,7 +151,7 @@ static size_t watched_end(struct cowarena *arena, size_t first, size_t end)
 }
 
 /* On failure find_own() is asked for the pages again, which finds too many rather than too few. */
-void private_watch(struct cowarena *arena, size_t first, size_t n)
+static void watch(struct cowarena *arena, size_t first, size_t n)
 {
 	bool watched = os_watch(&arena->privates.watch, arena_address(arena, first),
 				n << arena->page_shift) == 0;
@@ -192,7 +192,7 @@ static void work_on_own(struct cowarena *arena, size_t first, size_t end)
 			stop = chunks_end(c, stop);
 		stop = stop < end ? stop : end;
 		if (!arena->privates.cannot_watch)
-			private_watch(arena, from, stop - from);
+			watch(arena, from, stop - from);
 		want_past(arena, from, stop);
 	}
 }
@@ -204,8 +204,12 @@ static enum collected collect_part(struct cowarena *arena, size_t first, size_t 
 {
 	enum collected result = NOT_TOLD;
 
+	size_t start = first;
 	if (private_is_watched(arena, first))
 		result = collect_found(arena, &first, end, find_written);
+	/* Some pages are watched again, and what has been written to them is not noted. */
+	if (result == NO_RECORD)
+		set_watched(arena, start, end, false);
 	if (result != NOT_TOLD)
 		return result;
 	size_t from = first;

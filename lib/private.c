@@ -142,11 +142,6 @@ static bool next_private(struct cowarena *arena, size_t *first, size_t *end)
 	return true;
 }
 
-static size_t smaller(size_t a, size_t b)
-{
-	return a < b ? a : b;
-}
-
 static void set_private_pages(struct cowarena *arena, size_t chunk, size_t n)
 {
 	struct chunk *c = &arena->chunks.at[chunk];
@@ -169,8 +164,10 @@ int private_map(struct cowarena *arena, size_t first, size_t n)
 	if (os_map_cow(arena_address(arena, first), n << arena->page_shift, &arena->file,
 		       first << arena->page_shift))
 		return -1;
-	if (first % per && private_is_watched(arena, first))
-		private_watch(arena, first, smaller(n, per - first % per));
+	/* What has been added to a chunk may be written to from now on: it is watched with the
+	   rest, by the next cut. */
+	if (first % per)
+		arena->chunks.at[first / per].watched = false;
 	for (size_t at = first & ~(per - 1); at < end; at += per)
 		set_private_pages(arena, at / per, end - at < per ? end - at : per);
 	return 0;
@@ -454,15 +451,6 @@ static void fold_page(struct cowarena *arena, size_t page, bool drop)
 	page_unlock(entry, state);
 }
 
-/* All own pages of a range. */
-static void fold_all(struct cowarena *arena, size_t first, size_t n, bool drop)
-{
-	const struct bitmap *own = &arena->table.own;
-
-	for (size_t i = bitmap_next(own, first); i < first + n; i = bitmap_next(own, i + 1))
-		fold_page(arena, i, drop);
-}
-
 void private_fold(struct cowarena *arena, size_t first, size_t n)
 {
 	const struct privates *p = &arena->privates;
@@ -518,6 +506,7 @@ void private_forget(struct cowarena *arena, size_t first, size_t n)
    first. -1 with errno: the chunk is private still. */
 static int share(struct cowarena *arena, size_t chunk)
 {
+	const struct bitmap *own = &arena->table.own;
 	size_t first = chunk << arena->chunks.pages_shift;
 	size_t n = chunks_private_pages(&arena->chunks, chunk);
 	size_t bytes = n << arena->page_shift;
@@ -528,7 +517,8 @@ static int share(struct cowarena *arena, size_t chunk)
 	int result = private_collect_range(arena, first, first + n);
 	if (!result) {
 		arena->chunks.at[chunk].watched = false;
-		fold_all(arena, first, n, true);
+		for (size_t i = bitmap_next(own, first); i < first + n; i = bitmap_next(own, i + 1))
+			fold_page(arena, i, true);
 		private_drop(arena);
 		unfile_range(arena, first, n); /* stores go to the file from now on */
 		result = os_map_alias(arena_address(arena, first), bytes, arena_past(arena, first),
@@ -570,18 +560,19 @@ void private_share_all(struct cowarena *arena)
 
 int private_flush(struct cowarena *arena)
 {
+	const struct bitmap *own = &arena->table.own;
 	sigset_t signals;
 	int result = 0;
 
 	arena_lock_snapshots(arena, &signals);
 	if (atomic_load(&arena->privates.chunks)) {
 		gate_close(&arena->gate);
-		/* What is shared is in the file already. */
-		if (protect_private(arena, OS_READ) || private_collect(arena))
-			result = -1;
-		else
-			fold_all(arena, 0, arena_pages(arena), false);
-		let_go(arena);
+		/* What is shared is in the file already; what is clean must not change there. */
+		result = private_collect(arena);
+		for (size_t i = bitmap_next(own, 0); !result && i < own->bits;
+		     i = bitmap_next(own, i + 1))
+			if (bitmap_test(&arena->table.dirty, i))
+				fold_page(arena, i, false);
 		gate_open(&arena->gate);
 	}
 	arena_unlock_snapshots(arena, &signals);

@@ -113,9 +113,8 @@ int private_collect_range(struct cowarena *arena, size_t from, size_t to); /* th
 /* Whether the kernel notes first writes to the page, own or not: watched chunks (os_watch()). */
 bool private_is_watched(struct cowarena *arena, size_t page);
 
-/* Watch chunks from now on, or what has been added to one; and watch those pages of a range again
-   that are in watched chunks. Nobody writes there. What cannot be watched is found otherwise. */
-void private_watch(struct cowarena *arena, size_t first, size_t n);
+/* Watch those pages of a range again that are in watched chunks. Nobody writes there. What cannot
+   be watched is found otherwise. */
 void private_watch_again(struct cowarena *arena, size_t first, size_t n);
 
 /* For the helper, without a lock: fill the second mapping's page table for a chunk whose pages are
@@ -158,8 +157,9 @@ bool private_keep(struct cowarena *arena, size_t page);
 void private_fold(struct cowarena *arena, size_t first, size_t n);
 void private_drop(struct cowarena *arena);
 
-/* For a fork(): bring all own pages to the file, so that a child can copy it. Takes the snapshot
-   lock. -1 when that could not be done: then the file is not what the heap is. */
+/* For a fork(): bring own pages to the file, so that a child can copy it. Nobody is held: what
+   other threads write meanwhile may be missing, as it may where they write to the file itself while
+   the child copies. Takes the snapshot lock. -1 when that could not be done. */
 int private_flush(struct cowarena *arena);
 
 /* If no snapshot is alive: map all chunks as the file is, writable. Takes the snapshot lock. */

@@ -90,9 +90,14 @@ int shadow_copy(struct cowarena *arena)
 	for (size_t i = bitmap_next(&t->hot, 0), next; i < pages; i = next) {
 		next = bitmap_next(&t->hot, i + 1);
 		prefetch(arena, next, pages);
-		if (bitmap_test(&t->own, i) ? private_keep(arena, i) : fault_shadow(arena, i))
+		if (bitmap_test(&t->own, i) ? private_keep(arena, i) : fault_shadow(arena, i)) {
 			pagetable_mark_dirty(t, i, 1, pages);
-		else if (arena->engine->arm(arena, i, 1)) { /* no frame: arm the page instead */
+			continue;
+		}
+		bitmap_set(&t->dirty, i); /* which it is: private_fold() asks */
+		bool armed = arena->engine->arm(arena, i, 1) == 0; /* no frame: arm it instead */
+		bitmap_unset(&t->dirty, i);
+		if (!armed) {
 			/* If the page cannot be armed either, only the snapshot that is being taken
 			   suffers. */
 			atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);

@@ -38,11 +38,16 @@ static bool copies_some(const struct cowarena *arena, bool quiescent)
 	       (quiescent && !(arena->flags & COWARENA_FAITHFUL) && !arena->engine->copies_at_cut);
 }
 
-/* Reserve frames: each page may need one in the epoch, and a hot page one more during the cut. -1
-   with message. */
+/* Reserve frames: each page may need one in the epoch, and a hot page one more during the cut. So
+   may a page of a private chunk, and another when the cut finds that it was written to in the epoch
+   that ends. -1 with message. */
 static int reserve(struct cowarena *arena, size_t pages, bool shadow)
 {
-	if (frames_reserve(&arena->frames, shadow ? 2 * pages : pages))
+	size_t private = atomic_load_explicit(&arena->privates.chunks, memory_order_relaxed)
+			 << arena->chunks.pages_shift;
+	size_t extra = (shadow ? pages : 0) + (private < pages ? private : pages);
+
+	if (frames_reserve(&arena->frames, pages + extra))
 		return error_system(ENOMEM, "no address space for the frames that "
 					    "the snapshot could need: " ERROR_NO_ROOM
 					    ", or vm.overcommit_memory");

@@ -222,6 +222,94 @@ START_TEST(a_few_stay_own)
 }
 END_TEST
 
+/* ---- pages that are added to a chunk ---- */
+
+static struct {
+	volatile uint64_t *_Atomic at;
+	_Atomic bool stop, pause, paused;
+} grower;
+
+static void *write_to_the_last(void *arg)
+{
+	uint64_t seed = 3;
+
+	while (!atomic_load(&grower.stop)) {
+		volatile uint64_t *at = atomic_load(&grower.at);
+		if (at)
+			++*at;
+		/* Not all the time: else the snapshot always finds the writer held. */
+		for (uint64_t i = rng(&seed) % 50000; i && !atomic_load(&grower.pause); i--)
+			atomic_thread_fence(memory_order_seq_cst);
+		while (atomic_load(&grower.pause) && !atomic_load(&grower.stop)) {
+			atomic_store(&grower.paused, true);
+			sched_yield();
+		}
+		atomic_store(&grower.paused, false);
+	}
+	return arg;
+}
+
+/* A page comes into use in a chunk that is private, and is written to while the snapshot makes that
+   page private too. */
+START_TEST(a_chunk_that_grows)
+{
+	cowarena *arena = kernel_arena(_i);
+	pthread_t thread;
+
+	if (!arena)
+		return;
+	atomic_store(&grower.stop, false);
+	ck_assert_int_eq(pthread_create(&thread, NULL, write_to_the_last, NULL), 0);
+	for (size_t i = scaled(300, 5000, 20); i; i--) {
+		uint64_t *at = (uint64_t *)(void *)page_block(arena, 1), then;
+		*at = 1;
+		atomic_store(&grower.at, at);
+		cowarena_snapshot *s = take_snapshot(arena, 0);
+		atomic_store(&grower.pause, true);
+		AWAIT(atomic_load(&grower.paused));
+		cowarena_snapshot *next = take_snapshot(arena, 0);
+		ck_assert_int_eq(cowarena_snapshot_read(next, &then, at, sizeof then), 0);
+		ck_assert_uint_eq(then, *at);
+		atomic_store(&grower.pause, false);
+		AWAIT(!atomic_load(&grower.paused));
+		ck_assert_int_eq(cowarena_snapshot_release(s), 0);
+		ck_assert_int_eq(cowarena_snapshot_release(next), 0);
+	}
+	atomic_store(&grower.stop, true);
+	pthread_join(thread, NULL);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* Everything is written to in each epoch, and asked about before the next snapshot. */
+START_TEST(a_record_for_each_page)
+{
+	cowarena *arena = kernel_arena(_i);
+	size_t n = 16 * chunk_pages(), size = page_size();
+	cowarena_snapshot *s[3];
+	char seen;
+
+	if (!arena)
+		return;
+	char *p = page_block(arena, n);
+	for (int round = 0; round < 3; round++) {
+		memset(p, round, n * size);
+		s[round] = take_snapshot(arena, 0);
+		memset(p, 100 + round, n * size);
+		struct cowarena_stats stats = stats_of(arena);
+		ck_assert_uint_ge(stats.copied + stats.shadowed, ((size_t)round + 1) * n);
+		ck_assert_uint_ge(atomic_load(&arena->privates.own), n);
+	}
+	for (size_t i = 0; i < n; i++)
+		for (int round = 0; round < 3; round++) {
+			ck_assert_int_eq(cowarena_snapshot_read(s[round], &seen, p + i * size, 1),
+					 0);
+			ck_assert_int_eq(seen, round);
+		}
+	cowarena_destroy(arena);
+}
+END_TEST
+
 /* The program closes the descriptors by which the kernel is asked. */
 START_TEST(closed_descriptors)
 {
@@ -421,6 +509,8 @@ int main(void)
 	tcase_add_loop_test(tc, counters, 0, WAYS);
 	tcase_add_loop_test(tc, written_each_time, 0, WAYS);
 	tcase_add_loop_test(tc, a_few_stay_own, 0, WAYS);
+	tcase_add_loop_test(tc, a_record_for_each_page, 0, WAYS);
+	tcase_add_loop_test(tc, a_chunk_that_grows, 0, WAYS);
 	tcase_add_test(tc, closed_descriptors);
 	tcase_add_test(tc, a_fork_leaves_new_memory_writable);
 	tcase_add_test(tc, quiescent_without_signals);
