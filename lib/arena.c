@@ -30,7 +30,7 @@
 static int open_engine(struct cowarena *arena, const struct cowarena_options *o)
 {
 	static const struct engine *const choices[][3] = {
-	    [COWARENA_ENGINE_AUTO] = {&engine_hybrid, &engine_mprotect},
+	    [COWARENA_ENGINE_AUTO] = {&engine_hybrid, &engine_kernel, &engine_mprotect},
 	    [COWARENA_ENGINE_SIGSEGV] = {&engine_mprotect},
 	    [COWARENA_ENGINE_UFFD] = {&engine_uffd, &engine_mprotect},
 	    [COWARENA_ENGINE_EAGER] = {&engine_eager},
@@ -198,8 +198,7 @@ void cowarena_destroy(cowarena *arena)
 		   place, and locks may be held by threads that do not exist here. */
 		trap_remove(arena->trap);
 		arena->base = arena->fork_base;
-		if (arena->engine->abandon)
-			arena->engine->abandon(arena);
+		engine_abandon(arena);
 		heap_destroy(arena);
 		os_file_close(&arena->poke);
 		os_file_close(&arena->file);

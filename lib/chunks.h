@@ -30,6 +30,7 @@ struct chunk {
 	_Atomic uint32_t private_pages; /* the pages from the first one on that are mapped privately
 					   (private.h); all, but in the heap's last chunk */
 	_Atomic bool huge;              /* mapped by one entry, as far as we know */
+	_Atomic bool claimed;           /* private, or about to be (private_is_claimed()) */
 	_Atomic uint8_t past;           /* enum past_state (private.h) */
 	bool watched; /* its private pages are (private.h); under the snapshot lock */
 };

@@ -157,12 +157,12 @@ typedef struct cowarena_view cowarena_view;
 
 /* Who write-protects the pages. */
 enum cowarena_engine {
-	COWARENA_ENGINE_AUTO = 0,    /* the best one that this system allows: hybrid, or sigsegv */
+	COWARENA_ENGINE_AUTO = 0,    /* the best that this system allows: hybrid, kernel, sigsegv */
 	COWARENA_ENGINE_SIGSEGV = 1, /* mprotect(2) and SIGSEGV; works everywhere */
 	COWARENA_ENGINE_UFFD = 2,    /* userfaultfd(2) write-protection; Linux 5.19 or later */
 	COWARENA_ENGINE_EAGER = 3,   /* copies the whole heap at each snapshot; the tests' oracle */
-	COWARENA_ENGINE_HYBRID = 4,  /* both: mprotect(2) for chunks that are at rest,
-					userfaultfd(2) for those that are being written to */
+	COWARENA_ENGINE_HYBRID = 4,  /* mprotect(2) for chunks at rest, userfaultfd(2) for those
+					that are written to, KERNEL for those that are much */
 	COWARENA_ENGINE_KERNEL = 5   /* the kernel copies what is written; see below */
 };
 
@@ -234,16 +234,21 @@ typedef void cowarena_page_fn(void *ctx, const void *page, enum cowarena_page_ev
  * COWARENA_ENGINE_KERNEL leaves copying to the kernel: after a snapshot the heap is mapped
  * privately, and the first write to a page takes the kernel's own copy-on-write. No signal is
  * raised, system calls may store into the heap, and a view costs a store nothing. Writers are held,
- * by one SIGSEGV, only while a snapshot is being taken, during cowarena_compact(), and while the
- * process forks; a system call that stores into the heap at that moment fails with EFAULT. Nobody
- * is held in a process with one thread, nor at a snapshot with COWARENA_QUIESCENT. (Threads that
- * may be held must not block SIGSEGV.) What the kernel copies is counted when it is found: at a
- * snapshot, a rollback, a diff, and in cowarena_stats_get(), each of which takes 10 to 50 ns a page
- * of the heap for that. The engine takes neither held_limit nor COWARENA_FAITHFUL (then engine
- * hybrid serves, or, with COWARENA_STRICT_ENGINE, the arena is refused with ENOTSUP), and no
- * cowarena_on_page(). It needs /proc, and no privilege. Where memory is short the kernel ends the
- * process, as after fork(). Keep futexes that are shared between processes (PTHREAD_PROCESS_SHARED)
- * out of such a heap: a thread that sleeps there while a snapshot is taken is not woken.
+ * by one SIGSEGV, only while a snapshot is being taken, and during cowarena_compact(); a system
+ * call that stores into the heap at that moment fails with EFAULT, prepared or not. Nobody is held
+ * at a snapshot in a process with one thread, nor with COWARENA_QUIESCENT. (Threads that may be
+ * held must not block SIGSEGV.) What the kernel copies is counted when it is found: at a snapshot,
+ * a rollback, a diff, and in cowarena_stats_get(), each of which takes 3 ns a page of the heap for
+ * that, or 10 to 50 where userfaultfd(2) is forbidden. The engine takes neither held_limit nor
+ * COWARENA_FAITHFUL (then engine hybrid serves, or, with COWARENA_STRICT_ENGINE, the arena is
+ * refused with ENOTSUP), and no cowarena_on_page(). It needs /proc, and no privilege. Where memory
+ * is short the kernel ends the process, as after fork(). Keep futexes that are shared between
+ * processes (PTHREAD_PROCESS_SHARED) out of such a heap: a thread that sleeps there while the page
+ * is copied is not woken.
+ *
+ * COWARENA_ENGINE_HYBRID does the same with chunks in which many scattered pages are written to
+ * between two snapshots, so the sentences about held writers, memory and futexes hold for it too;
+ * but not with held_limit, COWARENA_FAITHFUL or cowarena_on_page().
  *
  * Unless COWARENA_NO_HELPER is set, the first snapshot starts a small thread (with ordinary
  * scheduling, on the processors of the process's first thread, whatever the caller has). The thread
@@ -535,13 +540,15 @@ enum cowarena_snapshot_flags {
  *
  * flags: 0 or COWARENA_QUIESCENT. With that promise, pages that were written in each of the last
  * epochs are copied now and stay writable: that is cheaper than arming them and taking the faults.
- * If another thread does write during the call, the snapshot may be torn.
+ * If another thread does write during the call, the snapshot may be torn. (A process of one thread
+ * has no other, and needs no promise.)
  * Returns: the snapshot, or NULL with errno:
  *	EINVAL   NULL arena or an unknown flag
  *	ENOMEM   no memory for the frames that the snapshot could come to need, or the kernel
  *		 refused to arm, or (engine eager) the copy does not fit into held_limit; the
  *		 arena is as before
- * Cost: grows with the pages written since the last snapshot, not with the size of the heap.
+ * Cost: grows with the pages written since the last snapshot, not with the size of the heap. (Of
+ * chunks that are private, see COWARENA_ENGINE_KERNEL, each page takes 3 ns, written or not.)
  */
 cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags);
 
@@ -747,7 +754,7 @@ struct cowarena_stats {
 	   and are unmapped later) */
 	uint64_t mappings;
 	uint64_t huge_bytes; /* of the heap, mapped by huge pages as far as the library knows */
-	uint64_t warm_bytes; /* of the heap, armed page by page by engine hybrid */
+	uint64_t warm_bytes; /* of the heap, armed page by page by engine hybrid, or private */
 	uint64_t spoiled;    /* snapshots given up: at held_limit, or without their protection */
 };
 

@@ -33,8 +33,15 @@
 #include "engine-state.h"
 #include "mappings.h"
 #include "point.h"
+#include "private.h"
 
 #define WALK 16 /* so many pages disarmed at once are worth a border in a cold chunk */
+
+/* Scattered pages written to in an epoch that make chunks private: this part of the heap, or of the
+   chunk; half as many while a view is open. */
+#define HEAP_SHARE 96
+#define HEAP_SHARE_VIEWED 192
+#define CHUNK_SHARE 16
 
 static struct chunk *chunk_of(struct cowarena *arena, size_t page)
 {
@@ -91,7 +98,9 @@ static long borders(struct cowarena *arena)
 {
 	size_t warm = atomic_load_explicit(&arena->chunks.not_cold, memory_order_relaxed);
 
-	return engine_borders(arena) + 2 * (long)warm;
+	size_t private = atomic_load_explicit(&arena->privates.chunks, memory_order_relaxed);
+
+	return engine_borders(arena) + 2 * (long)(warm + private);
 }
 
 /*
@@ -139,6 +148,12 @@ static int warm_up_run(struct cowarena *arena, size_t first, size_t end, bool cu
 	return 0;
 }
 
+static bool may_warm_up(struct cowarena *arena, size_t page)
+{
+	return state_of(chunk_of(arena, page)) != CHUNK_WARM &&
+	       !chunks_is_private(&arena->chunks, page);
+}
+
 /* Make the chunk of a page warm; with neighbours, when mappings become scarce. */
 static int warm_up(struct cowarena *arena, size_t page, bool cutting)
 {
@@ -154,9 +169,9 @@ static int warm_up(struct cowarena *arena, size_t page, bool cutting)
 	}
 	for (size_t stop; first < end; first = stop) {
 		stop = first + per;
-		if (state_of(chunk_of(arena, first)) == CHUNK_WARM)
+		if (!may_warm_up(arena, first))
 			continue;
-		while (stop < end && state_of(chunk_of(arena, stop)) != CHUNK_WARM)
+		while (stop < end && may_warm_up(arena, stop))
 			stop += per;
 		if (warm_up_run(arena, first, stop, cutting))
 			return -1;
@@ -164,9 +179,14 @@ static int warm_up(struct cowarena *arena, size_t page, bool cutting)
 	return 0;
 }
 
+/* Chunks need not become private: where they cannot, or where each first write is to be a trap,
+   warm ones stay with userfaultfd. */
 static int open_engine(struct cowarena *arena)
 {
-	return engine_open_uffd(arena, UFFD_SIGNALS);
+	if (engine_open_uffd(arena, UFFD_SIGNALS))
+		return -1;
+	private_open_if_possible(arena);
+	return 0;
 }
 
 static void close_engine(struct cowarena *arena)
@@ -210,14 +230,21 @@ static int commit(struct cowarena *arena, size_t first, size_t n, bool armed)
 	return result;
 }
 
-/* The last resort: one protection for the whole heap, which splits no mapping. */
+/* The last resort: one protection for all that lies between private chunks, which splits no
+   mapping. */
 static int arm_whole(struct cowarena *arena, size_t pages)
 {
 	atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed); /* hot pages */
 	for (size_t page = 0; page < pages; page = chunk_end(arena, page))
 		if (state_of(chunk_of(arena, page)) == CHUNK_WARM)
 			set_state(arena, chunk_of(arena, page), CHUNK_TORN);
-	return protect(arena, 0, pages, OS_READ);
+	for (size_t page = 0, stop; page < pages; page = stop) {
+		stop = chunks_part_end(&arena->chunks, page, pages);
+		if (!chunks_is_private(&arena->chunks, page) &&
+		    protect(arena, page, stop - page, OS_READ))
+			return -1;
+	}
+	return 0;
 }
 
 /* Whether the page's chunk is armed page by page. One with hot pages has to be. */
@@ -254,9 +281,16 @@ static int arm_parts(struct cowarena *arena, size_t first, size_t end, size_t pa
 
 static int arm(struct cowarena *arena, size_t first, size_t n)
 {
-	size_t pages = arena_pages(arena);
-	int result = arm_parts(arena, first, first + n, pages);
+	size_t pages = arena_pages(arena), at = first, end = first + n;
+	int result = 0;
 
+	for (size_t stop; at < end && !result; at = stop) {
+		stop = chunks_part_end(&arena->chunks, at, end);
+		if (chunks_is_private(&arena->chunks, at))
+			private_fold(arena, at, stop - at);
+		else
+			result = arm_parts(arena, at, stop, pages);
+	}
 	return result && n == pages ? arm_whole(arena, pages) : result;
 }
 
@@ -267,8 +301,7 @@ static void armed(struct cowarena *arena)
 
 	for (size_t i = bitmap_next(dirty, 0), end; i < dirty->bits; i = bitmap_next(dirty, end)) {
 		end = bitmap_next_clear(dirty, i);
-		borders += (state_of(chunk_of(arena, i)) != CHUNK_WARM) +
-			   (state_of(chunk_of(arena, end - 1)) != CHUNK_WARM);
+		borders += may_warm_up(arena, i) + may_warm_up(arena, end - 1);
 	}
 	engine_set_borders(arena, borders);
 }
@@ -298,6 +331,10 @@ static int disarm_locked(struct cowarena *arena, size_t first, size_t n)
 	size_t pages = arena_pages(arena);
 	enum chunk_state state = state_of(chunk_of(arena, first));
 
+	if (chunks_is_private(&arena->chunks, first)) { /* since resolve_range() has looked */
+		pagetable_mark_dirty(table, first, n, pages);
+		return 0;
+	}
 	/* All pages are marked open already: another thread was faster, or arming has failed
 	   half-way. */
 	bool open = pagetable_uniform(table, first, n) == PAGES_DIRTY;
@@ -318,22 +355,22 @@ static int disarm_locked(struct cowarena *arena, size_t first, size_t n)
 	return state == CHUNK_COLD ? 0 : disarm_warm(arena, first, n);
 }
 
-/* The last resort, with all pages locked: open everything, by calls that split no mapping.
-   chunks.lock held. */
-static int disarm_whole(struct cowarena *arena)
+/* The last resort, with all pages of a run locked: open all of it, by calls that split no mapping.
+   The run is all that lies between private chunks, or the whole heap. chunks.lock held. */
+static int disarm_whole(struct cowarena *arena, size_t first, size_t n)
 {
 	size_t pages = arena_pages(arena);
-	size_t all = os_round_up(pages, chunks_pages(&arena->chunks));
+	size_t end = os_round_up(first + n, chunks_pages(&arena->chunks));
 	bool all_cold = atomic_load_explicit(&arena->chunks.not_cold, memory_order_relaxed) == 0;
 
-	pagetable_mark_dirty(&arena->table, 0, pages, pages);
-	for (size_t page = 0; page < all; page = chunk_end(arena, page))
+	pagetable_mark_dirty(&arena->table, first, smaller(end, pages) - first, pages);
+	for (size_t page = first; page < end; page = chunk_end(arena, page))
 		set_state(arena, chunk_of(arena, page), CHUNK_TORN);
-	if ((!all_cold &&
-	     os_uffd_unregister(engine_uffd_file(arena), arena->base, arena->reserved)) ||
-	    protect(arena, 0, smaller(all, arena->chunks.accessible), OS_READ_WRITE))
+	if ((!all_cold && os_uffd_unregister(engine_uffd_file(arena), arena_address(arena, first),
+					     (end - first) << arena->page_shift)) ||
+	    protect(arena, first, smaller(end, arena->chunks.accessible) - first, OS_READ_WRITE))
 		return -1;
-	for (size_t page = 0; page < all; page = chunk_end(arena, page))
+	for (size_t page = first; page < end; page = chunk_end(arena, page))
 		set_state(arena, chunk_of(arena, page), CHUNK_COLD);
 	return 0;
 }
@@ -343,21 +380,32 @@ static int disarm_whole(struct cowarena *arena)
    armed. */
 static bool is_whole(struct cowarena *arena, size_t first, size_t n)
 {
-	size_t pages = arena_pages(arena);
+	size_t pages = arena_pages(arena), end = first + n;
 
-	if (first > 0 || (n < pages && bitmap_next_clear(&arena->table.dirty, n) < pages))
+	if (first > 0 && !chunks_is_private(&arena->chunks, first - 1))
+		return false;
+	if (end < pages && chunks_is_private(&arena->chunks, end))
+		return true;
+	if (end < pages && bitmap_next_clear(&arena->table.dirty, end) < pages)
 		return false;
 	return !(arena->flags & COWARENA_FAITHFUL) || arena->chunks.accessible == n;
 }
 
 static int disarm_chunk(struct cowarena *arena, size_t first, size_t n)
 {
-	if (state_of(chunk_of(arena, first)) == CHUNK_WARM) {
+	bool warm = state_of(chunk_of(arena, first)) == CHUNK_WARM;
+
+	if (warm) {
 		pagetable_mark_dirty(&arena->table, first, n, arena_pages(arena));
-		return disarm_warm(arena, first, n);
+		if (disarm_warm(arena, first, n) == 0)
+			return 0;
 	}
 	lock_acquire(&arena->chunks.lock);
-	int result = disarm_locked(arena, first, n);
+	/* The chunk may have become private a moment ago: then it is writable, and registered no
+	   more. */
+	int result = !warm                                      ? disarm_locked(arena, first, n)
+		     : chunks_is_private(&arena->chunks, first) ? 0
+								: -1;
 	lock_release(&arena->chunks.lock);
 	return result;
 }
@@ -368,11 +416,12 @@ static int disarm_each(struct cowarena *arena, size_t first, size_t n)
 	int result = 0;
 
 	/* Checked first without the lock, because the heap's own first page is written often. */
-	if (first == 0 && (n >= chunks_pages(&arena->chunks) || n >= arena_pages(arena))) {
+	if (first % chunks_pages(&arena->chunks) == 0 &&
+	    (n >= chunks_pages(&arena->chunks) || end >= arena_pages(arena))) {
 		lock_acquire(&arena->chunks.lock);
 		bool whole = is_whole(arena, first, n);
 		if (whole)
-			result = disarm_whole(arena);
+			result = disarm_whole(arena, first, n);
 		lock_release(&arena->chunks.lock);
 		if (whole)
 			return result;
@@ -389,6 +438,61 @@ static int disarm(struct cowarena *arena, size_t first, size_t n)
 	return disarm_each(arena, first, n) ? engine_uffd_release(arena, first, n) : 0;
 }
 
+/* ---- chunks that become private ---- */
+
+static size_t dirty_in_chunk(struct cowarena *arena, size_t first, size_t end)
+{
+	const struct bitmap *dirty = &arena->table.dirty;
+	size_t n = 0;
+
+	for (size_t i = bitmap_next(dirty, first); i < end; i = bitmap_next(dirty, i + 1))
+		n++;
+	return n;
+}
+
+/*
+ * A trap costs its thread some 5 us more than the kernel's own copy, 9 with a view open. A private
+ * chunk costs each cut a look at its page table, and each page that is written to is copied in the
+ * cut. So the kernel gets the chunk when many scattered pages were written to in this epoch: in the
+ * chunk, or in the whole heap.
+ */
+static bool is_worth_it(struct cowarena *arena, size_t page)
+{
+	size_t end = chunk_end(arena, page), first = end - chunks_pages(&arena->chunks);
+	size_t share = arena->timeline.views ? HEAP_SHARE_VIEWED : HEAP_SHARE;
+	size_t traps = atomic_fetch_add_explicit(&arena->privates.traps, 1, memory_order_relaxed);
+
+	return traps * share >= arena_pages(arena) ||
+	       dirty_in_chunk(arena, first, end) * CHUNK_SHARE >= end - first;
+}
+
+/* chunks.lock held. */
+static void privatise_locked(struct cowarena *arena, size_t page)
+{
+	size_t n = chunks_pages(&arena->chunks), first = page & ~(n - 1);
+
+	if (chunks_is_private(&arena->chunks, page) || private_map(arena, first, n))
+		return;
+	/* Not registered any more. */
+	set_state(arena, chunk_of(arena, page), CHUNK_COLD);
+	atomic_store_explicit(&chunk_of(arena, page)->huge, false, memory_order_relaxed);
+}
+
+static void privatise(struct cowarena *arena, size_t page)
+{
+	size_t end = chunk_end(arena, page);
+
+	if (!private_works(arena) || arena->on_page || end > arena_pages(arena) ||
+	    chunks_is_private(&arena->chunks, page) || goes_on(arena, page, 1, end) ||
+	    mappings_width(arena, borders(arena)) > 1 ||
+	    page_stamp(page_peek(&arena->table.pages[page])) > timeline_newest(&arena->timeline) ||
+	    !is_worth_it(arena, page))
+		return;
+	lock_acquire(&arena->chunks.lock);
+	privatise_locked(arena, page);
+	lock_release(&arena->chunks.lock);
+}
+
 /* Cold chunks stay armed without the descriptor, and no other chunk becomes cold without it. */
 static bool lost(struct cowarena *arena)
 {
@@ -403,7 +507,7 @@ static bool cool(struct cowarena *arena, size_t index)
 	enum pages_uniform pages = pagetable_uniform(&arena->table, first, n);
 	bool cold = true;
 
-	if (pages == PAGES_MIXED)
+	if (pages == PAGES_MIXED || chunks_is_private(&arena->chunks, first))
 		return false;
 	lock_acquire(&arena->chunks.lock); /* against commit() */
 	if (state_of(chunk) != CHUNK_COLD) {
@@ -431,14 +535,16 @@ static bool can_write(struct cowarena *arena, size_t page)
    changes. */
 static size_t mappings(struct cowarena *arena)
 {
-	enum { ARMED, OPEN, WARM } kind = ARMED, before = ARMED;
+	enum { ARMED, OPEN, WARM, PRIVATE, WATCHED } kind = ARMED, before = ARMED;
 	const struct bitmap *dirty = &arena->table.dirty;
 	size_t pages = arena_pages(arena), n = 2; /* what is never in use is inaccessible */
 	size_t open_end = 0; /* found once for all chunks of a run, which may be the whole heap */
 
 	for (size_t page = 0, stop; page < pages; page = stop, before = kind) {
 		stop = chunk_end(arena, page);
-		if (state_of(chunk_of(arena, page)) == CHUNK_WARM) {
+		if (chunks_is_private(&arena->chunks, page)) {
+			kind = private_is_watched(arena, page) ? WATCHED : PRIVATE;
+		} else if (state_of(chunk_of(arena, page)) == CHUNK_WARM) {
 			kind = WARM;
 		} else if (bitmap_test(dirty, page)) {
 			kind = OPEN;
@@ -468,6 +574,7 @@ const struct engine engine_hybrid = {
     .can_write = can_write,
     .lost = lost,
     .must_renew = engine_uffd_lost,
+    .privatise = privatise,
     .cool = cool,
     .mappings = mappings,
 };

@@ -122,8 +122,7 @@ static size_t mappings(struct cowarena *arena)
 const struct engine engine_kernel = {
     .name = "kernel",
     .open = private_open,
-    .close = private_close,
-    .abandon = private_abandon,
+    .private_at_cut = true,
     .commit = commit,
     .arm = arm,
     .armed = armed,

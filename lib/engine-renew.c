@@ -46,16 +46,18 @@ static int begin_anew(struct cowarena *arena)
 		gate_open(&arena->gate); /* spoiling closes the gate itself */
 		timeline_spoil_all(arena, SNAPSHOT_UNPROTECTED);
 		gate_close(&arena->gate);
-		result = open_all_pages(arena);
+		result = private_share_all(arena) || open_all_pages(arena) ? -1 : 0;
 	}
 	if (result)
 		return error_set(ENOMEM,
 				 "the heap could not be made writable anew (%s): " ERROR_NO_ROOM,
 				 error_name(errno));
 	/* Otherwise engine sigsegv takes over: it finds cold chunks and open pages as it would
-	   leave them itself. */
+	   leave them itself; or engine kernel, which knows private chunks too. (There are none
+	   while each first write is to be told.) */
 	if (arena->engine->open(arena))
-		arena->engine = &engine_mprotect;
+		arena->engine =
+		    private_works(arena) && !arena->on_page ? &engine_kernel : &engine_mprotect;
 	return 0;
 }
 

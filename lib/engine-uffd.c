@@ -75,17 +75,38 @@ static bool is_lifted(struct cowarena *arena, size_t page)
 	return false;
 }
 
+/* A chunk that is private by now is writable, and what is mapped there must stay. */
+static int map_chunk_anew(struct cowarena *arena, size_t page)
+{
+	size_t first = page & ~(chunks_pages(&arena->chunks) - 1);
+	int result = 0;
+
+	lock_acquire(&arena->chunks.lock);
+	if (!chunks_is_private(&arena->chunks, page))
+		result = os_map_alias(arena_address(arena, first), arena->chunks.bytes,
+				      arena_past(arena, first), OS_READ_WRITE);
+	lock_release(&arena->chunks.lock);
+	return result;
+}
+
 int engine_uffd_release(struct cowarena *arena, size_t first, size_t n)
 {
 	char *p = arena_address(arena, first);
+	size_t end = first + n;
 
 	if (!engine_uffd_lost(arena) || os_protect(p, n << arena->page_shift, OS_READ_WRITE))
 		return -1;
-	if (is_lifted(arena, first))
-		return 0;
-	/* (What lies above is left alone: the heap may be growing there at this moment.) */
-	size_t bytes = arena->committed << arena->page_shift;
-	return os_map_anew(arena->base, bytes, bytes);
+	if (!private_works(arena)) {
+		if (is_lifted(arena, first))
+			return 0;
+		/* (What lies above is left alone: the heap may be growing there at this moment.) */
+		size_t bytes = arena->committed << arena->page_shift;
+		return os_map_anew(arena->base, bytes, bytes);
+	}
+	for (; first < end; first = chunks_end(&arena->chunks, first))
+		if (!is_lifted(arena, first) && map_chunk_anew(arena, first))
+			return -1;
+	return 0;
 }
 
 static int open_engine(struct cowarena *arena)

@@ -33,6 +33,14 @@ void engine_close(struct cowarena *arena)
 		arena->engine->stop(arena);
 	if (arena->engine->close)
 		arena->engine->close(arena);
+	private_close(arena);
+}
+
+void engine_abandon(struct cowarena *arena)
+{
+	if (arena->engine->abandon)
+		arena->engine->abandon(arena);
+	private_abandon(arena);
 }
 
 void engine_drop_inherited(struct cowarena *arena)

@@ -56,6 +56,13 @@ struct engine {
 	   caller comes back with a wider range. */
 	int (*disarm)(struct cowarena *arena, size_t first, size_t n);
 
+	/* A store has faulted on a page that a snapshot needs: make its chunk private (private.h),
+	   if that serves better from now on. Async-signal-safe; inside the gate; no page is
+	   locked. May be NULL. */
+	void (*privatise)(struct cowarena *arena, size_t page);
+	/* Chunks become private during the cut too. */
+	bool private_at_cut;
+
 	/* Whether the kernel can give memory for a write to a disarmed page. Async-signal-safe;
 	   inside the gate. NULL where a lack of memory does not arrive as a fault of ours. */
 	bool (*can_write)(struct cowarena *arena, size_t page);
@@ -84,8 +91,9 @@ struct engine {
 int engine_prepare(struct cowarena *arena);
 void engine_forget(struct cowarena *arena);
 
-/* Undo what the engine's open() has done. */
+/* Undo what the engine's open() has done; or, in a child of fork(), drop what it has inherited. */
 void engine_close(struct cowarena *arena);
+void engine_abandon(struct cowarena *arena);
 
 /* In a child of fork(): engine_drop_inherited() closes the parent's userfaultfd, and engine_shed()
    resets the record to what engine_prepare() made. */

@@ -70,7 +70,8 @@ struct fault {
 	size_t ahead; /* pages to do, from the first wanted page on, if all goes well */
 	enum occasion occasion;
 	enum fault_spoil spoiling;
-	unsigned hint; /* shard of the gate and of the counters */
+	unsigned hint;     /* shard of the gate and of the counters */
+	bool is_scattered; /* a store that continues no walk */
 
 	/* This try. */
 	struct range_of_pages range; /* the pages to do; then the locked pages */
@@ -107,6 +108,21 @@ static void count_and_tell(struct cowarena *arena, enum cowarena_page_event what
 		arena->on_page(arena->on_page_ctx, arena_address(arena, page), what);
 }
 
+/* What a locked clean page is. The live address has it, and in the page table, while the chunk is
+   armed; the second mapping always has it. */
+static void copy_past(struct cowarena *arena, size_t page, void *to)
+{
+	size_t size = arena_page_size(arena);
+
+	if (!private_is_claimed(&arena->chunks, page)) {
+		track_copy(to, arena_address(arena, page), size);
+		TEST_POINT();
+		if (!private_is_claimed(&arena->chunks, page))
+			return;
+	}
+	track_copy(to, arena_past(arena, page), size);
+}
+
 /*
  * Preserve one locked page for every snapshot that needs it. A copy is counted as `as`. False, with
  * nothing changed, when no frame can be had.
@@ -134,8 +150,7 @@ static bool preserve_page(struct cowarena *arena, size_t page, uint64_t state,
 		return false;
 	}
 	if (!fresh) {
-		track_copy(frames_data(&arena->frames, frame), arena_past(arena, page),
-			   arena_page_size(arena));
+		copy_past(arena, page, frames_data(&arena->frames, frame));
 		count_and_tell(arena, as, page, count);
 	} else if (written) {
 		count_and_tell(arena, COWARENA_PAGE_ZERO, page, count);
@@ -243,8 +258,8 @@ static enum outcome resolve_private(struct fault *f)
 		   : RESOLVED;
 }
 
-/* Inside the gate, or with it closed: the epoch stands still, and so does which chunks are
-   private. */
+/* Inside the gate, or with it closed: the epoch stands still, and no chunk that is private becomes
+   shared. */
 static enum outcome resolve_range(struct fault *f)
 {
 	const struct chunks *c = &f->arena->chunks;
@@ -253,6 +268,8 @@ static enum outcome resolve_range(struct fault *f)
 	enum outcome outcome = RESOLVED;
 
 	f->epoch = atomic_load_explicit(&f->arena->timeline.epoch, memory_order_relaxed);
+	if (f->is_scattered && f->arena->engine->privatise)
+		f->arena->engine->privatise(f->arena, f->wanted.first);
 	for (size_t at = all.first, stop; at < end && outcome == RESOLVED; at = stop) {
 		bool private = chunks_is_private(c, at);
 		stop = chunks_part_end(c, at, end);
@@ -375,12 +392,14 @@ bool fault_handle_for(struct cowarena *arena, const void *address, uintptr_t wri
 	gate_note(&arena->gate, hint, writer, page);
 	stats_add(&count->faults, 1);
 	bool was_dirty = bitmap_test(&arena->table.dirty, page);
+	size_t ahead = window(arena, page);
 	struct fault f = {.arena = arena,
 			  .wanted = {page, 1},
-			  .ahead = window(arena, page),
+			  .ahead = ahead,
 			  .occasion = FAULT,
 			  .spoiling = FAULT_SPOIL,
-			  .hint = hint};
+			  .hint = hint,
+			  .is_scattered = ahead == 1 && !was_dirty};
 	resolve(&f);
 	if (was_dirty && arena->engine->can_write && !is_mended(arena, page, hint))
 		return false;

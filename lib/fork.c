@@ -47,8 +47,7 @@ uint64_t fork_patience_ns = 10000000000u;
    memory that is not there, the parent's descriptors. */
 static void shed(struct cowarena *arena)
 {
-	if (arena->engine->abandon)
-		arena->engine->abandon(arena);
+	engine_abandon(arena);
 	arena->engine = &engine_mprotect; /* an engine with nothing to open */
 	os_file_close(&arena->poke);
 	atomic_store(&arena->poke_tried, false);

@@ -242,7 +242,7 @@ int cowarena_compact(cowarena *arena)
 	arena_in_use(arena, __func__);
 	if (!arena)
 		return error_set(EINVAL, "arena is NULL");
-	private_share_all(arena);
+	private_compact(arena);
 	for (size_t i = 0; can_collapse(arena) && i < chunks_in_use(arena); i++)
 		collapse(arena, i, 0);
 	for (bool done = false; !done;) {

@@ -81,7 +81,19 @@ static int move_over(void *over, void *fresh, size_t n)
 	return failed_in("mremap(2)");
 }
 
-int os_map_cow(void *over, size_t n, const struct os_file *file, size_t offset)
+/* Whether a new mapping has pages before anybody has touched it. A "yes" where that cannot be
+   told. */
+static bool is_populated(const struct os_file *pagemap, const char *fresh)
+{
+	uint64_t entry;
+	off_t at = (off_t)((uintptr_t)fresh / os_page_size() * sizeof entry);
+
+	return syscall(SYS_pread64, pagemap->fd, &entry, sizeof entry, at) != sizeof entry ||
+	       entry & (ENTRY_IN_MEMORY | ENTRY_IN_SWAP) || !os_file_is_ours(pagemap);
+}
+
+int os_map_cow(void *over, size_t n, const struct os_file *file, size_t offset,
+	       const struct os_file *pagemap)
 {
 	int flags = MAP_PRIVATE | MAP_NORESERVE;
 	void *fresh = mmap(NULL, n, PROT_READ | PROT_WRITE, flags, file->fd, (off_t)offset);
@@ -93,9 +105,10 @@ int os_map_cow(void *over, size_t n, const struct os_file *file, size_t offset)
 		return -1;
 	}
 	/* Looked at afterwards: then the number was ours when it was used. */
-	if (!os_file_is_ours(file)) {
+	bool ours = os_file_is_ours(file);
+	if (!ours || (pagemap && is_populated(pagemap, fresh))) {
 		munmap(fresh, n);
-		errno = EBADF;
+		errno = ours ? ENOTSUP : EBADF;
 		return failed_in("mmap(2)");
 	}
 	os_keep_from_children(fresh, n);
@@ -347,7 +360,7 @@ static int try_cow(const struct os_file *pagemap, struct os_file *watch, char *p
 
 	(void)watch;
 	((volatile char *)p)[0] = 'a';
-	if (os_map_cow(p, n, file, 0))
+	if (os_map_cow(p, n, file, 0, NULL))
 		return -1;
 	/* Under mlockall(MCL_FUTURE) all pages are the mapping's own from the beginning. */
 	int before = os_own_pages(pagemap, p, n, &run, 1, &walked);
@@ -388,7 +401,7 @@ static int try_watch(const struct os_file *pagemap, struct os_file *watch, char 
 	struct os_run run = {p, n};
 	void *walked;
 
-	if (os_map_cow(p, n, file, 0) || os_watch(watch, p, n))
+	if (os_map_cow(p, n, file, 0, NULL) || os_watch(watch, p, n))
 		return -1;
 	errno = ENOTSUP;
 	if (os_written_pages(pagemap, p, n, true, &run, 1, &walked) || try_notes(pagemap, p, 2))

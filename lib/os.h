@@ -219,8 +219,13 @@ void os_channel_wait_at_most(int fd, uint64_t ns);
  * of what is mapped at [over, over + n), by one step for other threads (K32): it shows the file
  * until a page is written to there, and that page then is the mapping's own (K14). It is not
  * inherited by children. -1 with errno: EBADF when the descriptor is ours no more.
+ *
+ * pagemap: tells whether pages are the new mapping's own before it is in its place, as after
+ * mlockall(MCL_FUTURE). These would be older than stores that other threads do meanwhile: then -1,
+ * with ENOTSUP. NULL where nobody writes.
  */
-int os_map_cow(void *over, size_t n, const struct os_file *file, size_t offset);
+int os_map_cow(void *over, size_t n, const struct os_file *file, size_t offset,
+	       const struct os_file *pagemap);
 
 /* Put a shared mapping of the file in that place, again by one step: of what `alias`, another
    shared mapping of the file, shows. The new mapping has the alias's flags for children. */

@@ -37,15 +37,21 @@ int cowarena_on_page(cowarena *arena, cowarena_page_fn *fn, void *ctx)
 	arena_in_use(arena, __func__);
 	if (!arena)
 		return error_set(EINVAL, "arena is NULL");
-	if (fn && private_works(arena))
+	if (fn && arena->engine->private_at_cut)
 		return error_set(ENOTSUP,
 				 "engine kernel takes no trap at a first write, of which to "
 				 "tell: create the arena with engine hybrid");
 	arena_lock_snapshots(arena, &signals);
 	gate_close(&arena->gate);
-	arena->on_page = fn;
-	arena->on_page_ctx = ctx;
+	/* From now on each first write is to be a trap. */
+	int result = fn ? private_share_all(arena) : 0;
+	if (!result) {
+		arena->on_page = fn;
+		arena->on_page_ctx = ctx;
+	}
 	gate_open(&arena->gate);
 	arena_unlock_snapshots(arena, &signals);
-	return 0;
+	return result ? error_system(ENOMEM, "no memory to map the heap so that each first write "
+					     "is told: " ERROR_NO_ROOM)
+		      : 0;
 }

@@ -227,8 +227,10 @@ int private_collect_range(struct cowarena *arena, size_t from, size_t to)
 	if (!atomic_load_explicit(&arena->privates.chunks, memory_order_relaxed))
 		return 0;
 	for (size_t end; from < to; from = end) {
+		/* Asked first: a chunk may become private at any time, and none becomes shared. */
+		bool private = chunks_is_private(&arena->chunks, from);
 		end = chunks_part_end(&arena->chunks, from, to);
-		if (!chunks_is_private(&arena->chunks, from))
+		if (!private)
 			continue;
 		end = watched_end(arena, from, end);
 		if (collect_part(arena, from, end) != COLLECTED)

@@ -23,21 +23,6 @@ static size_t drops_bytes(void)
 	return os_round_up(DROPS * sizeof(struct os_run), os_page_size());
 }
 
-static int not_here(const char *why)
-{
-	return error_set(ENOTSUP, "engine kernel: %s", why);
-}
-
-/* What the system has refused. */
-static int refused(int errnum, const char *why)
-{
-	if (errnum == EMFILE || errnum == ENFILE)
-		return error_set(errnum, "engine kernel: no file descriptor left: raise ulimit -n");
-	errno = errnum;
-	return error_system(ENOTSUP, "engine kernel: %s (%s): use engine hybrid", why,
-			    error_name(errnum));
-}
-
 /* Beside the heap's own mapping. */
 static int map_past(struct cowarena *arena)
 {
@@ -56,36 +41,81 @@ static int map_past(struct cowarena *arena)
 	return 0;
 }
 
-int private_open(struct cowarena *arena)
+static bool is_wanted(const struct cowarena *arena)
+{
+	return !(arena->flags & COWARENA_FAITHFUL) && arena->frames.held_max == SIZE_MAX;
+}
+
+enum refusal { NONE, NOT_WANTED, MEMORY_COUNTS, NO_PAGEMAP, NO_COW, NO_ROOM };
+
+/* errno tells the rest. */
+static enum refusal try_open(struct cowarena *arena)
 {
 	struct privates *p = &arena->privates;
 
 	*p = (struct privates){.pagemap = OS_NO_FILE, .watch = OS_NO_FILE};
-	if (arena->flags & COWARENA_FAITHFUL || arena->frames.held_max != SIZE_MAX)
-		return not_here("COWARENA_FAITHFUL and options.held_limit take a trap at each "
-				"first write: use engine hybrid");
+	if (!is_wanted(arena))
+		return NOT_WANTED;
 	if (os_counts_private_memory())
-		return not_here("with vm.overcommit_memory=2 a private mapping counts like memory "
-				"that is used: set it to 0, or use engine hybrid");
+		return MEMORY_COUNTS;
 	if (os_pagemap_open(&p->pagemap))
-		return refused(errno, "/proc/self/pagemap cannot be opened");
-	if (os_try_cow(&p->pagemap)) {
-		int e = errno;
-		os_file_close(&p->pagemap);
-		return refused(e, "private mappings do not behave here as they should, as under "
-				  "mlockall(MCL_FUTURE)");
+		return NO_PAGEMAP;
+	enum refusal refusal = os_try_cow(&p->pagemap) ? NO_COW : NONE;
+	if (!refusal) {
+		p->drops = os_map_anonymous(drops_bytes());
+		refusal = p->drops && map_past(arena) == 0 ? NONE : NO_ROOM;
 	}
-	p->drops = os_map_anonymous(drops_bytes());
-	if (!p->drops || map_past(arena)) {
+	if (refusal) {
 		int e = errno;
 		private_close(arena);
 		errno = e;
-		return error_system(ENOMEM, "engine kernel: no address space for a second mapping "
-					    "of the heap: " ERROR_NO_ROOM);
+		return refusal;
 	}
 	os_keep_from_children(p->drops, drops_bytes());
 	p->cannot_watch = os_watch_open(&p->watch, &p->pagemap) != 0;
-	return 0;
+	return NONE;
+}
+
+/* What the system has refused. */
+static int refused(const char *why)
+{
+	if (errno == EMFILE || errno == ENFILE)
+		return error_set(errno, "engine kernel: no file descriptor left: raise ulimit -n");
+	return error_system(ENOTSUP, "engine kernel: %s (%s): use engine hybrid", why,
+			    error_name(errno));
+}
+
+int private_open(struct cowarena *arena)
+{
+	switch (try_open(arena)) {
+	case NONE:
+		return 0;
+	case NOT_WANTED:
+		return error_set(ENOTSUP, "engine kernel: COWARENA_FAITHFUL and options.held_limit "
+					  "take a trap at each first write: use engine hybrid");
+	case MEMORY_COUNTS:
+		return error_set(ENOTSUP,
+				 "engine kernel: with vm.overcommit_memory=2 a private mapping "
+				 "counts like memory that is used: set it to 0, or use engine "
+				 "hybrid");
+	case NO_PAGEMAP:
+		return refused("/proc/self/pagemap cannot be opened");
+	case NO_COW:
+		return refused("private mappings do not behave here as they should, as under "
+			       "mlockall(MCL_FUTURE)");
+	default:
+		return error_system(ENOMEM, "engine kernel: no address space for a second mapping "
+					    "of the heap: " ERROR_NO_ROOM);
+	}
+}
+
+void private_open_if_possible(struct cowarena *arena)
+{
+	int e = errno;
+
+	if (!private_works(arena))
+		try_open(arena);
+	errno = e;
 }
 
 void private_close(struct cowarena *arena)
@@ -160,9 +190,12 @@ int private_map(struct cowarena *arena, size_t first, size_t n)
 {
 	size_t per = chunks_pages(&arena->chunks), end = first + n;
 
+	for (size_t at = first; at < end; at = chunks_end(&arena->chunks, at))
+		atomic_store(&arena->chunks.at[at / per].claimed, true);
 	TEST_POINT();
+	const struct os_file *pagemap = arena->privates.cutting ? NULL : &arena->privates.pagemap;
 	if (os_map_cow(arena_address(arena, first), n << arena->page_shift, &arena->file,
-		       first << arena->page_shift))
+		       first << arena->page_shift, pagemap))
 		return -1;
 	/* What has been added to a chunk may be written to from now on: it is watched with the
 	   rest, by the next cut. */
@@ -258,7 +291,7 @@ static void disown(struct cowarena *arena, size_t page)
 static bool is_open(struct cowarena *arena, size_t first, size_t end)
 {
 	return chunks_is_private(&arena->chunks, first) ||
-	       bitmap_next(&arena->table.dirty, first) < end;
+	       (arena->engine->private_at_cut && bitmap_next(&arena->table.dirty, first) < end);
 }
 
 static bool anything_open(struct cowarena *arena)
@@ -377,6 +410,7 @@ void private_end_cut(struct cowarena *arena)
 		let_go(arena);
 	p->held = p->cutting = false;
 	p->written = 0;
+	atomic_store_explicit(&p->traps, 0, memory_order_relaxed);
 }
 
 /* What the last snapshot has kept of the page. */
@@ -502,11 +536,13 @@ void private_forget(struct cowarena *arena, size_t first, size_t n)
 			stamp_written(arena, i, epoch);
 }
 
-/* Map a chunk as the file is again, writable: so all of it is dirty. Its own pages go to the file
-   first. -1 with errno: the chunk is private still. */
+/* Map a chunk as the file is again, after its own pages have gone there: armed, as snapshots need
+   it, or without a snapshot writable, so that all of it is dirty. -1 with errno: the chunk is
+   private still. */
 static int share(struct cowarena *arena, size_t chunk)
 {
 	const struct bitmap *own = &arena->table.own;
+	bool live = atomic_load(&arena->timeline.live);
 	size_t first = chunk << arena->chunks.pages_shift;
 	size_t n = chunks_private_pages(&arena->chunks, chunk);
 	size_t bytes = n << arena->page_shift;
@@ -522,37 +558,42 @@ static int share(struct cowarena *arena, size_t chunk)
 		private_drop(arena);
 		unfile_range(arena, first, n); /* stores go to the file from now on */
 		result = os_map_alias(arena_address(arena, first), bytes, arena_past(arena, first),
-				      OS_READ_WRITE);
+				      live ? OS_READ : OS_READ_WRITE);
 	}
 	if (result) {
 		os_protect(arena_address(arena, first), bytes, OS_READ_WRITE);
 		return -1;
 	}
 	set_private_pages(arena, chunk, 0);
-	for (size_t i = first; i < first + n; i++)
+	atomic_store(&arena->chunks.at[chunk].claimed, false);
+	if (live) /* dirty pages are armed too */
+		atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
+	for (size_t i = first; i < first + n && !live; i++)
 		stamp_written(arena, i, epoch);
 	return 0;
 }
 
-/* Gate closed. */
-static void share_all(struct cowarena *arena)
+int private_share_all(struct cowarena *arena)
 {
 	size_t per = chunks_pages(&arena->chunks);
 
 	for (size_t first, end = 0; next_private(arena, &first, &end);)
 		for (size_t chunk = first / per; chunk * per < end; chunk++)
 			if (share(arena, chunk))
-				return;
+				return -1;
+	if (arena->engine->armed)
+		arena->engine->armed(arena);
+	return 0;
 }
 
-void private_share_all(struct cowarena *arena)
+void private_compact(struct cowarena *arena)
 {
 	sigset_t signals;
 
 	arena_lock_snapshots(arena, &signals);
 	if (!atomic_load(&arena->timeline.live) && atomic_load(&arena->privates.chunks)) {
 		gate_close(&arena->gate);
-		share_all(arena);
+		private_share_all(arena);
 		gate_open(&arena->gate);
 	}
 	arena_unlock_snapshots(arena, &signals);

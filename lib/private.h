@@ -45,6 +45,7 @@
 #ifndef COWARENA_PRIVATE_H
 #define COWARENA_PRIVATE_H
 
+#include "chunks.h"
 #include "os.h"
 
 #include <stdatomic.h>
@@ -64,6 +65,7 @@ struct privates {
 	_Atomic size_t chunks;      /* that are private, at least in part */
 	_Atomic size_t own;         /* pages */
 	_Atomic size_t past_wanted; /* chunks */
+	_Atomic size_t traps;       /* scattered first writes since the last cut */
 	struct os_run *drops;       /* own pages whose content is in the file, to be dropped */
 	int dropping;
 	bool cutting;
@@ -78,6 +80,8 @@ struct privates {
  * errno and message.
  */
 int private_open(struct cowarena *arena);
+/* The same for an engine that can do without, and has not asked before. */
+void private_open_if_possible(struct cowarena *arena);
 void private_close(struct cowarena *arena);
 
 /* In a child of fork(): close what it has inherited. */
@@ -95,9 +99,26 @@ void private_abandon(struct cowarena *arena);
 /*
  * Make [first, first + n) private. The range begins where a chunk does, or where the private part
  * of a chunk ends. Its clean pages hold what they have held since their stamps, and nobody writes
- * to these. -1 with errno; then nothing has changed. Gate closed.
+ * to these. -1 with errno; then nothing has changed. Async-signal-safe.
+ * Gate closed; or inside the gate with chunks.lock held, for one whole chunk that is armed. Others
+ * may be inside too then, and resolve faults of the chunk. One that has found the chunk shared
+ * preserves its page and disarms it: that is right still, as with a page that was written before
+ * its chunk became private. But to preserve the page it must not copy the live bytes, which may be
+ * new ones already: see private_is_claimed().
  */
 int private_map(struct cowarena *arena, size_t first, size_t n);
+
+/*
+ * Whether the live address of a locked clean page may show other bytes than the file. Asked after
+ * the bytes were read: private_map() sets the flag before the mapping changes, and a reader that
+ * has seen anything of a later store has read through the new mapping. So that reader finds the
+ * flag, if its load of the flag comes after its loads of the bytes: that is what the fence is for.
+ */
+static inline bool private_is_claimed(const struct chunks *c, size_t page)
+{
+	atomic_thread_fence(memory_order_acquire);
+	return atomic_load_explicit(&c->at[page >> c->pages_shift].claimed, memory_order_relaxed);
+}
 
 /*
  * Ask the kernel which pages were written to since, and note them: each becomes own, dirty and
@@ -162,8 +183,11 @@ void private_drop(struct cowarena *arena);
    the child copies. Takes the snapshot lock. -1 when that could not be done. */
 int private_flush(struct cowarena *arena);
 
-/* If no snapshot is alive: map all chunks as the file is, writable. Takes the snapshot lock. */
-void private_share_all(struct cowarena *arena);
+/* Map all chunks as the file is: armed if a snapshot is alive, else writable. Gate closed. -1 with
+   errno: some are private still. */
+int private_share_all(struct cowarena *arena);
+/* The same if no snapshot is alive. Takes the snapshot lock. */
+void private_compact(struct cowarena *arena);
 
 /* The file's memory of pages that are in no block is about to be given back: what versions have
    there goes to frames, and own pages are dropped whatever they hold. No snapshot needs them. */

@@ -34,7 +34,7 @@ static int arm_dirty(struct cowarena *arena)
 /* Whether pages may be copied during the cut, and stay writable. */
 static bool copies_some(const struct cowarena *arena, bool quiescent)
 {
-	return private_works(arena) ||
+	return atomic_load_explicit(&arena->privates.chunks, memory_order_relaxed) ||
 	       (quiescent && !(arena->flags & COWARENA_FAITHFUL) && !arena->engine->copies_at_cut);
 }
 
@@ -62,10 +62,10 @@ static int reserve(struct cowarena *arena, size_t pages, bool shadow)
  */
 static int cut(struct cowarena *arena, struct cowarena_snapshot *s, bool quiescent)
 {
-	bool shadow = copies_some(arena, quiescent);
 	int result = -1;
 
 	gate_close(&arena->gate);
+	bool shadow = copies_some(arena, quiescent); /* chunks become private inside the gate */
 	s->pages = atomic_load_explicit(&arena->pages, memory_order_relaxed);
 	/* Reserve again, usually to find it done: until now writers went on taking frames. */
 	if (reserve(arena, s->pages, shadow))

@@ -28,7 +28,7 @@ unsigned forking_flags(void)
 	return SANITIZED ? COWARENA_NO_HELPER : 0;
 }
 
-static _Atomic bool huge; /* the arenas of this test are of CASE_HUGE; each test is a process */
+static _Atomic bool huge; /* the arenas of this test are compacted; each test is a process */
 
 static const struct {
 	enum cowarena_engine engine;
@@ -46,6 +46,7 @@ static const struct {
     [CASE_HUGE] = {COWARENA_ENGINE_HYBRID, "hybrid", 0},
     [CASE_KERNEL] = {COWARENA_ENGINE_KERNEL, "kernel", 0},
     [CASE_UNWATCHED] = {COWARENA_ENGINE_KERNEL, "kernel", 0},
+    [CASE_MIXED] = {COWARENA_ENGINE_HYBRID, "hybrid", 0},
 };
 
 struct cowarena_options case_options(int i)
@@ -55,6 +56,8 @@ struct cowarena_options case_options(int i)
 	o.capacity = (size_t)1 << 30;
 	o.engine = cases[i].engine;
 	o.flags = cases[i].flags;
+	if (i == CASE_HYBRID || i == CASE_HUGE)
+		o.held_limit = (size_t)1 << 46; /* each first write is a trap */
 	return o;
 }
 
@@ -65,7 +68,7 @@ bool case_is_kernel(int i)
 
 bool case_traps(int i)
 {
-	return i != CASE_EAGER && i != CASE_EVENTS && !case_is_kernel(i);
+	return i != CASE_EAGER && i != CASE_EVENTS && i != CASE_MIXED && !case_is_kernel(i);
 }
 
 bool children_have_threads(int i)
@@ -90,6 +93,7 @@ const char *case_name(int i)
 	    [CASE_HUGE] = "huge",
 	    [CASE_KERNEL] = "kernel",
 	    [CASE_UNWATCHED] = "kernel-unwatched",
+	    [CASE_MIXED] = "hybrid-mixed",
 	};
 
 	return names[i];
@@ -107,7 +111,7 @@ cowarena *arena_case(int i)
 		       cowarena_errmsg());
 	if (i == CASE_UNWATCHED)
 		private_never_watch(arena);
-	if (i == CASE_HUGE) {
+	if (i == CASE_HUGE || i == CASE_MIXED) {
 		/* Whole chunks with memory, in which the test's blocks will be. */
 		size_t n = (size_t)16 << 20;
 		void *p = cowarena_alloc(arena, n);
@@ -137,7 +141,7 @@ struct cowarena_stats stats_of(cowarena *arena)
 
 size_t held_at_rest(cowarena *arena)
 {
-	if (strcmp(cowarena_engine_name(arena), "kernel") == 0)
+	if (atomic_load(&arena->privates.chunks))
 		ck_assert_int_eq(cowarena_compact(arena), 0);
 	return stats_of(arena).held_bytes;
 }

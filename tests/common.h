@@ -17,18 +17,19 @@
  * arena_case(_i). The eager engine has no faults to count. Where userfaultfd, or the privilege for
  * its events, is missing, its cases run with the fallback engine, and print that.
  */
-#define CASES 11
+#define CASES 12
 #define CASE_DEFAULT 0
 #define CASE_FAITHFUL 1
 #define CASE_EAGER 2
 #define CASE_UFFD 3
 #define CASE_UFFD_FAITHFUL 4
-#define CASE_HYBRID 5
+#define CASE_HYBRID 5 /* with a limit, so that no chunk becomes private */
 #define CASE_HYBRID_FAITHFUL 6
 #define CASE_EVENTS 7 /* uffd, with a thread that resolves the faults */
-#define CASE_HUGE 8   /* hybrid, with the heap in huge mappings before each snapshot */
+#define CASE_HUGE 8   /* as CASE_HYBRID, with the heap in huge mappings before each snapshot */
 #define CASE_KERNEL 9
 #define CASE_UNWATCHED 10 /* kernel, where userfaultfd is forbidden: the kernel notes no writes */
+#define CASE_MIXED 11 /* as CASE_HUGE without the limit: chunks that are written to are private */
 
 struct cowarena_options case_options(int i);
 cowarena *arena_case(int i); /* fails the test if there is no such arena */
@@ -42,14 +43,14 @@ const char *case_name(int i); /* for test cases that CK_RUN_CASE can choose */
  * fail: each ck_assert takes a mutex of Check's, which another thread may have held at the fork.
  */
 
-/* Take a snapshot; in an arena of CASE_HUGE, compact first. */
+/* Take a snapshot; in an arena of CASE_HUGE or CASE_MIXED, compact first. */
 cowarena_snapshot *take_snapshot(cowarena *arena, unsigned flags);
 
 /* The current statistics. */
 struct cowarena_stats stats_of(cowarena *arena);
 
-/* held_bytes when all snapshots are gone. With engine kernel, what the kernel has copied goes at
-   the next compaction. */
+/* held_bytes when all snapshots are gone. What the kernel has copied goes at the next
+   compaction. */
 size_t held_at_rest(cowarena *arena);
 
 size_t page_size(void);

@@ -594,7 +594,7 @@ START_TEST(covered_at_one_instant)
 		uint64_t ahead = litmus.since[seen % CELL_WRITERS] + 2;
 		while (atomic_load(&litmus.round[seen % CELL_WRITERS]) < ahead)
 			sched_yield();
-		ck_assert_int_eq(os_map_cow(m.p, m.n, &m.file, 0), 0);
+		ck_assert_int_eq(os_map_cow(m.p, m.n, &m.file, 0, NULL), 0);
 		memcpy(then, file, m.n);
 		for (size_t w = 0; w < CELL_WRITERS; w++) {
 			int found = is_torn(then, w);
@@ -669,7 +669,7 @@ START_TEST(own_pages_are_told)
 	if (_i)
 		refuse_scanning();
 	memset(file, 'a', m.n - m.page); /* the last one is a hole */
-	ck_assert_int_eq(os_map_cow(m.p, m.n, &m.file, 0), 0);
+	ck_assert_int_eq(os_map_cow(m.p, m.n, &m.file, 0, NULL), 0);
 	expect_own(&m, &pagemap, own, PAGES);
 	for (size_t i = 0; i < PAGES; i++) /* to read makes no page one's own */
 		ck_assert_int_eq(m.p[i * m.page], i == PAGES - 1 ? 0 : 'a');
@@ -736,7 +736,7 @@ START_TEST(written_pages_are_told)
 		return;
 	}
 	memset(file, 'a', m.n - m.page); /* the last one is a hole */
-	ck_assert_int_eq(os_map_cow(m.p, m.n, &m.file, 0), 0);
+	ck_assert_int_eq(os_map_cow(m.p, m.n, &m.file, 0, NULL), 0);
 	m.p[0] = 'b'; /* before it is watched */
 	ck_assert_int_eq(os_watch(&watch, m.p, m.n), 0);
 	expect_written(&m, &pagemap, written, PAGES, false);

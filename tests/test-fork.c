@@ -207,9 +207,9 @@ static void in_asking_child(void *arg)
 	check_heap(scene);
 	check_lost(scene);
 	live_on(scene);
-	/* Those of the parent's are closed: that of the memory now, up to three others by fork()
+	/* Those of the parent's are closed: that of the memory now, up to four others by fork()
 	   already. */
-	DEMAND(descriptors_now() <= descriptors + 3);
+	DEMAND(descriptors_now() <= descriptors + 4);
 	memset(scene->big, 'x', BIG_CHUNKS * CHUNK);
 	cowarena_destroy(scene->arena);
 }

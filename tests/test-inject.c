@@ -48,6 +48,7 @@ static const char *const case_names[CASES + 1] = {
     [CASE_HUGE] = "hybrid, compacted",
     [CASE_KERNEL] = "kernel",
     [CASE_UNWATCHED] = "kernel, unwatched",
+    [CASE_MIXED] = "hybrid, mixed",
     [CASE_HELPER] = "hybrid, helper",
 };
 
@@ -135,6 +136,7 @@ static bool surely_calls(int c, const struct row *row)
 	    [CASE_HUGE] = ALL | HYBRID,
 	    [CASE_KERNEL] = ALL,
 	    [CASE_UNWATCHED] = ALL,
+	    [CASE_MIXED] = ALL,
 	    [CASE_HELPER] = ALL | HYBRID,
 	};
 
@@ -220,7 +222,7 @@ _Noreturn __attribute__((format(printf, 1, 2))) static void die(const char *form
 static size_t part_pages(void)
 {
 	bool hybrid = the_run.c == CASE_HYBRID || the_run.c == CASE_HYBRID_FAITHFUL ||
-		      the_run.c == CASE_HUGE || the_run.c == CASE_HELPER;
+		      the_run.c == CASE_HUGE || the_run.c == CASE_MIXED || the_run.c == CASE_HELPER;
 
 	return hybrid || (stressing() && the_run.c != CASE_EAGER) ? chunk_pages() : FULL;
 }
@@ -481,7 +483,7 @@ static bool take(struct run *r, int which, unsigned flags)
 {
 	struct past *p = &r->past[which];
 
-	if (r->c == CASE_HUGE && !compact(r))
+	if ((r->c == CASE_HUGE || r->c == CASE_MIXED) && !compact(r))
 		return false;
 	p->snapshot = take_snapshot(r->arena, flags);
 	memcpy(p->cell, r->cell, sizeof p->cell);

@@ -349,6 +349,128 @@ START_TEST(closed_descriptors)
 }
 END_TEST
 
+/* ---- engine hybrid ---- */
+
+#define SOME_CHUNKS 4
+
+/* A heap of some chunks, none of them written to since the snapshot. */
+static cowarena *mixed_arena(unsigned flags, char **p, cowarena_snapshot **s)
+{
+	struct cowarena_options o = case_options(CASE_MIXED);
+
+	o.flags |= COWARENA_STRICT_ENGINE | flags;
+	cowarena *arena = cowarena_create(&o);
+	if (!arena) {
+		printf("SKIP: %s\n", cowarena_errmsg());
+		return NULL;
+	}
+	if (!private_works(arena)) {
+		printf("SKIP: %s\n", cowarena_errmsg());
+		cowarena_destroy(arena);
+		return NULL;
+	}
+	size_t n = SOME_CHUNKS * chunk_pages();
+	*p = cowarena_aligned_alloc(arena, CHUNK, n * page_size());
+	ck_assert_ptr_nonnull(*p);
+	memset(*p, 1, n * page_size());
+	*s = take_snapshot(arena, 0);
+	return arena;
+}
+
+/* Write to the page that is at this place of an order in which no two neighbours follow each
+   other. */
+static char *scattered(char *p, size_t i)
+{
+	return p + (i * 97 + 50) % (SOME_CHUNKS * chunk_pages()) * page_size();
+}
+
+static size_t private_chunks(cowarena *arena)
+{
+	return atomic_load(&arena->privates.chunks);
+}
+
+/* A few scattered writes are traps; many make their chunks private; walks and prepared writes do
+   not. */
+START_TEST(many_scattered_writes)
+{
+	cowarena_snapshot *s;
+	char *p, seen;
+	cowarena *arena = mixed_arena(COWARENA_NO_HELPER, &p, &s);
+
+	if (!arena)
+		return;
+	size_t all = SOME_CHUNKS * chunk_pages(), few = arena->pages / 96, i = 0;
+	for (; i < few - 4; i++) /* the heap's own pages were written to as well */
+		*scattered(p, i) = 2;
+	ck_assert_uint_eq(private_chunks(arena), 0);
+	size_t faults = stats_of(arena).faults;
+	ck_assert_uint_ge(faults, few - 4);
+	for (; i < 4 * few; i++)
+		*scattered(p, i) = 2;
+	ck_assert_uint_eq(private_chunks(arena), SOME_CHUNKS);
+	ck_assert_uint_le(stats_of(arena).faults, few + SOME_CHUNKS + 8);
+	/* All are counted, and the snapshot has what each was. */
+	struct cowarena_stats stats = stats_of(arena);
+	ck_assert_uint_ge(stats.copied, 4 * few);
+	ck_assert_uint_le(stats.held_bytes, (4 * few + 16) * page_size());
+	for (i = 0; i < all; i++) {
+		ck_assert_int_eq(cowarena_snapshot_read(s, &seen, scattered(p, i), 1), 0);
+		ck_assert(seen == 1 && *scattered(p, i) == (i < 4 * few ? 2 : 1));
+	}
+	ck_assert_int_eq(cowarena_snapshot_release(s), 0);
+	ck_assert_uint_eq(held_at_rest(arena), 0);
+	ck_assert_uint_eq(private_chunks(arena), 0);
+	/* A walk. */
+	s = take_snapshot(arena, 0);
+	memset(p, 3, all * page_size());
+	ck_assert_uint_eq(private_chunks(arena), 0);
+	ck_assert_int_eq(cowarena_snapshot_release(s), 0);
+	/* Prepared. */
+	s = take_snapshot(arena, 0);
+	for (i = 0; i < 4 * few; i++)
+		ck_assert_int_eq(cowarena_prepare_write(arena, scattered(p, i), 1), 0);
+	ck_assert_uint_eq(private_chunks(arena), 0);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+static void count_event(void *ctx, const void *page, enum cowarena_page_event what)
+{
+	(void)page;
+	((size_t *)ctx)[what]++;
+}
+
+/* Who wants to be told of each first write gets traps, from then on. */
+START_TEST(shared_again_for_events)
+{
+	cowarena_snapshot *s;
+	char *p, seen;
+	size_t events[COWARENA_PAGE_EVENTS] = {0};
+	cowarena *arena = mixed_arena(COWARENA_NO_HELPER, &p, &s);
+
+	if (!arena)
+		return;
+	size_t all = SOME_CHUNKS * chunk_pages(), half = all / 2;
+	for (size_t i = 0; i < half; i++)
+		*scattered(p, i) = 2;
+	ck_assert_uint_eq(private_chunks(arena), SOME_CHUNKS);
+	ck_assert_int_eq(cowarena_on_page(arena, count_event, events), 0);
+	ck_assert_uint_eq(private_chunks(arena), 0);
+	for (size_t i = 0; i < all; i++)
+		*scattered(p, i) = 3;
+	ck_assert_uint_eq(events[COWARENA_PAGE_COPIED] + events[COWARENA_PAGE_AHEAD], all - half);
+	ck_assert_uint_eq(private_chunks(arena), 0);
+	for (size_t i = 0; i < all; i++) {
+		ck_assert_int_eq(cowarena_snapshot_read(s, &seen, scattered(p, i), 1), 0);
+		ck_assert(seen == 1 && *scattered(p, i) == 3);
+	}
+	ck_assert_int_eq(cowarena_on_page(arena, NULL, NULL), 0);
+	ck_assert_int_eq(cowarena_snapshot_release(s), 0);
+	ck_assert_uint_eq(held_at_rest(arena), 0);
+	cowarena_destroy(arena);
+}
+END_TEST
+
 /* ---- a sandbox like those of containers ---- */
 
 static void refuse(void)
@@ -512,6 +634,8 @@ int main(void)
 	tcase_add_loop_test(tc, a_record_for_each_page, 0, WAYS);
 	tcase_add_loop_test(tc, a_chunk_that_grows, 0, WAYS);
 	tcase_add_test(tc, closed_descriptors);
+	tcase_add_test(tc, many_scattered_writes);
+	tcase_add_test(tc, shared_again_for_events);
 	tcase_add_test(tc, a_fork_leaves_new_memory_writable);
 	tcase_add_test(tc, quiescent_without_signals);
 	tcase_add_test(tc, writers_are_cut_at_one_instant);
