@@ -140,6 +140,15 @@ static int make_room(struct cowarena *arena)
 	return 0;
 }
 
+/* Whether nobody else can write, where that is worth knowing. */
+static bool is_quiet(struct cowarena *arena)
+{
+	return private_works(arena) && !arena->on_page &&
+	       (bitmap_next(&arena->table.dirty, 0) < arena->table.dirty.bits ||
+		atomic_load_explicit(&arena->privates.chunks, memory_order_relaxed)) &&
+	       os_is_alone();
+}
+
 cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags)
 {
 	sigset_t signals;
@@ -165,7 +174,7 @@ cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags)
 		return NULL;
 	}
 	arena_lock_snapshots(arena, &signals);
-	bool quiescent = flags & COWARENA_QUIESCENT;
+	bool quiescent = flags & COWARENA_QUIESCENT || is_quiet(arena);
 	size_t pages = atomic_load(&arena->pages);
 	int result = reserve(arena, pages, copies_some(arena, quiescent));
 	if (!result && verify_prepare(s, pages))
