@@ -98,7 +98,13 @@ static int held(struct side *s, size_t dirty, double *bytes)
 	return 0;
 }
 
-static const struct side_ops ops = {freeze, view, thaw, settle, save, restore, held};
+/* (Where a system call may store at any time, this is not needed, and costs next to nothing.) */
+static int ready(struct side *s, char *p, size_t n)
+{
+	return cowarena_prepare_write(s->arena, p, n) ? failed(s) : 0;
+}
+
+static const struct side_ops ops = {freeze, view, thaw, settle, save, restore, held, ready};
 
 int ours_open(struct side *s, const struct pages *pages, unsigned engine)
 {

@@ -5,14 +5,17 @@
 #include "bench.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define HOT_WRITES 2000 /* between two snapshots */
 #define HOT_SNAPSHOTS 10
+#define READ_PAGES 16 /* that one read(2) stores to */
 #define US 1e6
 
 double seconds_now(void)
@@ -201,6 +204,89 @@ static int roview_write_rand(struct side *s, unsigned round, double *value)
 	return write_viewed(s, round, value, 0);
 }
 
+static int compare_doubles(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* How long a single first write takes, at a quantile of all; the clock's own 25 ns count. */
+static int write_first(struct side *s, unsigned round, double *value, double quantile)
+{
+	size_t n = pick(s, s->pages->count / 10, round);
+	double *taken = calloc(n + 1, sizeof *taken), pause;
+
+	if (!taken)
+		return side_fail(s, "no memory for the times");
+	int failed = s->ops->freeze(s, 0, &pause);
+	for (size_t i = 0; i < n && !failed; i++)
+		taken[i] = write_pages(s, s->list + i, 1);
+	qsort(taken, n, sizeof *taken, compare_doubles);
+	*value = n ? taken[(size_t)(quantile * (double)(n - 1))] : 0;
+	free(taken);
+	return failed ? -1 : s->ops->thaw(s);
+}
+
+static int write_first_p99(struct side *s, unsigned round, double *value)
+{
+	return write_first(s, round, value, 0.99);
+}
+
+static int write_first_p999(struct side *s, unsigned round, double *value)
+{
+	return write_first(s, round, value, 0.999);
+}
+
+static int write_first_max(struct side *s, unsigned round, double *value)
+{
+	return write_first(s, round, value, 1);
+}
+
+/* Pieces of memory that read(2) fills, in random order. */
+static int syscall_read(struct side *s, unsigned round, double *value)
+{
+	size_t bytes = READ_PAGES * s->pages->page, n = 0;
+	size_t picked = pick(s, s->pages->count / 2, round);
+	int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	double pause;
+
+	if (zero < 0)
+		return side_fail(s, "/dev/zero");
+	int failed = s->ops->freeze(s, 0, &pause);
+	double start = seconds_now();
+	for (size_t i = 0; i < picked && !failed; i++) {
+		char *p = s->block + s->list[i] * s->pages->page;
+		if (s->list[i] % READ_PAGES || s->list[i] + READ_PAGES > s->pages->count)
+			continue;
+		failed = s->ops->ready(s, p, bytes);
+		if (!failed && read(zero, p, bytes) != (ssize_t)bytes)
+			failed = side_fail(s, "read");
+		n++;
+	}
+	*value = n ? (seconds_now() - start) / (double)n : 0;
+	close(zero);
+	return failed ? -1 : s->ops->thaw(s);
+}
+
+/* Every page is read once, in order, after a freeze that followed writes. */
+static int read_after_cut(struct side *s, unsigned round, double *value)
+{
+	size_t n = pick(s, s->pages->count / 10, round), page = s->pages->page;
+	double pause;
+
+	if (s->ops->freeze(s, 0, &pause))
+		return -1;
+	write_pages(s, s->list, n);
+	if (s->ops->freeze(s, 0, &pause))
+		return -1;
+	double start = seconds_now();
+	for (size_t i = 0; i < s->pages->count; i++)
+		(void)((volatile char *)s->block)[i * page];
+	*value = (seconds_now() - start) / (double)s->pages->count;
+	return s->ops->thaw(s);
+}
+
 /* The release of the older snapshot counts on our side, as the thread that writes must do it. */
 static int write_hot(struct side *s, unsigned round, double *value)
 {
@@ -312,6 +398,11 @@ const struct scenario scenarios[] = {
     {"roview_write_rand", "us", roview_write_rand, US, false},
     {"memory_rand", "bytes", memory_rand, 1, false},
     {"threads_2", "us", threads_2, US, false},
+    {"write_first_p99", "us", write_first_p99, US, false},
+    {"write_first_p999", "us", write_first_p999, US, false},
+    {"write_first_max", "us", write_first_max, US, false},
+    {"syscall_read", "us", syscall_read, US, false},
+    {"read_after_cut", "us", read_after_cut, US, false},
 };
 const size_t scenario_count = sizeof scenarios / sizeof *scenarios;
 

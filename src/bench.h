@@ -65,6 +65,8 @@ struct side_ops {
 	int (*save)(struct side *side);   /* for restore; freezes no more than needed */
 	int (*restore)(struct side *side, double *seconds);
 	int (*held)(struct side *side, size_t dirty, double *bytes);
+	/* Make memory ready for a system call that stores there. */
+	int (*ready)(struct side *side, char *p, size_t n);
 };
 
 struct side {

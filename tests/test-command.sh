@@ -77,10 +77,10 @@ is_json() {
 
 json=$dir/result.json
 accepts bench --size 4M --rounds 1 --json "$json"
-is_json "$json" '(.scenarios | length) == 12 and (.scenarios | map(.ours.median, .rival.min, .ratio.max) | all(. > 0))
+is_json "$json" '(.scenarios | length) == 17 and (.scenarios | map(.ours.median, .rival.min, .ratio.max) | all(. > 0))
 	and .host.size == 4194304 and .host.rounds == 1'
 # A row for each, all as wide as the head.
-[ "$(wc -l <"$dir/out")" -eq 13 ] || wrong "not 12 rows: $(cat "$dir/out")"
+[ "$(wc -l <"$dir/out")" -eq 18 ] || wrong "not 17 rows: $(cat "$dir/out")"
 awk 'NR == 1 { at = index($0, "(min") } substr($0, at, 1) != "(" { exit 1 }' "$dir/out" ||
 	wrong "the columns shift: $(cat "$dir/out")"
 
