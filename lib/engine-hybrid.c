@@ -21,12 +21,18 @@
  * or two: that is done by mprotect too, and the chunk stays cold. So memory that is written in
  * order is armed again by one call.
  *
+ * Where many scattered pages are written to, a chunk becomes private instead, and the kernel copies
+ * its pages (privatise(), private.h). It is cold then, and not armed. It stays private until it is
+ * shared again with the gate closed.
+ *
  * Who may change what: a chunk leaves CHUNK_COLD under chunks.lock, in a handler, or during the
- * cut. It comes back with the gate closed or with all pages of the heap locked. So a handler that
- * has seen CHUNK_WARM may rely on it without a lock, as long as it is inside the gate with a page
- * of the chunk locked. A page is marked dirty before it is disarmed, and warm_up() arms what is
- * clean: a page that another handler is about to disarm is open either way once that handler is
- * done, and it has been preserved before it was marked.
+ * cut. It comes back with the gate closed or with all pages of the heap locked; or it becomes
+ * private, under chunks.lock, in a handler. So a handler that has seen CHUNK_WARM may rely on it
+ * without a lock, as long as it is inside the gate with a page of the chunk locked, but for one
+ * thing: if its call is refused, it looks whether the chunk is private by now, and so writable. A
+ * page is marked dirty before it is disarmed, and warm_up() arms what is clean: a page that another
+ * handler is about to disarm is open either way once that handler is done, and it has been
+ * preserved before it was marked.
  */
 #include "config.h"
 

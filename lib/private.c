@@ -587,17 +587,32 @@ int private_share_all(struct cowarena *arena)
 	return 0;
 }
 
-void private_compact(struct cowarena *arena)
+/* Share the next private chunk from page *at on, if no snapshot is alive. False when there is
+   none, or that is refused. */
+static bool share_next(struct cowarena *arena, size_t *at)
 {
+	size_t first, end = *at;
 	sigset_t signals;
+	bool shared = false;
 
 	arena_lock_snapshots(arena, &signals);
-	if (!atomic_load(&arena->timeline.live) && atomic_load(&arena->privates.chunks)) {
+	if (!atomic_load(&arena->timeline.live) && next_private(arena, &first, &end)) {
 		gate_close(&arena->gate);
-		private_share_all(arena);
+		shared = share(arena, first >> arena->chunks.pages_shift) == 0;
+		*at = chunks_end(&arena->chunks, first);
+		if (arena->engine->armed)
+			arena->engine->armed(arena);
 		gate_open(&arena->gate);
 	}
 	arena_unlock_snapshots(arena, &signals);
+	return shared;
+}
+
+void private_compact(struct cowarena *arena)
+{
+	/* One by one, since writers wait meanwhile: less than a millisecond for each. */
+	for (size_t at = 0; share_next(arena, &at);)
+		;
 }
 
 int private_flush(struct cowarena *arena)
