@@ -8,6 +8,7 @@
 #include "config.h"
 
 #include "command.h"
+#include "costs.h"
 #include "cowarena.h"
 
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #define CHUNK_MAX ((size_t)32 << 20) /* doc/design.md, "The size of a chunk" */
+#define DEAR 15 /* copies of a page that the kernel's own copy, with its fault, costs */
 #define THP "/sys/kernel/mm/transparent_hugepage/"
 
 static struct probe {
@@ -30,7 +32,20 @@ static struct probe {
     {"uffd-syscall-safe", COWARENA_ENGINE_UFFD, COWARENA_SYSCALL_SAFE, ""},
 };
 
-enum { AUTO, PAGE_SIZE, MEMORY, MAP_COUNT, OVERCOMMIT, COLLAPSE, THP_PRIVATE, THP_SHARED };
+enum {
+	AUTO,
+	PAGE_SIZE,
+	MEMORY,
+	MAP_COUNT,
+	OVERCOMMIT,
+	COLLAPSE,
+	THP_PRIVATE,
+	THP_SHARED,
+	COST_FAULT,
+	COST_PROTECT,
+	COST_SIGNAL,
+	COST_COPY
+};
 
 static struct fact {
 	const char *key, *label, *remark;
@@ -46,6 +61,10 @@ static struct fact {
     [COLLAPSE] = {"huge_pages_collapse", "huge pages of arenas", "", true, ""},
     [THP_PRIVATE] = {"huge_pages", "huge pages", "", true, ""},
     [THP_SHARED] = {"huge_pages_shared", "huge pages, shared", "", true, ""},
+    [COST_FAULT] = {"cost_fault_ns", "cost of a kernel's copy", " ns", false, ""},
+    [COST_PROTECT] = {"cost_protect_ns", "cost of mprotect(2)", " ns", false, ""},
+    [COST_SIGNAL] = {"cost_signal_ns", "cost of a signal", " ns", false, ""},
+    [COST_COPY] = {"cost_copy_ns", "cost of copying a page", " ns", false, ""},
 };
 
 /* ---- the engines ---- */
@@ -169,6 +188,23 @@ static void read_facts(void)
 	read_fact(&facts[THP_SHARED], THP "shmem_enabled");
 }
 
+static void measure_costs(void)
+{
+	struct costs costs;
+
+	if (!costs_measure(&costs))
+		return;
+	set_fact(&facts[COST_FAULT], (long long)costs.fault_ns);
+	set_fact(&facts[COST_PROTECT], (long long)costs.protect_ns);
+	set_fact(&facts[COST_SIGNAL], (long long)costs.signal_ns);
+	set_fact(&facts[COST_COPY], (long long)costs.copy_ns);
+	facts[COST_FAULT].remark =
+	    costs.fault_ns > DEAR * costs.copy_ns
+		? " ns: page tables are dear here, as in a virtual machine under load: snapshots "
+		  "of a process of one thread, or with COWARENA_QUIESCENT, suffer least"
+		: " ns: page tables are cheap here";
+}
+
 /* ---- info ---- */
 
 static void print_table(void)
@@ -211,6 +247,7 @@ int info(bool json)
 	}
 	try_default();
 	read_facts();
+	measure_costs();
 	if (json)
 		print_json();
 	else

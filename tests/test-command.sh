@@ -66,6 +66,10 @@ case $? in
 *) wrong "cowarena info: $(cat "$dir/out")" ;;
 esac
 
+grep -Eq "^cost of a kernel's copy +[1-9][0-9]* ns: page tables are (cheap|dear) here" "$dir/out" ||
+	wrong "info does not say what page tables cost: $(cat "$dir/out")"
+grep -Eq '^cost of copying a page +[1-9][0-9]* ns$' "$dir/out" || wrong "info does not say what a copy costs"
+
 # is_json FILE [EXPRESSION]: valid, and the expression of jq is true.
 is_json() {
 	if command -v jq >/dev/null; then
