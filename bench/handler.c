@@ -127,6 +127,7 @@ static void setup(unsigned engine, size_t bytes)
 	uint64_t x = 88172645463325252u;
 
 	o.engine = engine;
+	o.held_limit = (size_t)1 << 46; /* each first write is a trap */
 	o.capacity = 2 * bytes;
 	arena = cowarena_create(&o);
 	block = arena ? cowarena_aligned_alloc(arena, arena_page_size(arena), bytes) : NULL;
