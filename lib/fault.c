@@ -115,6 +115,7 @@ static void copy_past(struct cowarena *arena, size_t page, void *to)
 	size_t size = arena_page_size(arena);
 
 	if (!private_is_claimed(&arena->chunks, page)) {
+		TEST_POINT();
 		track_copy(to, arena_address(arena, page), size);
 		TEST_POINT();
 		if (!private_is_claimed(&arena->chunks, page))

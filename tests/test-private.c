@@ -4,6 +4,7 @@
 
 #include "arena.h"
 #include "common.h"
+#include "engine-state.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -434,6 +435,130 @@ START_TEST(many_scattered_writes)
 }
 END_TEST
 
+/* Two threads write to the same pages, each in an order of its own, while the chunks become private.
+   The snapshot has what each page was. */
+static struct {
+	char *p;
+	_Atomic size_t started;
+	char byte;
+} race;
+
+static void *write_all(void *arg)
+{
+	size_t all = SOME_CHUNKS * chunk_pages(), from = (size_t)(uintptr_t)arg * all / 2;
+
+	atomic_fetch_add(&race.started, 1);
+	while (atomic_load(&race.started) < 2)
+		;
+	for (size_t i = 0; i < all / 4; i++)
+		*scattered(race.p, from + (arg ? all / 4 - 1 - i : i) % (all / 4)) = race.byte;
+	for (size_t i = 0; i < all / 4; i++)
+		*scattered(race.p, (arg ? 0 : all / 2) + i) = race.byte;
+	return NULL;
+}
+
+START_TEST(preserved_while_chunks_become_private)
+{
+	cowarena_snapshot *s;
+	pthread_t thread[2];
+	cowarena *arena = mixed_arena(COWARENA_NO_HELPER, &race.p, &s);
+	size_t n = SOME_CHUNKS * CHUNK, became = 0;
+
+	if (!arena)
+		return;
+	char *then = malloc(n), *seen = malloc(n);
+	for (size_t round = scaled(40, 2000, 5); round; round--) {
+		ck_assert_int_eq(cowarena_snapshot_release(s), 0);
+		ck_assert_uint_eq(held_at_rest(arena), 0); /* all are shared again */
+		race.byte = (char)(2 + round % 100);
+		atomic_store(&race.started, 0);
+		memcpy(then, race.p, n);
+		s = take_snapshot(arena, 0);
+		for (size_t i = 0; i < 2; i++)
+			ck_assert_int_eq(
+			    pthread_create(&thread[i], NULL, write_all, (void *)(uintptr_t)i), 0);
+		for (size_t i = 0; i < 2; i++)
+			pthread_join(thread[i], NULL);
+		became += private_chunks(arena);
+		ck_assert_int_eq(cowarena_snapshot_read(s, seen, race.p, n), 0);
+		ck_assert_int_eq(memcmp(seen, then, n), 0);
+	}
+	ck_assert_uint_gt(became, 0);
+	cowarena_destroy(arena);
+	free(then);
+	free(seen);
+}
+END_TEST
+
+/* The program closes the userfaultfd, and a duplicate keeps the protection alive: what is armed is
+   mapped anew, what is private is left alone. */
+START_TEST(private_without_a_userfaultfd)
+{
+	cowarena_snapshot *s;
+	char *p;
+	cowarena *arena = mixed_arena(COWARENA_NO_HELPER, &p, &s);
+
+	if (!arena)
+		return;
+	char *warm = p + 2 * CHUNK;
+	warm[50 * page_size()] = 2;
+	for (size_t i = 0; i < chunk_pages() / 4; i++)
+		p[(i * 97 + 50) % chunk_pages() * page_size()] = 99;
+	ck_assert(chunks_is_private(&arena->chunks, arena_page(arena, p)));
+	ck_assert(!chunks_is_private(&arena->chunks, arena_page(arena, warm)));
+	int fd = engine_uffd_file(arena)->fd, other = dup(fd);
+	ck_assert(other >= 0 && close(fd) == 0);
+	ck_assert_int_eq(cowarena_prepare_write(arena, warm, 300 * page_size()), 0);
+	memset(warm, 3, 300 * page_size());
+	for (size_t i = 0; i < chunk_pages() / 4; i++)
+		ck_assert_int_eq(p[(i * 97 + 50) % chunk_pages() * page_size()], 99);
+	/* The next snapshot opens it anew, and everything is there. */
+	ck_assert_int_eq(cowarena_snapshot_release(s), 0);
+	s = take_snapshot(arena, 0);
+	for (size_t i = 0; i < chunk_pages() / 4; i++)
+		ck_assert_int_eq(p[(i * 97 + 50) % chunk_pages() * page_size()], 99);
+	ck_assert(warm[299 * page_size()] == 3 && warm[301 * page_size()] == 1);
+	close(other);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* A rollback arms two pages that are dirty and equal the snapshot, with one call for both. The page
+   between them is clean, and the rollback has just written to it: a younger snapshot needs what it
+   was. */
+START_TEST(a_clean_page_among_pages_that_are_armed)
+{
+	cowarena_snapshot *s, *t;
+	char *p, seen;
+	cowarena *arena = mixed_arena(COWARENA_NO_HELPER, &p, &s);
+
+	if (!arena)
+		return;
+	for (size_t i = 0; i < SOME_CHUNKS * chunk_pages() / 4; i++)
+		*scattered(p, i) = 2;
+	ck_assert_uint_eq(private_chunks(arena), SOME_CHUNKS);
+	char *a = p + 10 * page_size(), *b = a + page_size(), *c = b + page_size();
+	*a = *b = *c = 3;
+	ck_assert_int_eq(cowarena_snapshot_release(take_snapshot(arena, 0)), 0);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(cowarena_rollback(arena, s), 0);
+	ck_assert(*a == 1 && *b == 1 && *c == 1);
+	/* From here on few pages are written to, so they stay own. */
+	ck_assert_int_eq(cowarena_snapshot_release(take_snapshot(arena, 0)), 0);
+	*b = 7;
+	t = take_snapshot(arena, 0);
+	*a = *c = 1; /* written to, and not changed */
+	ck_assert_int_eq(cowarena_rollback(arena, s), 0);
+	ck_assert(*a == 1 && *b == 1 && *c == 1);
+	ck_assert_int_eq(cowarena_snapshot_read(t, &seen, b, 1), 0);
+	ck_assert_int_eq(seen, 7);
+	cowarena_snapshot *u = take_snapshot(arena, 0);
+	ck_assert_int_eq(cowarena_snapshot_read(u, &seen, b, 1), 0);
+	ck_assert_int_eq(seen, 1);
+	cowarena_destroy(arena);
+}
+END_TEST
+
 static void count_event(void *ctx, const void *page, enum cowarena_page_event what)
 {
 	(void)page;
@@ -691,6 +816,9 @@ int main(void)
 	tcase_add_loop_test(tc, a_chunk_that_grows, 0, WAYS);
 	tcase_add_test(tc, closed_descriptors);
 	tcase_add_test(tc, many_scattered_writes);
+	tcase_add_test(tc, preserved_while_chunks_become_private);
+	tcase_add_test(tc, private_without_a_userfaultfd);
+	tcase_add_test(tc, a_clean_page_among_pages_that_are_armed);
 	tcase_add_test(tc, shared_again_for_events);
 	tcase_add_test(tc, armed_after_the_cut);
 	tcase_add_test(tc, a_fork_leaves_new_memory_writable);
