@@ -73,7 +73,7 @@ static bool is_for_later(struct cowarena *arena, size_t page)
 
 struct choice {
 	uint64_t epoch;
-	bool quiescent;
+	enum writers writers;
 	size_t later; /* so many pages more may be armed later */
 };
 
@@ -82,34 +82,40 @@ static bool is_to_be_copied(struct cowarena *arena, size_t page, struct choice *
 {
 	if (bitmap_test(&arena->table.own, page))
 		return private_wants_keeping(arena, page);
-	if (!c->quiescent || chunks_is_private(&arena->chunks, page))
+	if (c->writers == WRITERS_ANY || chunks_is_private(&arena->chunks, page))
 		return false;
-	if (is_hot(arena, page, c->epoch)) {
-		bitmap_unset(&arena->table.later, page);
-		return true;
-	}
-	bool later = c->later && is_for_later(arena, page);
-	if (later) {
+	bool alone = c->later && is_for_later(arena, page);
+	bool hot = (alone || c->writers == WRITERS_PROMISED) && is_hot(arena, page, c->epoch);
+	if (alone && !hot) {
 		c->later--;
 		bitmap_set(&arena->table.later, page);
 	} else {
 		bitmap_unset(&arena->table.later, page);
 	}
-	return later;
+	return alone || hot;
 }
 
-void shadow_choose(struct cowarena *arena, bool quiescent)
+void shadow_choose(struct cowarena *arena, enum writers writers)
 {
 	struct pagetable *t = &arena->table;
-	size_t pages = atomic_load_explicit(&arena->pages, memory_order_relaxed);
+	size_t pages = atomic_load_explicit(&arena->pages, memory_order_relaxed), clean = 0;
 	struct choice c = {
 	    .epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed),
-	    .quiescent = quiescent,
+	    .writers = writers,
 	    .later = arms_later(arena) ? pages / LATER_SHARE : 0,
 	};
 
 	for (size_t i = bitmap_next(&t->dirty, 0), next; i < pages; i = next) {
 		next = bitmap_next(&t->dirty, i + 1);
+		if (next == i + 1 && writers != WRITERS_PROMISED &&
+		    !chunks_is_private(&arena->chunks, i)) {
+			/* Not alone. Found once for all chunks of a run. */
+			if (clean <= i)
+				clean = bitmap_next_clear(&t->dirty, i);
+			size_t stop = chunks_end(&arena->chunks, i);
+			next = bitmap_next(&t->dirty, clean < stop ? clean : stop);
+			continue;
+		}
 		prefetch(arena, next, pages);
 		if (is_to_be_copied(arena, i, &c)) {
 			bitmap_set(&t->hot, i);

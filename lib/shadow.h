@@ -13,7 +13,9 @@
  * to is armed by the next cut.
  *
  * Only if nobody writes during the cut (COWARENA_QUIESCENT, or a process of one thread): a write to
- * the page during the copy would tear the cut (I4), and nothing would show it.
+ * the page during the copy would tear the cut (I4), and nothing would show it. Without the caller's
+ * promise hot pages are copied only if they were written alone: a program that writes all of its
+ * memory in order expects a snapshot that arms it, by one call, not one that copies it.
  */
 #ifndef COWARENA_SHADOW_H
 #define COWARENA_SHADOW_H
@@ -22,9 +24,16 @@
 
 struct cowarena;
 
-/* Move the pages to copy from table.dirty to table.hot: pages of private chunks (private.h), and
-   with `quiescent` others too. Gate closed, before arming. */
-void shadow_choose(struct cowarena *arena, bool quiescent);
+/* Who may be writing while the cut is made. */
+enum writers {
+	WRITERS_ANY,
+	WRITERS_NONE,    /* the taker is the only thread of the process */
+	WRITERS_PROMISED /* none, by COWARENA_QUIESCENT */
+};
+
+/* Move the pages to copy from table.dirty to table.hot: pages of private chunks (private.h), and if
+   nobody writes others too. Gate closed, before arming. */
+void shadow_choose(struct cowarena *arena, enum writers writers);
 
 /* The snapshot has been appended: preserve these pages for it, and make them dirty pages of the
    new epoch. -1 if a page could be neither copied nor armed. Gate closed. */

@@ -435,8 +435,8 @@ START_TEST(many_scattered_writes)
 }
 END_TEST
 
-/* Two threads write to the same pages, each in an order of its own, while the chunks become private.
-   The snapshot has what each page was. */
+/* Two threads write to the same pages, each in an order of its own, while the chunks become
+   private. The snapshot has what each page was. */
 static struct {
 	char *p;
 	_Atomic size_t started;
