@@ -540,8 +540,7 @@ enum cowarena_snapshot_flags {
  *
  * flags: 0 or COWARENA_QUIESCENT. With that promise, pages that were written in each of the last
  * epochs are copied now and stay writable: that is cheaper than arming them and taking the faults.
- * If another thread does write during the call, the snapshot may be torn. (A process of one thread
- * has no other, and needs no promise.)
+ * If another thread does write during the call, the snapshot may be torn.
  * Returns: the snapshot, or NULL with errno:
  *	EINVAL   NULL arena or an unknown flag
  *	ENOMEM   no memory for the frames that the snapshot could come to need, or the kernel

@@ -506,18 +506,6 @@ static bool lost(struct cowarena *arena)
 	       engine_uffd_lost(arena);
 }
 
-static bool arm_later(struct cowarena *arena, size_t page)
-{
-	bool armed = false;
-
-	lock_acquire(&arena->chunks.lock); /* so that the chunk stays as it is */
-	if (state_of(chunk_of(arena, page)) == CHUNK_WARM)
-		armed = os_uffd_protect(engine_uffd_file(arena), arena_address(arena, page),
-					arena_page_size(arena), true) == 0;
-	lock_release(&arena->chunks.lock);
-	return armed;
-}
-
 static bool cool(struct cowarena *arena, size_t index)
 {
 	struct chunk *chunk = &arena->chunks.at[index];
@@ -593,7 +581,6 @@ const struct engine engine_hybrid = {
     .lost = lost,
     .must_renew = engine_uffd_lost,
     .privatise = privatise,
-    .arm_later = arm_later,
     .cool = cool,
     .mappings = mappings,
 };

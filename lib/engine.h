@@ -60,9 +60,6 @@ struct engine {
 	   if that serves better from now on. Async-signal-safe; inside the gate; no page is
 	   locked. May be NULL. */
 	void (*privatise)(struct cowarena *arena, size_t page);
-	/* Arm one dirty page, which is locked, with the gate open. False when that cannot be done,
-	   or not by one call for this page. NULL where it never can. */
-	bool (*arm_later)(struct cowarena *arena, size_t page);
 	/* Chunks become private during the cut too. */
 	bool private_at_cut;
 

@@ -8,7 +8,6 @@
 #include "helper.h"
 #include "objects.h"
 #include "point.h"
-#include "shadow.h"
 
 #include <errno.h>
 
@@ -268,7 +267,7 @@ static void tend(struct cowarena *arena, bool idle)
 	h->end = can_collapse(arena) ? chunks_in_use(arena) : 0;
 	do {
 		frames = tend_frames(arena, idle);
-		past = !frames && (shadow_arm_some(arena) || private_fill_past(arena));
+		past = !frames && private_fill_past(arena);
 		chunks = !frames && !past && tend_chunks(arena);
 		if (frames || past)
 			os_nap();
@@ -323,8 +322,7 @@ void helper_start(struct cowarena *arena)
 
 void helper_after_take(struct cowarena *arena, uint64_t epoch)
 {
-	bool wanted = epoch % QUIET == 0 || atomic_load(&arena->privates.past_wanted) ||
-		      bitmap_next(&arena->table.later, 0) < arena->table.later.bits;
+	bool wanted = epoch % QUIET == 0 || atomic_load(&arena->privates.past_wanted);
 
 	if (wanted && atomic_load(&arena->helper.bell.heard))
 		bell_ring(&arena->helper.bell);

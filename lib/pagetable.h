@@ -44,17 +44,10 @@
 #define PAGE_STAMP_SHIFT 8         /* the stamp: 56 bits, a snapshot a nanosecond for two years */
 #define PAGE_STAMP_MAX (UINT64_MAX >> PAGE_STAMP_SHIFT)
 
-#define PAGE_HEAT_BITS 4
-#define PAGE_HEAT_KEPT ((1u << PAGE_HEAT_BITS) - 1)
-#define PAGE_HEAT_MAX (PAGE_HEAT_KEPT - 1)
-
 struct page {
 	_Atomic uint64_t state;
 	uint32_t versions; /* root of their tree (versions.h), 0 = none; under PAGE_LOCKED */
-	/* Which epochs the page was written in: the upper bits are the last epoch in which it was
-	   dirty at the cut, the lower bits count such epochs in a row, or say PAGE_HEAT_KEPT: the
-	   cut has kept the page (private_keep()). Gate closed. */
-	uint32_t heat;
+	uint32_t heat;     /* shadow.c; gate closed */
 };
 
 struct pagetable {
@@ -64,8 +57,6 @@ struct pagetable {
 	/* Used while a snapshot is taken (shadow.h), or pages are armed again (rearm.h); empty
 	   otherwise. */
 	struct bitmap hot;
-	/* Pages that the last snapshot has copied, and the helper is to arm (shadow.h). */
-	struct bitmap later;
 	/* Armed pages that may differ from the state that the heap was rolled back to (rearm.h). */
 	struct bitmap changed;
 	/* Pages that are known to have memory (range.h). */
@@ -107,11 +98,6 @@ uint64_t page_lock(struct page *page);
 static inline void page_unlock(struct page *page, uint64_t state)
 {
 	atomic_store_explicit(&page->state, state, memory_order_release);
-}
-
-static inline uint32_t page_heat(uint64_t epoch, uint32_t level)
-{
-	return (uint32_t)epoch << PAGE_HEAT_BITS | level;
 }
 
 /* The state of a page that is not locked at this moment; waits until it is not. */

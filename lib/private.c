@@ -371,7 +371,7 @@ int private_begin_cut(struct cowarena *arena, bool quiescent)
 	p->cutting = true;
 	if (!p->cannot_watch && !os_file_is_ours(&p->watch)) /* the program has closed it */
 		p->cannot_watch = os_watch_open(&p->watch, &p->pagemap) != 0;
-	if (!quiescent && anything_open(arena)) {
+	if (!quiescent && anything_open(arena) && !os_is_alone()) {
 		p->held = true;
 		if (hold(arena))
 			return -1;
@@ -430,8 +430,7 @@ bool private_wants_keeping(struct cowarena *arena, size_t page)
 
 	if (private_is_watched(arena, page)) /* folded, and left own all the same */
 		return false;
-	/* Kept by the last snapshot. */
-	if (arena->table.pages[page].heat == page_heat(epoch - 1, PAGE_HEAT_KEPT))
+	if (arena->table.pages[page].heat == (uint32_t)epoch) /* kept by the last snapshot */
 		return !track_same(arena_address(arena, page), kept(arena, page, epoch),
 				   arena_page_size(arena));
 	return atomic_load_explicit(&arena->privates.own, memory_order_relaxed) <=
@@ -460,7 +459,7 @@ bool private_keep(struct cowarena *arena, size_t page)
 	}
 	timeline_publish(arena, page, page_stamp(state), frame,
 			 to_file ? VERSION_IN_FILE : VERSION_IN_FRAME);
-	entry->heat = page_heat(epoch - 1, PAGE_HEAT_KEPT);
+	entry->heat = (uint32_t)epoch;
 	chunks_touch(&arena->chunks, page, 1, epoch);
 	stats_add(&arena->counters.shard[0].pages[COWARENA_PAGE_SHADOWED], 1);
 	page_unlock(entry, epoch << PAGE_STAMP_SHIFT);

@@ -8,10 +8,11 @@
 #include "track.h"
 #include "versions.h"
 
-#define LEVEL_HOT 2 /* so many epochs in a row */
-
-#define LATER_SHARE 16 /* this part of the heap may be copied to be armed later */
-#define ARMED_AT_ONCE 16
+/* page.heat: the lower bits count the epochs in a row in which the page was dirty; the upper bits
+   are the last of these epochs. */
+#define LEVEL_BITS 4
+#define LEVEL_MAX ((1u << LEVEL_BITS) - 1)
+#define LEVEL_HOT 2
 
 #define PREFETCH 1024 /* bytes of a page; then the processor's own prefetching takes over */
 
@@ -29,17 +30,19 @@ static bool equals_shadow(struct cowarena *arena, size_t page, uint64_t epoch)
 static bool is_hot(struct cowarena *arena, size_t page, uint64_t epoch)
 {
 	struct page *entry = &arena->table.pages[page];
-	uint32_t level = entry->heat & PAGE_HEAT_KEPT;
+	uint32_t level = entry->heat & LEVEL_MAX;
+	uint32_t last = entry->heat >> LEVEL_BITS,
+		 now = (uint32_t)epoch << LEVEL_BITS >> LEVEL_BITS;
 
-	if (level > PAGE_HEAT_MAX || entry->heat != page_heat(epoch - 1, level))
+	if (last + 1 != now)
 		level = 0;
 	/* The page was left writable, and nobody wrote to it: it has cooled down. Its shadow stays
 	   what it is; from here on the page is armed, and snapshots see the live page. */
 	if (level >= LEVEL_HOT && equals_shadow(arena, page, epoch))
 		level = 0;
-	else if (level < PAGE_HEAT_MAX)
+	else if (level < LEVEL_MAX)
 		level++;
-	entry->heat = page_heat(epoch, level);
+	entry->heat = now << LEVEL_BITS | level;
 	return level >= LEVEL_HOT;
 }
 
@@ -53,71 +56,24 @@ static void prefetch(struct cowarena *arena, size_t page, size_t pages)
 		__builtin_prefetch(arena_address(arena, page) + at);
 }
 
-/* With a limit, memory is kept for pages that are written to. And a rollback looks at each page
-   that its snapshot has copied: where there are rollbacks, their pages are not copied in vain. */
-static bool arms_later(const struct cowarena *arena)
-{
-	return arena->engine->arm_later && arena->frames.held_max == SIZE_MAX && !arena->rearm.to &&
-	       atomic_load_explicit(&arena->helper.bell.heard, memory_order_relaxed);
-}
-
-/* Whether the page takes a call of its own to be armed, and the helper can make that call. */
-static bool is_for_later(struct cowarena *arena, size_t page)
-{
-	const struct pagetable *t = &arena->table;
-
-	return !bitmap_test(&t->later, page) && /* the helper has not come to it */
-	       !(page && (bitmap_test(&t->dirty, page - 1) || bitmap_test(&t->hot, page - 1))) &&
-	       !(page + 1 < t->dirty.bits && bitmap_test(&t->dirty, page + 1));
-}
-
-struct choice {
-	uint64_t epoch;
-	enum writers writers;
-	size_t later; /* so many pages more may be armed later */
-};
-
 /* What is own (private.h) is kept until it has come to rest. */
-static bool is_to_be_copied(struct cowarena *arena, size_t page, struct choice *c)
+static bool is_to_be_copied(struct cowarena *arena, size_t page, uint64_t epoch, bool quiescent)
 {
 	if (bitmap_test(&arena->table.own, page))
 		return private_wants_keeping(arena, page);
-	if (c->writers == WRITERS_ANY || chunks_is_private(&arena->chunks, page))
-		return false;
-	bool alone = c->later && is_for_later(arena, page);
-	bool hot = (alone || c->writers == WRITERS_PROMISED) && is_hot(arena, page, c->epoch);
-	if (alone && !hot) {
-		c->later--;
-		bitmap_set(&arena->table.later, page);
-	} else {
-		bitmap_unset(&arena->table.later, page);
-	}
-	return alone || hot;
+	return quiescent && !chunks_is_private(&arena->chunks, page) && is_hot(arena, page, epoch);
 }
 
-void shadow_choose(struct cowarena *arena, enum writers writers)
+void shadow_choose(struct cowarena *arena, bool quiescent)
 {
 	struct pagetable *t = &arena->table;
-	size_t pages = atomic_load_explicit(&arena->pages, memory_order_relaxed), clean = 0;
-	struct choice c = {
-	    .epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed),
-	    .writers = writers,
-	    .later = arms_later(arena) ? pages / LATER_SHARE : 0,
-	};
+	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
+	size_t pages = atomic_load_explicit(&arena->pages, memory_order_relaxed);
 
 	for (size_t i = bitmap_next(&t->dirty, 0), next; i < pages; i = next) {
 		next = bitmap_next(&t->dirty, i + 1);
-		if (next == i + 1 && writers != WRITERS_PROMISED &&
-		    !chunks_is_private(&arena->chunks, i)) {
-			/* Not alone. Found once for all chunks of a run. */
-			if (clean <= i)
-				clean = bitmap_next_clear(&t->dirty, i);
-			size_t stop = chunks_end(&arena->chunks, i);
-			next = bitmap_next(&t->dirty, clean < stop ? clean : stop);
-			continue;
-		}
 		prefetch(arena, next, pages);
-		if (is_to_be_copied(arena, i, &c)) {
+		if (is_to_be_copied(arena, i, epoch, quiescent)) {
 			bitmap_set(&t->hot, i);
 			bitmap_unset(&t->dirty, i);
 		}
@@ -163,44 +119,4 @@ void shadow_undo(struct cowarena *arena)
 	for (size_t i = bitmap_next(&t->hot, 0); i < t->hot.bits; i = bitmap_next(&t->hot, i + 1))
 		bitmap_set(&t->dirty, i);
 	bitmap_clear(&t->hot);
-}
-
-/*
- * The page is dirty, so nobody needs what it was, and what is written to it meanwhile belongs to
- * the next snapshot as before: that snapshot finds the page armed, or disarmed by a fault and dirty
- * again. It is now what a page is that a rollback has armed.
- */
-static void arm_later(struct cowarena *arena, size_t page)
-{
-	struct pagetable *t = &arena->table;
-	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
-	uint64_t state = page_lock(&t->pages[page]);
-
-	if (state == epoch << PAGE_STAMP_SHIFT && bitmap_test(&t->dirty, page) &&
-	    arena->engine->arm_later(arena, page)) {
-		bitmap_unset(&t->dirty, page);
-		if (arena->rearm.to) /* it may differ from that snapshot (rearm.h) */
-			bitmap_set(&t->changed, page);
-		state |= PAGE_REARMED;
-	}
-	page_unlock(&t->pages[page], state);
-}
-
-bool shadow_arm_some(struct cowarena *arena)
-{
-	struct bitmap *later = &arena->table.later;
-	sigset_t signals;
-	size_t i;
-
-	if (bitmap_next(later, 0) >= later->bits)
-		return false;
-	arena_lock_snapshots(arena, &signals);
-	i = bitmap_next(later, 0);
-	for (int n = 0; i < later->bits && n < ARMED_AT_ONCE; n++, i = bitmap_next(later, i + 1)) {
-		bitmap_unset(later, i);
-		if (arena->engine->arm_later)
-			arm_later(arena, i);
-	}
-	arena_unlock_snapshots(arena, &signals);
-	return i < later->bits;
 }

@@ -32,10 +32,10 @@ static int arm_dirty(struct cowarena *arena)
 }
 
 /* Whether pages may be copied during the cut, and stay writable. */
-static bool copies_some(const struct cowarena *arena, enum writers writers)
+static bool copies_some(const struct cowarena *arena, bool quiescent)
 {
 	return atomic_load_explicit(&arena->privates.chunks, memory_order_relaxed) ||
-	       (writers && !(arena->flags & COWARENA_FAITHFUL) && !arena->engine->copies_at_cut);
+	       (quiescent && !(arena->flags & COWARENA_FAITHFUL) && !arena->engine->copies_at_cut);
 }
 
 /* Reserve frames: each page may need one in the epoch, and a hot page one more during the cut. So
@@ -60,17 +60,17 @@ static int reserve(struct cowarena *arena, size_t pages, bool shadow)
  * writing to the pages that are not armed yet; such a write is in the snapshot. Then nothing can
  * change before the gate opens, in the new epoch (K1, K2).
  */
-static int cut(struct cowarena *arena, struct cowarena_snapshot *s, enum writers writers)
+static int cut(struct cowarena *arena, struct cowarena_snapshot *s, bool quiescent)
 {
 	int result = -1;
 
 	gate_close(&arena->gate);
-	bool shadow = copies_some(arena, writers); /* chunks become private inside the gate */
+	bool shadow = copies_some(arena, quiescent); /* chunks become private inside the gate */
 	s->pages = atomic_load_explicit(&arena->pages, memory_order_relaxed);
 	/* Reserve again, usually to find it done: until now writers went on taking frames. */
 	if (reserve(arena, s->pages, shadow))
 		goto out;
-	if (private_begin_cut(arena, writers != WRITERS_ANY)) {
+	if (private_begin_cut(arena, quiescent)) {
 		error_system(ENOMEM,
 			     "the kernel refused to hold those who write to the heap (%s): raise "
 			     "vm.max_map_count",
@@ -79,7 +79,7 @@ static int cut(struct cowarena *arena, struct cowarena_snapshot *s, enum writers
 	}
 	rearm_note_cut(arena);
 	if (shadow)
-		shadow_choose(arena, writers);
+		shadow_choose(arena, quiescent);
 	/* On failure some dirty pages are armed. Their stamps say writable, so a fault mends them
 	   (fault.c). */
 	if (arm_dirty(arena)) {
@@ -140,15 +140,6 @@ static int make_room(struct cowarena *arena)
 	return 0;
 }
 
-/* Whether nobody else can write, where that is worth knowing. */
-static bool is_quiet(struct cowarena *arena)
-{
-	return private_works(arena) && !arena->on_page &&
-	       (bitmap_next(&arena->table.dirty, 0) < arena->table.dirty.bits ||
-		atomic_load_explicit(&arena->privates.chunks, memory_order_relaxed)) &&
-	       os_is_alone();
-}
-
 cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags)
 {
 	sigset_t signals;
@@ -174,18 +165,16 @@ cowarena_snapshot *cowarena_snapshot_take(cowarena *arena, unsigned flags)
 		return NULL;
 	}
 	arena_lock_snapshots(arena, &signals);
-	enum writers writers = flags & COWARENA_QUIESCENT ? WRITERS_PROMISED
-			       : is_quiet(arena)          ? WRITERS_NONE
-							  : WRITERS_ANY;
+	bool quiescent = flags & COWARENA_QUIESCENT;
 	size_t pages = atomic_load(&arena->pages);
-	int result = reserve(arena, pages, copies_some(arena, writers));
+	int result = reserve(arena, pages, copies_some(arena, quiescent));
 	if (!result && verify_prepare(s, pages))
 		result = error_set(ENOMEM, "no memory for the hashes of COWARENA_VERIFY");
 	if (!result && arena->engine->copies_at_cut)
 		result = make_room(arena);
 	if (!result) {
 		helper_before_take(arena);
-		result = cut(arena, s, writers);
+		result = cut(arena, s, quiescent);
 	}
 	if (!result) {
 		uint64_t pause = os_now() - start;

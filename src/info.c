@@ -200,8 +200,7 @@ static void measure_costs(void)
 	set_fact(&facts[COST_COPY], (long long)costs.copy_ns);
 	facts[COST_FAULT].remark =
 	    costs.fault_ns > DEAR * costs.copy_ns
-		? " ns: page tables are dear here, as in a virtual machine under load: snapshots "
-		  "of a process of one thread, or with COWARENA_QUIESCENT, suffer least"
+		? " ns: page tables are dear here, as in a virtual machine under load"
 		: " ns: page tables are cheap here";
 }
 

@@ -596,62 +596,6 @@ START_TEST(shared_again_for_events)
 }
 END_TEST
 
-/* In a process of one thread a page that was written alone is copied by the snapshot, and armed
-   afterwards; with other threads it is armed by the snapshot. */
-START_TEST(armed_after_the_cut)
-{
-	cowarena_snapshot *s, *t;
-	char *p, seen;
-	cowarena *arena = mixed_arena(0, &p, &s);
-	_Atomic bool stop = false;
-	pthread_t thread;
-	enum { N = 6 };
-
-	if (!arena)
-		return;
-	if (thread_sanitized()) {
-		printf("SKIP: ThreadSanitizer has a thread of its own\n");
-		return;
-	}
-	AWAIT(os_is_alone()); /* but for the helper, which has begun then */
-	/* A page that is written to in two epochs in a row is hot, and stays writable. */
-	ck_assert_int_eq(cowarena_snapshot_release(take_snapshot(arena, 0)), 0);
-	for (int round = 0; round < 3; round++) {
-		struct cowarena_stats before = stats_of(arena);
-		for (size_t i = 0; i < N; i++)
-			*scattered(p, (size_t)round * N + i) = (char)(10 + round);
-		t = take_snapshot(arena, 0);
-		ck_assert_uint_ge(stats_of(arena).shadowed - before.shadowed, N);
-		AWAIT(bitmap_next(&arena->table.later, 0) >= arena->table.later.bits);
-		before = stats_of(arena);
-		for (size_t i = 0; i < N; i++) {
-			char *at = scattered(p, (size_t)round * N + i);
-			ck_assert(!bitmap_test(&arena->table.dirty, arena_page(arena, at)));
-			*at = 99; /* a trap; nothing is copied twice */
-			ck_assert_int_eq(cowarena_snapshot_read(t, &seen, at, 1), 0);
-			ck_assert_int_eq(seen, 10 + round);
-			ck_assert_int_eq(cowarena_snapshot_read(s, &seen, at, 1), 0);
-			ck_assert_int_eq(seen, 1);
-		}
-		ck_assert_uint_eq(stats_of(arena).reused - before.reused, N);
-		ck_assert_uint_eq(stats_of(arena).copied, before.copied);
-		ck_assert_int_eq(cowarena_snapshot_release(t), 0);
-	}
-	ck_assert_uint_eq(private_chunks(arena), 0);
-	ck_assert_int_eq(pthread_create(&thread, NULL, wait_for_stop, &stop), 0);
-	t = take_snapshot(arena, 0);
-	uint64_t shadowed = stats_of(arena).shadowed;
-	for (size_t i = 0; i < N; i++)
-		*scattered(p, 100 + i) = 2;
-	ck_assert_int_eq(cowarena_snapshot_release(t), 0);
-	t = take_snapshot(arena, 0);
-	ck_assert_uint_eq(stats_of(arena).shadowed, shadowed);
-	atomic_store(&stop, true);
-	pthread_join(thread, NULL);
-	cowarena_destroy(arena);
-}
-END_TEST
-
 /* ---- a sandbox like those of containers ---- */
 
 static void refuse(void)
@@ -820,7 +764,6 @@ int main(void)
 	tcase_add_test(tc, private_without_a_userfaultfd);
 	tcase_add_test(tc, a_clean_page_among_pages_that_are_armed);
 	tcase_add_test(tc, shared_again_for_events);
-	tcase_add_test(tc, armed_after_the_cut);
 	tcase_add_test(tc, a_fork_leaves_new_memory_writable);
 	tcase_add_test(tc, quiescent_without_signals);
 	tcase_add_test(tc, writers_are_cut_at_one_instant);
