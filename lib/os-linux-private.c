@@ -440,10 +440,15 @@ int os_try_cow(const struct os_file *pagemap)
 
 int os_watch_open(struct os_file *watch, const struct os_file *pagemap)
 {
+	static _Atomic bool works; /* tried, with success: the kernel is the same next time */
+
 	if (begin_watch(watch))
 		return -1;
-	if (try_out(try_watch, pagemap, watch) == 0)
+	if (atomic_load_explicit(&works, memory_order_relaxed) ||
+	    try_out(try_watch, pagemap, watch) == 0) {
+		atomic_store_explicit(&works, true, memory_order_relaxed);
 		return 0;
+	}
 	int e = errno;
 	os_file_close(watch);
 	errno = e;

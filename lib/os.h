@@ -259,7 +259,7 @@ int os_own_pages(const struct os_file *pagemap, void *p, size_t n, struct os_run
 /*
  * The kernel can note which pages of a private mapping are written to, at the price of a short
  * fault of its own at the first write to each (userfaultfd's WP_ASYNC, Linux 6.7): such pages are
- * watched (K36). Opens a descriptor for that, and tries it out. -1 with errno.
+ * watched (K36). Opens a descriptor for that, tried out the first time. -1 with errno.
  */
 int os_watch_open(struct os_file *watch, const struct os_file *pagemap);
 

@@ -153,9 +153,15 @@ static size_t watched_end(struct cowarena *arena, size_t first, size_t end)
 /* On failure find_own() is asked for the pages again, which finds too many rather than too few. */
 static void watch(struct cowarena *arena, size_t first, size_t n)
 {
-	bool watched = os_watch(&arena->privates.watch, arena_address(arena, first),
-				n << arena->page_shift) == 0;
+	struct privates *p = &arena->privates;
+	char *at = arena_address(arena, first);
+	size_t bytes = n << arena->page_shift;
+	bool watched = os_watch(&p->watch, at, bytes) == 0;
 
+	if (!watched && !os_file_is_ours(&p->watch)) { /* the program has closed it */
+		p->cannot_watch = os_watch_open(&p->watch, &p->pagemap) != 0;
+		watched = !p->cannot_watch && os_watch(&p->watch, at, bytes) == 0;
+	}
 	set_watched(arena, first, first + n, watched);
 }
 

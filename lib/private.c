@@ -321,22 +321,12 @@ static int hold(struct cowarena *arena)
 	return 0;
 }
 
-/* Private chunks only. -1 with errno. */
-static int protect_private(struct cowarena *arena, enum os_protection protection)
-{
-	int result = 0;
-
-	for (size_t first, end = 0; next_private(arena, &first, &end);)
-		if (os_protect(arena_address(arena, first), (end - first) << arena->page_shift,
-			       protection))
-			result = -1;
-	return result;
-}
-
-/* Where it is refused a fault does it. */
+/* Private chunks only. Where it is refused a fault does it. */
 static void let_go(struct cowarena *arena)
 {
-	protect_private(arena, OS_READ_WRITE);
+	for (size_t first, end = 0; next_private(arena, &first, &end);)
+		os_protect(arena_address(arena, first), (end - first) << arena->page_shift,
+			   OS_READ_WRITE);
 }
 
 /* Drop own pages that have come to rest, if there are too many. */
@@ -369,8 +359,6 @@ int private_begin_cut(struct cowarena *arena, bool quiescent)
 	if (!private_works(arena))
 		return 0;
 	p->cutting = true;
-	if (!p->cannot_watch && !os_file_is_ours(&p->watch)) /* the program has closed it */
-		p->cannot_watch = os_watch_open(&p->watch, &p->pagemap) != 0;
 	if (!quiescent && anything_open(arena) && !os_is_alone()) {
 		p->held = true;
 		if (hold(arena))
