@@ -90,23 +90,20 @@ int shadow_copy(struct cowarena *arena)
 	for (size_t i = bitmap_next(&t->hot, 0), next; i < pages; i = next) {
 		next = bitmap_next(&t->hot, i + 1);
 		prefetch(arena, next, pages);
-		if (bitmap_test(&t->own, i) ? private_keep(arena, i) : fault_shadow(arena, i)) {
-			pagetable_mark_dirty(t, i, 1, pages);
+		pagetable_mark_dirty(t, i, 1, pages);
+		if (bitmap_test(&t->own, i) ? private_keep(arena, i) : fault_shadow(arena, i))
+			continue;
+		if (arena->engine->arm(arena, i, 1) == 0) { /* no frame: arm the page instead */
+			bitmap_unset(&t->dirty, i);
 			continue;
 		}
-		bitmap_set(&t->dirty, i); /* which it is: private_fold() asks */
-		bool armed = arena->engine->arm(arena, i, 1) == 0; /* no frame: arm it instead */
-		bitmap_unset(&t->dirty, i);
-		if (!armed) {
-			/* If the page cannot be armed either, only the snapshot that is being taken
-			   suffers. */
-			atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
-			struct page *entry = &t->pages[i];
-			page_lock(entry);
-			page_unlock(entry, epoch << PAGE_STAMP_SHIFT);
-			bitmap_set(&t->dirty, i);
-			result = -1;
-		}
+		/* If the page cannot be armed either, only the snapshot that is being taken
+		   suffers. */
+		atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
+		struct page *entry = &t->pages[i];
+		page_lock(entry);
+		page_unlock(entry, epoch << PAGE_STAMP_SHIFT);
+		result = -1;
 	}
 	bitmap_clear(&t->hot);
 	return result;
