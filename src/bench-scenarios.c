@@ -204,26 +204,19 @@ static int roview_write_rand(struct side *s, unsigned round, double *value)
 	return write_viewed(s, round, value, 0);
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* How long a single first write takes, at a quantile of all; the clock's own 25 ns count. */
 static int write_first(struct side *s, unsigned round, double *value, double quantile)
 {
 	size_t n = pick(s, s->pages->count / 10, round);
-	double *taken = calloc(n + 1, sizeof *taken), pause;
+	double *taken = calloc(n, sizeof *taken), pause;
 
 	if (!taken)
 		return side_fail(s, "no memory for the times");
 	int failed = s->ops->freeze(s, 0, &pause);
 	for (size_t i = 0; i < n && !failed; i++)
 		taken[i] = write_pages(s, s->list + i, 1);
-	qsort(taken, n, sizeof *taken, compare_doubles);
-	*value = n ? taken[(size_t)(quantile * (double)(n - 1))] : 0;
+	range_of(taken, (unsigned)n); /* sorts */
+	*value = taken[(size_t)(quantile * (double)(n - 1))];
 	free(taken);
 	return failed ? -1 : s->ops->thaw(s);
 }

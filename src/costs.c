@@ -7,15 +7,12 @@
  */
 #include "config.h"
 
-#include "command.h"
+#include "bench.h"
 #include "costs.h"
 
 #include <signal.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SECONDS 0.025
@@ -29,41 +26,25 @@ static struct {
 	char *from, *to;
 } memory;
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 static size_t next_page(void)
 {
 	memory.next = (memory.next + STRIDE) % PAGES;
 	return memory.next * memory.page;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* In nanoseconds. */
 static double median_of(void (*step)(void))
 {
-	double taken[GROUPS], start = now();
-	size_t n = 0;
+	double taken[GROUPS], start = seconds_now();
+	unsigned n = 0;
 
 	do {
-		double before = now();
+		double before = seconds_now();
 		for (int i = 0; i < EACH; i++)
 			step();
-		taken[n++] = (now() - before) / EACH;
-	} while (n < GROUPS && now() - start < SECONDS);
-	qsort(taken, n, sizeof *taken, by_value);
-	return taken[n / 2] * 1e9;
+		taken[n++] = (seconds_now() - before) / EACH;
+	} while (n < GROUPS && seconds_now() - start < SECONDS);
+	return range_of(taken, n).median * 1e9;
 }
 
 /* A page becomes read-only, which splits a mapping, and writable again, which joins three. */
