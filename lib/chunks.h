@@ -85,6 +85,15 @@ static inline bool chunks_is_private(const struct chunks *c, size_t page)
 	return (page & (chunks_pages(c) - 1)) < chunks_private_pages(c, page >> c->pages_shift);
 }
 
+/* Whether borders between armed and writable pages of the page's chunk are borders of mappings: the
+   chunk is neither warm nor private. */
+static inline bool chunks_has_borders(const struct chunks *c, size_t page)
+{
+	return atomic_load_explicit(&c->at[page >> c->pages_shift].state, memory_order_acquire) !=
+		   CHUNK_WARM &&
+	       !chunks_is_private(c, page);
+}
+
 /* The end of the part of [first, end) that is private, or that is not, as its first page is. */
 static inline size_t chunks_part_end(const struct chunks *c, size_t first, size_t end)
 {

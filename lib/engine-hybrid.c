@@ -154,12 +154,6 @@ static int warm_up_run(struct cowarena *arena, size_t first, size_t end, bool cu
 	return 0;
 }
 
-static bool may_warm_up(struct cowarena *arena, size_t page)
-{
-	return state_of(chunk_of(arena, page)) != CHUNK_WARM &&
-	       !chunks_is_private(&arena->chunks, page);
-}
-
 /* Make the chunk of a page warm; with neighbours, when mappings become scarce. */
 static int warm_up(struct cowarena *arena, size_t page, bool cutting)
 {
@@ -175,9 +169,9 @@ static int warm_up(struct cowarena *arena, size_t page, bool cutting)
 	}
 	for (size_t stop; first < end; first = stop) {
 		stop = first + per;
-		if (!may_warm_up(arena, first))
+		if (!chunks_has_borders(&arena->chunks, first))
 			continue;
-		while (stop < end && may_warm_up(arena, stop))
+		while (stop < end && chunks_has_borders(&arena->chunks, stop))
 			stop += per;
 		if (warm_up_run(arena, first, stop, cutting))
 			return -1;
@@ -298,18 +292,6 @@ static int arm(struct cowarena *arena, size_t first, size_t n)
 			result = arm_parts(arena, at, stop, pages);
 	}
 	return result && n == pages ? arm_whole(arena, pages) : result;
-}
-
-static void armed(struct cowarena *arena)
-{
-	const struct bitmap *dirty = &arena->table.dirty;
-	long borders = 1;
-
-	for (size_t i = bitmap_next(dirty, 0), end; i < dirty->bits; i = bitmap_next(dirty, end)) {
-		end = bitmap_next_clear(dirty, i);
-		borders += may_warm_up(arena, i) + may_warm_up(arena, end - 1);
-	}
-	engine_set_borders(arena, borders);
 }
 
 /* Disarm pages that are marked dirty, in a chunk that is not cold. */
@@ -537,35 +519,6 @@ static bool can_write(struct cowarena *arena, size_t page)
 	return engine_uffd.can_write(arena, page);
 }
 
-/* Count runs of pages that are armed by mprotect, open, or warm. Exact but for concurrent
-   changes. */
-static size_t mappings(struct cowarena *arena)
-{
-	enum { ARMED, OPEN, WARM, PRIVATE, WATCHED } kind = ARMED, before = ARMED;
-	const struct bitmap *dirty = &arena->table.dirty;
-	size_t pages = arena_pages(arena), n = 2; /* what is never in use is inaccessible */
-	size_t open_end = 0; /* found once for all chunks of a run, which may be the whole heap */
-
-	for (size_t page = 0, stop; page < pages; page = stop, before = kind) {
-		stop = chunk_end(arena, page);
-		if (chunks_is_private(&arena->chunks, page)) {
-			kind = private_is_watched(arena, page) ? WATCHED : PRIVATE;
-		} else if (state_of(chunk_of(arena, page)) == CHUNK_WARM) {
-			kind = WARM;
-		} else if (bitmap_test(dirty, page)) {
-			kind = OPEN;
-			if (open_end <= page)
-				open_end = bitmap_next_clear(dirty, page);
-			stop = smaller(stop, open_end);
-		} else {
-			kind = ARMED;
-			stop = smaller(stop, bitmap_next(dirty, page));
-		}
-		n += kind != before;
-	}
-	return n;
-}
-
 const struct engine engine_hybrid = {
     .name = "hybrid",
     .bus = true,
@@ -575,12 +528,12 @@ const struct engine engine_hybrid = {
     .abandon = close_engine,
     .commit = commit,
     .arm = arm,
-    .armed = armed,
+    .armed = mappings_recount,
     .disarm = disarm,
     .can_write = can_write,
     .lost = lost,
     .must_renew = engine_uffd_lost,
     .privatise = privatise,
     .cool = cool,
-    .mappings = mappings,
+    .mappings = mappings_count,
 };

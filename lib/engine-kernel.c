@@ -60,19 +60,6 @@ static int arm(struct cowarena *arena, size_t first, size_t n)
 	return 0;
 }
 
-static void armed(struct cowarena *arena)
-{
-	const struct bitmap *dirty = &arena->table.dirty;
-	long borders = 1;
-
-	for (size_t i = bitmap_next(dirty, 0), end; i < dirty->bits; i = bitmap_next(dirty, end)) {
-		end = bitmap_next_clear(dirty, i);
-		borders += !chunks_is_private(&arena->chunks, i) +
-			   !chunks_is_private(&arena->chunks, end - 1);
-	}
-	engine_set_borders(arena, borders);
-}
-
 /* Of chunks that could not become private; fault.c asks for no others. */
 static int disarm(struct cowarena *arena, size_t first, size_t n)
 {
@@ -96,38 +83,15 @@ static bool cool(struct cowarena *arena, size_t chunk)
 	       pagetable_uniform(&arena->table, first, n) != PAGES_MIXED;
 }
 
-/* Exactly, but for what changes meanwhile: runs of pages that are watched, private, open, or
-   armed. */
-static size_t mappings(struct cowarena *arena)
-{
-	enum { ARMED, OPEN, PRIVATE, WATCHED } kind = ARMED, before = ARMED;
-	const struct bitmap *dirty = &arena->table.dirty;
-	size_t pages = arena_pages(arena), n = 2; /* what is never in use is inaccessible */
-
-	for (size_t page = 0, stop; page < pages; page = stop, before = kind) {
-		stop = (page | (chunks_pages(&arena->chunks) - 1)) + 1;
-		if (chunks_is_private(&arena->chunks, page)) {
-			kind = private_is_watched(arena, page) ? WATCHED : PRIVATE;
-			stop = chunks_part_end(&arena->chunks, page, stop);
-		} else {
-			kind = bitmap_test(dirty, page) ? OPEN : ARMED;
-			stop = smaller(stop, kind == OPEN ? bitmap_next_clear(dirty, page)
-							  : bitmap_next(dirty, page));
-		}
-		n += kind != before;
-	}
-	return n;
-}
-
 const struct engine engine_kernel = {
     .name = "kernel",
     .open = private_open,
     .private_at_cut = true,
     .commit = commit,
     .arm = arm,
-    .armed = armed,
+    .armed = mappings_recount,
     .disarm = disarm,
     .widen = widen,
     .cool = cool,
-    .mappings = mappings,
+    .mappings = mappings_count,
 };

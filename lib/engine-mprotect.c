@@ -26,17 +26,6 @@ static int arm(struct cowarena *arena, size_t first, size_t n)
 	return protect(arena, first, n, OS_READ);
 }
 
-static void armed(struct cowarena *arena)
-{
-	const struct bitmap *dirty = &arena->table.dirty;
-	long borders = 1;
-
-	for (size_t i = bitmap_next(dirty, 0); i < dirty->bits;
-	     i = bitmap_next(dirty, bitmap_next_clear(dirty, i)))
-		borders += 2;
-	engine_set_borders(arena, borders);
-}
-
 static int disarm(struct cowarena *arena, size_t first, size_t n)
 {
 	size_t pages = atomic_load_explicit(&arena->pages, memory_order_relaxed);
@@ -68,7 +57,7 @@ const struct engine engine_mprotect = {
     .merge_gap = 64, /* arming costs 0.06 us a page, a call that splits and merges mappings 4 us */
     .commit = commit,
     .arm = arm,
-    .armed = armed,
+    .armed = mappings_recount,
     .disarm = disarm,
     .widen = widen,
     .cool = cool,

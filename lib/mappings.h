@@ -34,6 +34,13 @@ static inline size_t mappings_width(const struct cowarena *arena, long borders)
 	return width;
 }
 
+/* For engine->armed(): count the borders anew. (engine-mappings.c) */
+void mappings_recount(struct cowarena *arena);
+
+/* For engine->mappings(): runs of pages that are armed by a mapping, open, warm, private, or
+   watched. Exact but for concurrent changes. Snapshot lock held. */
+size_t mappings_count(struct cowarena *arena);
+
 /* For engine->widen(). Async-signal-safe. */
 static inline void mappings_widen(const struct cowarena *arena, long borders, size_t *first,
 				  size_t *n)

@@ -8,7 +8,7 @@ srcdir=${srcdir:-.}
 : "${NM:=nm}"
 
 # Without .o. Those that this build has not (one trap of two) are passed over.
-path='fault sharing track timeline debug sightings pagetable chunks versions frames gate handlers trap trap-sigsegv trap-sigaction engine-eager engine-hybrid engine-mprotect engine-uffd os-linux os-linux-handlers os-linux-private os-linux-uffd os-linux-wait'
+path='fault sharing track timeline debug sightings pagetable chunks versions frames gate handlers trap trap-sigsegv trap-sigaction engine-eager engine-hybrid engine-mappings engine-mprotect engine-uffd os-linux os-linux-handlers os-linux-private os-linux-uffd os-linux-wait'
 must_exist='fault pagetable frames os-linux'
 
 tmp=$(mktemp -d) || exit 1
