@@ -575,7 +575,7 @@ int private_share_all(struct cowarena *arena)
 }
 
 /* Share the next private chunk from page *at on, if no snapshot is alive. False when there is
-   none, or that is refused. */
+   none, or that is refused: then count what the engine counts. */
 static bool share_next(struct cowarena *arena, size_t *at)
 {
 	size_t first, end = *at;
@@ -587,8 +587,11 @@ static bool share_next(struct cowarena *arena, size_t *at)
 		gate_close(&arena->gate);
 		shared = share(arena, first >> arena->chunks.pages_shift) == 0;
 		*at = chunks_end(&arena->chunks, first);
-		if (arena->engine->armed)
-			arena->engine->armed(arena);
+		gate_open(&arena->gate);
+	}
+	if (!shared && *at && arena->engine->armed) {
+		gate_close(&arena->gate);
+		arena->engine->armed(arena);
 		gate_open(&arena->gate);
 	}
 	arena_unlock_snapshots(arena, &signals);
@@ -629,13 +632,15 @@ bool private_fill_past(struct cowarena *arena)
 {
 	struct privates *p = &arena->privates;
 	struct chunk *chunks = arena->chunks.at;
+	size_t count = arena->chunks.count;
 
 	if (!atomic_load(&p->past_wanted))
 		return false;
-	for (size_t i = 0; i < arena->chunks.count; i++)
-		if (atomic_load(&chunks[i].past) == PAST_WANTED) {
-			atomic_store(&chunks[i].past, PAST_FILLED);
-			os_map_resident(arena->past + i * arena->chunks.bytes, arena->chunks.bytes);
+	for (size_t n = 0; n < count; n++, p->filled = (p->filled + 1) % count)
+		if (atomic_load(&chunks[p->filled].past) == PAST_WANTED) {
+			atomic_store(&chunks[p->filled].past, PAST_FILLED);
+			os_map_resident(arena->past + p->filled * arena->chunks.bytes,
+					arena->chunks.bytes);
 			return atomic_fetch_sub(&p->past_wanted, 1) > 1;
 		}
 	return false;

@@ -65,6 +65,7 @@ struct privates {
 	_Atomic size_t chunks;      /* that are private, at least in part */
 	_Atomic size_t own;         /* pages */
 	_Atomic size_t past_wanted; /* chunks */
+	size_t filled;              /* the chunk that private_fill_past() looks at next */
 	_Atomic size_t traps;       /* scattered first writes since the last cut */
 	struct os_run *drops;       /* own pages whose content is in the file, to be dropped */
 	int dropping;
