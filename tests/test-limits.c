@@ -119,7 +119,7 @@ START_TEST(engines_that_may_be_refused)
 		cowarena *arena = cowarena_create(&o);
 		had = strcmp(cowarena_engine_name(arena), choices[i].name) == 0;
 		if (!had)
-			ck_assert_ptr_nonnull(strstr(cowarena_errmsg(), "engine uffd"));
+			ck_assert_ptr_nonnull(strstr(cowarena_errmsg(), "userfaultfd"));
 		cowarena_destroy(arena);
 		accepted(&o, had ? choices[i].name : "sigsegv");
 		o.flags = COWARENA_STRICT_ENGINE;
