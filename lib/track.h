@@ -97,12 +97,17 @@ static inline void track_clear(void *dst, size_t n)
 		memset(dst, 0, n);
 }
 
-/* Whether two pages, or parts of pages, have the same content. */
+/* Whether two pages, or parts of pages, have the same content: of pages that other threads have
+   written to, and are held from writing to now, or may be writing to, as with track_copy(). */
 bool track_same_unseen(const void *a, const void *b, size_t n);
 
 static inline bool track_same(const void *a, const void *b, size_t n)
 {
-	return track_is_active() ? track_same_unseen(a, b, n) : memcmp(a, b, n) == 0;
+#ifndef TRACK_TSAN
+	if (!track_is_active())
+		return memcmp(a, b, n) == 0;
+#endif
+	return track_same_unseen(a, b, n);
 }
 
 #endif

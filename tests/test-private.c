@@ -350,6 +350,41 @@ START_TEST(closed_descriptors)
 }
 END_TEST
 
+/* The program closes the descriptor by which writers are held, and another file gets the number. */
+START_TEST(closed_while_others_may_write)
+{
+	cowarena *arena = kernel_arena(WATCHED);
+	_Atomic bool stop = false;
+	pthread_t thread;
+	char seen;
+
+	if (!arena)
+		return;
+	char *p = page_block(arena, PAGES);
+	memset(p, 0, PAGES * page_size());
+	ck_assert_int_eq(pthread_create(&thread, NULL, wait_for_stop, &stop), 0);
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	for (int round = 1; round < 6; round++) {
+		write_pages(p, 3, (char)round);
+		int fd = arena->privates.hold.fd;
+		ck_assert_int_ge(fd, 0);
+		if (round % 2)
+			ck_assert_int_eq(close(fd), 0);
+		if (round == 3)
+			ck_assert_int_eq(dup2(null, fd), fd);
+		cowarena_snapshot *s = take_snapshot(arena, 0);
+		write_pages(p, 1, 100);
+		ck_assert_int_eq(cowarena_snapshot_read(s, &seen, p, 1), 0);
+		ck_assert_int_eq(seen, round);
+		ck_assert_int_eq(cowarena_snapshot_release(s), 0);
+	}
+	ck_assert_uint_eq(stats_of(arena).faults, 0);
+	atomic_store(&stop, true);
+	pthread_join(thread, NULL);
+	cowarena_destroy(arena);
+}
+END_TEST
+
 /* ---- engine hybrid ---- */
 
 #define SOME_CHUNKS 4
@@ -443,6 +478,12 @@ static struct {
 	char byte;
 } race;
 
+/* The threads may write to one page at once. */
+static void race_at(size_t i)
+{
+	__atomic_store_n(scattered(race.p, i), race.byte, __ATOMIC_RELAXED);
+}
+
 static void *write_all(void *arg)
 {
 	size_t all = SOME_CHUNKS * chunk_pages(), from = (size_t)(uintptr_t)arg * all / 2;
@@ -451,9 +492,9 @@ static void *write_all(void *arg)
 	while (atomic_load(&race.started) < 2)
 		;
 	for (size_t i = 0; i < all / 4; i++)
-		*scattered(race.p, from + (arg ? all / 4 - 1 - i : i) % (all / 4)) = race.byte;
+		race_at(from + (arg ? all / 4 - 1 - i : i) % (all / 4));
 	for (size_t i = 0; i < all / 4; i++)
-		*scattered(race.p, (arg ? 0 : all / 2) + i) = race.byte;
+		race_at((arg ? 0 : all / 2) + i);
 	return NULL;
 }
 
@@ -624,6 +665,37 @@ static void block_fault_signals(void)
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
+/* What is promised of system calls holds, and what does not hold is not promised. */
+START_TEST(promises)
+{
+	struct cowarena_options o = case_options(CASE_KERNEL);
+	cowarena *arena = kernel_arena(WATCHED);
+
+	if (!arena)
+		return;
+	bool safe = cowarena_syscall_safe(arena);
+	cowarena_destroy(arena);
+	for (int forbidden = 0; forbidden < 2; forbidden++) {
+		o.flags = COWARENA_SYSCALL_SAFE;
+		arena = cowarena_create(&o);
+		ck_assert_ptr_nonnull(arena);
+		ck_assert_str_eq(cowarena_engine_name(arena), "kernel");
+		ck_assert_int_eq(cowarena_syscall_safe(arena), safe);
+		if (!safe)
+			ck_assert_ptr_nonnull(strstr(cowarena_errmsg(), "CAP_SYS_PTRACE"));
+		cowarena_destroy(arena);
+		o.flags |= COWARENA_STRICT_ENGINE;
+		arena = cowarena_create(&o);
+		ck_assert_int_eq(arena != NULL, safe);
+		if (!arena)
+			ck_assert_int_eq(errno, EPERM);
+		cowarena_destroy(arena);
+		refuse();
+		safe = false;
+	}
+}
+END_TEST
+
 /* One thread, no signals: stores and read(2) between snapshots. */
 START_TEST(quiescent_without_signals)
 {
@@ -674,10 +746,14 @@ END_TEST
 #define WRITERS 4
 #define CELLS 32
 
+/* How they are held: waiting in the kernel, with all fault signals blocked, or by a signal. */
+enum { WAIT, SIGNAL, HOLDS };
+
 static struct {
 	char *p;
 	size_t order[WRITERS][CELLS];
 	_Atomic bool stop;
+	bool signals_blocked, system_calls;
 } litmus;
 
 static volatile uint64_t *cell(char *base, size_t writer, size_t i)
@@ -685,13 +761,31 @@ static volatile uint64_t *cell(char *base, size_t writer, size_t i)
 	return (volatile uint64_t *)(base + litmus.order[writer][i] * page_size()) + 8 * writer;
 }
 
+/* By a store, or by the kernel. */
+static void put(const int *pipe, volatile uint64_t *at, uint64_t value)
+{
+	if (pipe[0] < 0) {
+		*at = value;
+		return;
+	}
+	ck_assert_int_eq(write(pipe[1], &value, sizeof value), sizeof value);
+	ck_assert_int_eq(read(pipe[0], (void *)(uintptr_t)at, sizeof value), sizeof value);
+}
+
 static void *write_on(void *arg)
 {
 	size_t writer = (size_t)(uintptr_t)arg;
+	int ends[2] = {-1, -1};
 
+	if (litmus.signals_blocked)
+		block_fault_signals();
+	if (writer == 0 && litmus.system_calls)
+		ck_assert_int_eq(pipe(ends), 0);
 	for (uint64_t round = 1; !atomic_load(&litmus.stop); round++)
 		for (size_t i = 0; i < CELLS; i++)
-			*cell(litmus.p, writer, i) = round;
+			put(ends, cell(litmus.p, writer, i), round);
+	close(ends[0]);
+	close(ends[1]);
 	return NULL;
 }
 
@@ -713,13 +807,23 @@ START_TEST(writers_are_cut_at_one_instant)
 	size_t rounds = scaled(500, 10000, 20), n = PAGES * page_size();
 	uint64_t seed = seed_of_run(4);
 
-	refuse();
-	cowarena *arena = kernel_arena(NOT_WATCHED);
+	if (_i == SIGNAL)
+		refuse();
+	cowarena *arena = kernel_arena(_i == SIGNAL ? NOT_WATCHED : WATCHED);
 	if (!arena)
 		return;
+	ck_assert_int_eq(arena->privates.hold.fd >= 0, _i == WAIT);
+	litmus.signals_blocked = _i == WAIT;
+	litmus.system_calls = cowarena_syscall_safe(arena);
+	if (_i == WAIT && !litmus.system_calls)
+		printf("SKIP: system calls that store there (the privilege of userfaultfd)\n");
 	char *seen = malloc(n);
 	litmus.p = page_block(arena, PAGES);
 	memset(litmus.p, 0, n);
+	/* While nobody writes, chunks are watched; later those who write are held. */
+	cowarena_snapshot_release(take_snapshot(arena, COWARENA_QUIESCENT));
+	memset(litmus.p, 0, n);
+	cowarena_snapshot_release(take_snapshot(arena, COWARENA_QUIESCENT));
 	for (size_t w = 0; w < WRITERS; w++)
 		for (size_t i = 0; i < CELLS; i++) {
 			size_t j = rng(&seed) % (i + 1);
@@ -738,7 +842,11 @@ START_TEST(writers_are_cut_at_one_instant)
 		if (rng(&seed) % 4 == 0)
 			sched_yield();
 		ck_assert_int_eq(cowarena_snapshot_release(s), 0);
+		if (rng(&seed) % 16 == 0) /* and all is shared again */
+			ck_assert_int_eq(cowarena_compact(arena), 0);
 	}
+	if (_i == WAIT)
+		ck_assert_uint_eq(stats_of(arena).faults, 0);
 	atomic_store(&litmus.stop, true);
 	for (size_t w = 0; w < WRITERS; w++)
 		pthread_join(thread[w], NULL);
@@ -759,14 +867,16 @@ int main(void)
 	tcase_add_loop_test(tc, a_record_for_each_page, 0, WAYS);
 	tcase_add_loop_test(tc, a_chunk_that_grows, 0, WAYS);
 	tcase_add_test(tc, closed_descriptors);
+	tcase_add_test(tc, closed_while_others_may_write);
 	tcase_add_test(tc, many_scattered_writes);
 	tcase_add_test(tc, preserved_while_chunks_become_private);
 	tcase_add_test(tc, private_without_a_userfaultfd);
 	tcase_add_test(tc, a_clean_page_among_pages_that_are_armed);
 	tcase_add_test(tc, shared_again_for_events);
 	tcase_add_test(tc, a_fork_leaves_new_memory_writable);
+	tcase_add_test(tc, promises);
 	tcase_add_test(tc, quiescent_without_signals);
-	tcase_add_test(tc, writers_are_cut_at_one_instant);
+	tcase_add_loop_test(tc, writers_are_cut_at_one_instant, 0, HOLDS);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }
