@@ -11,6 +11,7 @@
 #include "helper.h"
 #include "objects.h"
 #include "options.h"
+#include "private.h"
 #include "range.h"
 #include "records.h"
 #include "snapshot.h"
@@ -39,7 +40,7 @@ static int open_engine(struct cowarena *arena, const struct cowarena_options *o)
 	};
 	static const struct engine *const syscall_safe[] = {&engine_uffd_thread, &engine_hybrid,
 							    &engine_mprotect};
-	bool safe = o->flags & COWARENA_SYSCALL_SAFE;
+	bool safe = o->flags & COWARENA_SYSCALL_SAFE && o->engine != COWARENA_ENGINE_KERNEL;
 	const struct engine *const *choice = safe ? syscall_safe : choices[o->engine];
 	/* Any engine satisfies COWARENA_ENGINE_AUTO. */
 	bool strict = o->flags & COWARENA_STRICT_ENGINE && (o->engine || safe);
@@ -131,7 +132,7 @@ cowarena *cowarena_create(const struct cowarena_options *options)
 	if (arena->copy_ahead > STREAMS_WINDOW_MAX)
 		arena->copy_ahead = STREAMS_WINDOW_MAX;
 	arena->file = arena->poke = OS_NO_FILE;
-	arena->privates.pagemap = arena->privates.watch = OS_NO_FILE;
+	private_init(arena);
 	arena->mapping_limit = os_mapping_limit();
 	atomic_store(&arena->timeline.epoch, 1);
 
@@ -234,5 +235,5 @@ bool cowarena_syscall_safe(const cowarena *arena)
 	if (!arena)
 		return false;
 	objects_check(arena, MARK_ARENA, __func__);
-	return arena->engine->syscall_safe;
+	return arena->engine->syscall_safe || private_takes_system_calls(arena);
 }

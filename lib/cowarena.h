@@ -170,7 +170,7 @@ enum cowarena_engine {
 enum cowarena_flags {
 	COWARENA_STRICT_ENGINE = 1, /* fail when the engine does not work here; do not fall back */
 	COWARENA_FAITHFUL = 2,      /* imitate the kernel's copy-on-write fault for fault */
-	COWARENA_SYSCALL_SAFE = 4,  /* let system calls write into armed memory; see below */
+	COWARENA_SYSCALL_SAFE = 4,  /* let system calls write into the heap; see below */
 	COWARENA_NO_HELPER = 8,     /* start no thread for work off the critical path */
 	COWARENA_FORK_COPY = 16,    /* a child of fork() gets a copy; see below */
 	COWARENA_VERIFY = 32        /* check at each use of a snapshot that it is unchanged */
@@ -224,22 +224,30 @@ typedef void cowarena_page_fn(void *ctx, const void *page, enum cowarena_page_ev
  * what the same writes would cost after a fork(). (One exception keeps the process alive: when the
  * budget of kernel mappings is spent, a fault takes its neighbours along; see `copied_ahead`.)
  *
- * COWARENA_SYSCALL_SAFE, with engine AUTO or UFFD: a thread of the library resolves the faults, and
+ * COWARENA_SYSCALL_SAFE: with engine AUTO or UFFD a thread of the library resolves the faults, and
  * a thread that writes to an armed page waits in the kernel instead of taking a signal. So read(2),
  * recv(2), ... into armed memory work. It takes the privilege of userfaultfd(2) for kernel
  * faults: CAP_SYS_PTRACE, or the sysctl vm.unprivileged_userfaultfd set to 1. Without the privilege
  * another engine serves, unless COWARENA_STRICT_ENGINE is set: ask cowarena_syscall_safe(). A fault
- * costs more, and faults of several threads are resolved one after the other.
+ * costs more, and faults of several threads are resolved one after the other. With engine KERNEL a
+ * first write costs what it costs without the flag; it takes the same privilege.
  *
  * COWARENA_ENGINE_KERNEL leaves copying to the kernel: after a snapshot the heap is mapped
  * privately, and the first write to a page takes the kernel's own copy-on-write. No signal is
- * raised, system calls may store into the heap, and a view costs a store nothing. Writers are held,
- * by one SIGSEGV, only while a snapshot is being taken, and during cowarena_compact(); a system
- * call that stores into the heap at that moment fails with EFAULT, prepared or not. Nobody is held
- * at a snapshot in a process with one thread, nor with COWARENA_QUIESCENT. (Threads that may be
- * held must not block SIGSEGV.) What the kernel copies is counted when it is found: at a snapshot,
- * a rollback, a diff, and in cowarena_stats_get(), each of which takes 3 ns a page of the heap for
- * that, or 10 to 50 where userfaultfd(2) is forbidden. The engine takes neither held_limit nor
+ * raised, system calls may store into the heap, and a view costs a store nothing. Writers are held
+ * only while a snapshot is being taken, and during cowarena_compact(); at a snapshot nobody is in a
+ * process with one thread, nor with COWARENA_QUIESCENT. Who is held:
+ *
+ *   userfaultfd(2)          a store                      a system call that stores there
+ *   allowed                 waits in the kernel          fails with EFAULT
+ *   with its privilege      waits in the kernel          waits; cowarena_syscall_safe() is true
+ *   forbidden               takes one SIGSEGV, which     fails with EFAULT
+ *                           must not be blocked
+ *
+ * (Prepared memory makes no difference.) What the kernel copies is counted when it is found: at a
+ * snapshot, a rollback, a diff, and in cowarena_stats_get(), each of which takes for that 3 ns a
+ * page of the heap, or 10 to 50 where userfaultfd(2) is forbidden, and once writers have been held
+ * by its wait. The engine takes neither held_limit nor
  * COWARENA_FAITHFUL (then engine hybrid serves, or, with COWARENA_STRICT_ENGINE, the arena is
  * refused with ENOTSUP), and no cowarena_on_page(). It needs /proc, and no privilege. Where memory
  * is short the kernel ends the process, as after fork(). Keep futexes that are shared between
@@ -344,10 +352,10 @@ int cowarena_after_fork_in_child(void);
 const char *cowarena_engine_name(const cowarena *arena);
 
 /*
- * Whether system calls may write into armed memory without cowarena_prepare_write(): with
- * COWARENA_SYSCALL_SAFE, if the system allows it. That does not cover what the kernel writes where
- * it may not wait: robust and priority-inheriting mutexes, and what devices and io_uring write to
- * pages that they hold (see the caveats above).
+ * Whether system calls may write into the heap at any time without cowarena_prepare_write(): with
+ * COWARENA_SYSCALL_SAFE, and with engine kernel, if the system grants the privilege. That does not
+ * cover what the kernel writes where it may not wait: robust and priority-inheriting mutexes, and
+ * what devices and io_uring write to pages that they hold (see the caveats above).
  *
  * Signals: safe. Since: 0.1
  */

@@ -37,9 +37,9 @@ int options_read(struct cowarena_options *out, const struct cowarena_options *in
 	if (out->flags & ~known)
 		return error_set(EINVAL, "options.flags has unknown bits (%#x)", out->flags);
 	if (out->flags & COWARENA_SYSCALL_SAFE && out->engine != COWARENA_ENGINE_AUTO &&
-	    out->engine != COWARENA_ENGINE_UFFD)
-		return error_set(EINVAL,
-				 "COWARENA_SYSCALL_SAFE takes COWARENA_ENGINE_AUTO or _UFFD");
+	    out->engine != COWARENA_ENGINE_UFFD && out->engine != COWARENA_ENGINE_KERNEL)
+		return error_set(EINVAL, "COWARENA_SYSCALL_SAFE takes COWARENA_ENGINE_AUTO, _UFFD "
+					 "or _KERNEL");
 	if (out->limit_policy > COWARENA_LIMIT_DROP_OLDEST)
 		return error_set(EINVAL, "options.limit_policy is %u: use a COWARENA_LIMIT_ name",
 				 out->limit_policy);

@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/userfaultfd.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -33,12 +32,9 @@
 #define MADV_DONTNEED_LOCKED 24
 #endif
 
-#ifndef UFFD_USER_MODE_ONLY
-#define UFFD_USER_MODE_ONLY 1
-#endif
-/* UFFD_FEATURE_WP_HUGETLBFS_SHMEM, UFFD_FEATURE_WP_UNPOPULATED, UFFD_FEATURE_WP_ASYNC: of shared
-   memory's files too, of pages that are in no page table yet, and noted without an event. */
-#define FEATURES_WATCH (UINT64_C(1) << 12 | UINT64_C(1) << 13 | UINT64_C(1) << 15)
+/* UFFD_FEATURE_WP_UNPOPULATED, UFFD_FEATURE_WP_ASYNC: writes to pages that are in no page table yet
+   too, and noted without an event. */
+#define FEATURES_WATCH (UINT64_C(1) << 13 | UINT64_C(1) << 15)
 
 /* linux/fs.h of Linux 6.7 and later. */
 struct region {
@@ -259,28 +255,7 @@ int os_written_pages(const struct os_file *pagemap, void *p, size_t n, bool agai
 
 int os_watch(const struct os_file *watch, void *p, size_t n)
 {
-	return os_uffd_register(watch, p, n) || os_uffd_protect(watch, p, n, true) ? -1 : 0;
-}
-
-static int open_watch(int unused)
-{
-	(void)unused;
-	return (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
-}
-
-static int begin_watch(struct os_file *watch)
-{
-	struct uffdio_api api = {.api = UFFD_API, .features = FEATURES_WATCH};
-
-	os_file_set(watch, above_standard(open_watch, 0));
-	if (watch->fd < 0)
-		return failed_in("userfaultfd(2)");
-	if (syscall(SYS_ioctl, watch->fd, UFFDIO_API, &api) == 0)
-		return 0;
-	int e = errno;
-	os_file_close(watch);
-	errno = e;
-	return failed_in("ioctl(2)");
+	return os_hold(watch, p, n); /* as it were: nobody has to wait there */
 }
 
 /* ---- giving them back ---- */
@@ -442,7 +417,7 @@ int os_watch_open(struct os_file *watch, const struct os_file *pagemap)
 {
 	static _Atomic bool works; /* tried, with success: the kernel is the same next time */
 
-	if (begin_watch(watch))
+	if (uffd_open(watch, false, FEATURES_WATCH))
 		return -1;
 	if (atomic_load_explicit(&works, memory_order_relaxed) ||
 	    try_out(try_watch, pagemap, watch) == 0) {

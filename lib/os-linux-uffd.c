@@ -79,16 +79,16 @@ bool os_can_write(void *p, size_t n)
 	return true;
 }
 
-/* Try it: a version number would only promise it (K11). */
-static bool protects_shared_memory(const struct os_file *uffd)
+/* Try it: a version number would only promise it (K11). kind: MAP_SHARED or MAP_PRIVATE. */
+static bool protects_memory(const struct os_file *uffd, int kind)
 {
 	size_t n = os_page_size();
 	bool works = false;
 	struct os_file file;
 	int e =
 	    os_memory_file(&file, n) ? errno : ENOTSUP; /* what is missing may be a descriptor */
-	char *p = file.fd < 0 ? MAP_FAILED
-			      : mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, file.fd, 0);
+	char *p =
+	    file.fd < 0 ? MAP_FAILED : mmap(NULL, n, PROT_READ | PROT_WRITE, kind, file.fd, 0);
 
 	if (p != MAP_FAILED) {
 		/* untouched; then touched by the first successful write */
@@ -133,12 +133,13 @@ static bool is_refused(int (*call)(int arg), int arg)
 	return refused;
 }
 
-static int open_mode(struct os_file *file, enum uffd_mode mode)
+int uffd_open(struct os_file *file, bool system_calls, uint64_t features)
 {
 	struct uffdio_api api = {.api = UFFD_API,
-				 .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP | FEATURE_WP_SHMEM};
+				 .features =
+				     UFFD_FEATURE_PAGEFAULT_FLAG_WP | FEATURE_WP_SHMEM | features};
 
-	os_file_set(file, above_standard(create, mode == UFFD_SIGNALS ? UFFD_USER_MODE_ONLY : 0));
+	os_file_set(file, above_standard(create, system_calls ? 0 : UFFD_USER_MODE_ONLY));
 	if (file->fd < 0) {
 		/* Before 5.11 the kernel has no UFFD_USER_MODE_ONLY; a sandbox refuses the call
 		   without that flag too. */
@@ -146,7 +147,6 @@ static int open_mode(struct os_file *file, enum uffd_mode mode)
 			errno = ENOTSUP;
 		return failed_in("userfaultfd(2)");
 	}
-	api.features |= mode == UFFD_SIGNALS ? UFFD_FEATURE_SIGBUS : UFFD_FEATURE_THREAD_ID;
 	if (syscall(SYS_ioctl, file->fd, UFFDIO_API, &api) == 0)
 		return 0;
 	/* A kernel without these features says EINVAL; so may a sandbox, but a sandbox refuses
@@ -163,9 +163,9 @@ int os_uffd_open(struct os_file *file, enum uffd_mode mode)
 {
 	/* Tried with signals in either mode: with events our own write would wait for this
 	   thread. */
-	if (open_mode(file, UFFD_SIGNALS))
+	if (uffd_open(file, false, UFFD_FEATURE_SIGBUS))
 		return -1;
-	bool works = protects_shared_memory(file);
+	bool works = protects_memory(file, MAP_SHARED);
 	if (works && mode == UFFD_SIGNALS)
 		return 0;
 	os_file_close(file);
@@ -175,7 +175,7 @@ int os_uffd_open(struct os_file *file, enum uffd_mode mode)
 		errno = EPERM;
 		return failed_in("read(2)");
 	}
-	return open_mode(file, mode);
+	return uffd_open(file, true, UFFD_FEATURE_THREAD_ID);
 }
 
 int os_uffd_next(const struct os_file *file, struct os_fault *faults, int max)
@@ -202,6 +202,42 @@ int os_uffd_next(const struct os_file *file, struct os_fault *faults, int max)
 		if (n)
 			return n;
 	}
+}
+
+int os_hold_open(struct os_file *hold, bool *system_calls)
+{
+	struct os_file all;
+
+	/* Tried where the kernel's own writes fail, instead of waiting for this thread. */
+	if (uffd_open(hold, false, 0))
+		return -1;
+	if (!protects_memory(hold, MAP_PRIVATE)) {
+		os_file_close(hold);
+		return -1;
+	}
+	int e = errno;
+	*system_calls = uffd_open(&all, true, 0) == 0;
+	if (*system_calls) {
+		os_file_close(hold);
+		*hold = all;
+	}
+	errno = e;
+	return 0;
+}
+
+int os_hold(const struct os_file *hold, void *p, size_t n)
+{
+	return os_uffd_register(hold, p, n) || os_uffd_protect(hold, p, n, true) ? -1 : 0;
+}
+
+void os_let_go(const struct os_file *hold, void *p, size_t n)
+{
+	struct uffdio_range r = {(uintptr_t)p, n};
+
+	/* It lifts the protection and wakes, but not who waits for memory that has been mapped anew
+	   meanwhile. */
+	os_uffd_unregister(hold, p, n);
+	syscall(SYS_ioctl, hold->fd, UFFDIO_WAKE, &r);
 }
 
 void os_uffd_wake(const struct os_file *file, void *page)

@@ -32,6 +32,10 @@ static inline void before_protection(void)
 /* Whether a sandbox may refuse calls with this errno. */
 bool is_refusal(int errnum);
 
+/* Open a userfaultfd that protects shared memory's files, with these features beside. system_calls:
+   writes of the kernel are faults too, which takes a privilege. -1 with errno. */
+int uffd_open(struct os_file *file, bool system_calls, uint64_t features);
+
 /* The file behind a descriptor that was just opened; OS_NO_FILE for -1. */
 void os_file_set(struct os_file *file, int fd);
 

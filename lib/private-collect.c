@@ -165,6 +165,23 @@ static void watch(struct cowarena *arena, size_t first, size_t n)
 	set_watched(arena, first, first + n, watched);
 }
 
+void private_never_watch(struct cowarena *arena)
+{
+	os_file_close(&arena->privates.watch);
+	arena->privates.cannot_watch = true;
+}
+
+void private_unwatch(struct cowarena *arena)
+{
+	size_t pages = arena_pages(arena);
+
+	if (arena->privates.cannot_watch)
+		return;
+	os_uffd_unregister(&arena->privates.watch, arena->base, pages << arena->page_shift);
+	set_watched(arena, 0, pages, false);
+	private_never_watch(arena);
+}
+
 void private_watch_again(struct cowarena *arena, size_t first, size_t n)
 {
 	for (size_t end = first + n, stop; first < end; first = stop) {

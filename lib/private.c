@@ -4,6 +4,7 @@
 
 #include "arena.h"
 #include "error.h"
+#include "engine.h"
 #include "point.h"
 #include "private.h"
 #include "sharing.h"
@@ -17,6 +18,11 @@
 #define KEPT_SHARE 16 /* pages that stay own at a cut: no more than this part of the heap */
 
 /* ---- opening ---- */
+
+void private_init(struct cowarena *arena)
+{
+	arena->privates = (struct privates){.pagemap.fd = -1, .watch.fd = -1, .hold.fd = -1};
+}
 
 static size_t drops_bytes(void)
 {
@@ -53,7 +59,6 @@ static enum refusal try_open(struct cowarena *arena)
 {
 	struct privates *p = &arena->privates;
 
-	*p = (struct privates){.pagemap = OS_NO_FILE, .watch = OS_NO_FILE};
 	if (!is_wanted(arena))
 		return NOT_WANTED;
 	if (os_counts_private_memory())
@@ -85,11 +90,32 @@ static int refused(const char *why)
 			    error_name(errno));
 }
 
+static int open_hold(struct cowarena *arena)
+{
+	struct privates *p = &arena->privates;
+	int e = errno;
+
+	os_hold_open(&p->hold, &p->holds_system_calls);
+	errno = e;
+	if (!(arena->flags & COWARENA_SYSCALL_SAFE) || p->holds_system_calls)
+		return 0;
+	error_set(EPERM, "engine kernel: system calls that store into the heap while a snapshot is "
+			 "taken fail with EFAULT: to let them wait takes CAP_SYS_PTRACE, or the "
+			 "sysctl vm.unprivileged_userfaultfd set to 1");
+	if (arena->flags & COWARENA_STRICT_ENGINE) {
+		private_close(arena);
+		errno = EPERM;
+		return -1;
+	}
+	errno = e;
+	return 0;
+}
+
 int private_open(struct cowarena *arena)
 {
 	switch (try_open(arena)) {
 	case NONE:
-		return 0;
+		return open_hold(arena);
 	case NOT_WANTED:
 		return error_set(ENOTSUP, "engine kernel: COWARENA_FAITHFUL and options.held_limit "
 					  "take a trap at each first write: use engine hybrid");
@@ -128,16 +154,17 @@ void private_close(struct cowarena *arena)
 	private_drop_inherited(arena);
 }
 
-void private_never_watch(struct cowarena *arena)
+void private_never_wait(struct cowarena *arena)
 {
-	os_file_close(&arena->privates.watch);
-	arena->privates.cannot_watch = true;
+	os_file_close(&arena->privates.hold);
+	arena->privates.holds_system_calls = false;
 }
 
 void private_drop_inherited(struct cowarena *arena)
 {
 	os_file_close(&arena->privates.pagemap);
 	os_file_close(&arena->privates.watch);
+	os_file_close(&arena->privates.hold);
 }
 
 bool private_works(const struct cowarena *arena)
@@ -145,10 +172,15 @@ bool private_works(const struct cowarena *arena)
 	return arena->privates.drops;
 }
 
+bool private_takes_system_calls(const struct cowarena *arena)
+{
+	return arena->engine->private_at_cut && arena->privates.holds_system_calls;
+}
+
 void private_abandon(struct cowarena *arena)
 {
 	private_drop_inherited(arena);
-	arena->privates = (struct privates){.pagemap = OS_NO_FILE, .watch = OS_NO_FILE};
+	private_init(arena);
 	arena->past = arena->base;
 }
 
@@ -193,7 +225,8 @@ int private_map(struct cowarena *arena, size_t first, size_t n)
 	for (size_t at = first; at < end; at = chunks_end(&arena->chunks, at))
 		atomic_store(&arena->chunks.at[at / per].claimed, true);
 	TEST_POINT();
-	const struct os_file *pagemap = arena->privates.cutting ? NULL : &arena->privates.pagemap;
+	bool quiet = arena->privates.cutting && !arena->privates.held;
+	const struct os_file *pagemap = quiet ? NULL : &arena->privates.pagemap;
 	if (os_map_cow(arena_address(arena, first), n << arena->page_shift, &arena->file,
 		       first << arena->page_shift, pagemap))
 		return -1;
@@ -285,48 +318,109 @@ static void disown(struct cowarena *arena, size_t page)
 	queue_drop(arena, page);
 }
 
-/* ---- the cut ---- */
+/* ---- holding those who write ---- */
 
-/* Whether stores to the chunk are to be held. */
-static bool is_open(struct cowarena *arena, size_t first, size_t end)
+/* Engine kernel: by userfaultfd's wait, where that is to be had. */
+static enum held way_to_hold(struct cowarena *arena)
 {
-	return chunks_is_private(&arena->chunks, first) ||
-	       (arena->engine->private_at_cut && bitmap_next(&arena->table.dirty, first) < end);
+	struct privates *p = &arena->privates;
+
+	if (p->hold.fd >= 0 && !os_file_is_ours(&p->hold)) { /* the program has closed it */
+		os_file_close(&p->hold);
+		p->holds_system_calls = false;
+		os_hold_open(&p->hold, &p->holds_system_calls);
+	}
+	return p->hold.fd >= 0 ? HELD_BY_WAITING : HELD_BY_PROTECTION;
 }
 
-static bool anything_open(struct cowarena *arena)
+static void begin_to_hold(struct cowarena *arena)
 {
-	return atomic_load_explicit(&arena->privates.chunks, memory_order_relaxed) ||
-	       is_open(arena, 0, arena_pages(arena));
+	arena->privates.held = way_to_hold(arena);
+	if (arena->privates.held == HELD_BY_WAITING)
+		private_unwatch(arena);
 }
 
-static int hold(struct cowarena *arena)
+static int hold(struct cowarena *arena, size_t first, size_t n)
 {
-	size_t per = chunks_pages(&arena->chunks), pages = arena_pages(arena);
+	char *at = arena_address(arena, first);
+	size_t bytes = n << arena->page_shift;
 
-	for (size_t first = 0, end; first < pages; first = end) {
-		bool open = is_open(arena, first, first + per);
-		end = first + per;
-		while (end < pages && is_open(arena, end, end + per) == open)
-			end += per;
-		if (end > pages)
-			end = pages;
-		if (open && os_protect(arena_address(arena, first),
-				       (end - first) << arena->page_shift, OS_READ)) {
-			/* What is held already is let go by faults. */
-			atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
+	return arena->privates.held == HELD_BY_WAITING ? os_hold(&arena->privates.hold, at, bytes)
+						       : os_protect(at, bytes, OS_READ);
+}
+
+/* Where it is refused a fault does it. */
+static void let_go(struct cowarena *arena, size_t first, size_t n)
+{
+	char *at = arena_address(arena, first);
+	size_t bytes = n << arena->page_shift;
+
+	if (arena->privates.held == HELD_BY_WAITING)
+		os_let_go(&arena->privates.hold, at, bytes);
+	else
+		os_protect(at, bytes, OS_READ_WRITE);
+}
+
+/* The next shared part from page *end on that engine kernel makes private at this cut. */
+static bool next_to_become_private(struct cowarena *arena, size_t *first, size_t *end)
+{
+	size_t pages = arena_pages(arena);
+
+	while (arena->engine->private_at_cut && *end < pages) {
+		*first = *end;
+		*end = chunks_part_end(&arena->chunks, *first, pages);
+		if (!chunks_is_private(&arena->chunks, *first) &&
+		    bitmap_next(&arena->table.dirty, *first) < *end)
+			return true;
+	}
+	return false;
+}
+
+/* If that is one part, it changes at one instant, and need not be held. */
+static bool are_several(struct cowarena *arena)
+{
+	size_t first, end = 0;
+
+	return next_to_become_private(arena, &first, &end) &&
+	       next_to_become_private(arena, &first, &end);
+}
+
+static int hold_all(struct cowarena *arena)
+{
+	size_t first, end;
+
+	for (end = 0; next_private(arena, &first, &end);)
+		if (hold(arena, first, end - first))
 			return -1;
-		}
+	if (!are_several(arena))
+		return 0;
+	for (end = 0; next_to_become_private(arena, &first, &end);) {
+		/* The mapping of what is held so lets go of nobody; faults do, if need be. */
+		if (arena->privates.held == HELD_BY_PROTECTION)
+			atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
+		if (hold(arena, first, end - first))
+			return -1;
 	}
 	return 0;
 }
 
-/* Private chunks only. Where it is refused a fault does it. */
-static void let_go(struct cowarena *arena)
+static void let_all_go(struct cowarena *arena)
 {
-	for (size_t first, end = 0; next_private(arena, &first, &end);)
-		os_protect(arena_address(arena, first), (end - first) << arena->page_shift,
-			   OS_READ_WRITE);
+	if (arena->privates.held == HELD_BY_WAITING)
+		let_go(arena, 0, arena_pages(arena));
+	else
+		for (size_t first, end = 0; next_private(arena, &first, &end);)
+			let_go(arena, first, end - first);
+}
+
+/* ---- the cut ---- */
+
+static bool anything_open(struct cowarena *arena)
+{
+	size_t first, end = 0;
+
+	return atomic_load_explicit(&arena->privates.chunks, memory_order_relaxed) ||
+	       next_to_become_private(arena, &first, &end);
 }
 
 /* Drop own pages that have come to rest, if there are too many. */
@@ -355,23 +449,23 @@ int private_begin_cut(struct cowarena *arena, bool quiescent)
 {
 	struct privates *p = &arena->privates;
 
-	p->held = false;
 	if (!private_works(arena))
 		return 0;
 	p->cutting = true;
 	if (!quiescent && anything_open(arena) && !os_is_alone()) {
-		p->held = true;
-		if (hold(arena))
+		begin_to_hold(arena);
+		if (hold_all(arena))
 			return -1;
 	}
 	TEST_POINT();
-	if (private_collect(arena)) {
-		/* Shared pages that are held stay so: no arm() takes them over. */
-		if (p->held)
-			atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
+	if (private_collect(arena))
 		return -1;
-	}
 	sweep(arena);
+	/* Now, and not before the kernel was asked: what is written to there from now on is not in
+	   the snapshot. What is refused is armed later, page by page. */
+	size_t first, end = 0;
+	if (p->held && !are_several(arena) && next_to_become_private(arena, &first, &end))
+		private_map(arena, first, end - first);
 	return 0;
 }
 
@@ -395,8 +489,9 @@ void private_end_cut(struct cowarena *arena)
 	private_drop(arena);
 	unfile_clean(arena);
 	if (p->held)
-		let_go(arena);
-	p->held = p->cutting = false;
+		let_all_go(arena);
+	p->held = HELD_NOT;
+	p->cutting = false;
 	p->written = 0;
 	atomic_store_explicit(&p->traps, 0, memory_order_relaxed);
 }
@@ -536,9 +631,10 @@ static int share(struct cowarena *arena, size_t chunk)
 	size_t bytes = n << arena->page_shift;
 	uint64_t epoch = atomic_load(&arena->timeline.epoch);
 
-	if (os_protect(arena_address(arena, first), bytes, OS_READ))
-		return -1;
-	int result = private_collect_range(arena, first, first + n);
+	begin_to_hold(arena);
+	int result = hold(arena, first, n);
+	if (!result)
+		result = private_collect_range(arena, first, first + n);
 	if (!result) {
 		arena->chunks.at[chunk].watched = false;
 		for (size_t i = bitmap_next(own, first); i < first + n; i = bitmap_next(own, i + 1))
@@ -548,10 +644,11 @@ static int share(struct cowarena *arena, size_t chunk)
 		result = os_map_alias(arena_address(arena, first), bytes, arena_past(arena, first),
 				      live ? OS_READ : OS_READ_WRITE);
 	}
-	if (result) {
-		os_protect(arena_address(arena, first), bytes, OS_READ_WRITE);
+	if (result || arena->privates.held == HELD_BY_WAITING)
+		let_go(arena, first, n);
+	arena->privates.held = HELD_NOT;
+	if (result)
 		return -1;
-	}
 	set_private_pages(arena, chunk, 0);
 	atomic_store(&arena->chunks.at[chunk].claimed, false);
 	if (live) /* dirty pages are armed too */

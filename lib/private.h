@@ -58,10 +58,15 @@ struct cowarena;
 /* Of a chunk: whether the second mapping of the file has it in its page table. */
 enum past_state { PAST_UNKNOWN, PAST_WANTED, PAST_FILLED };
 
+/* How those who write are held. */
+enum held { HELD_NOT, HELD_BY_PROTECTION, HELD_BY_WAITING };
+
 struct privates {
 	struct os_file pagemap;
-	struct os_file watch;       /* os_watch_open() */
-	bool cannot_watch;          /* the system has refused that */
+	struct os_file watch; /* os_watch_open() */
+	bool cannot_watch;    /* the system has refused that, or writers are held by waiting */
+	struct os_file hold;  /* os_hold_open(), with engine kernel */
+	bool holds_system_calls;
 	_Atomic size_t chunks;      /* that are private, at least in part */
 	_Atomic size_t own;         /* pages */
 	_Atomic size_t past_wanted; /* chunks */
@@ -70,11 +75,14 @@ struct privates {
 	struct os_run *drops;       /* own pages whose content is in the file, to be dropped */
 	int dropping;
 	bool cutting;
-	bool held;       /* writers are, during this cut */
+	enum held held;  /* now: during a cut, or while a chunk is being shared */
 	size_t written;  /* pages that were found to be written to since the last cut */
 	bool keeps_none; /* pages that were folded are dropped, during this cut */
 	size_t swept;    /* page up to which own pages were last dropped for being too many */
 };
+
+/* Nothing is open. */
+void private_init(struct cowarena *arena);
 
 /*
  * Find out, by trying, whether chunks can be private here, and map the file a second time. -1 with
@@ -91,8 +99,15 @@ void private_drop_inherited(struct cowarena *arena);
 /* As if the system had refused to watch pages. For tests; before the first snapshot. */
 void private_never_watch(struct cowarena *arena);
 
+/* As if the system had refused to hold writers by userfaultfd's wait. For tests. */
+void private_never_wait(struct cowarena *arena);
+
 /* Whether chunks of the arena can become private. */
 bool private_works(const struct cowarena *arena);
+
+/* Whether system calls may store into private chunks at any time: they wait while writers are
+   held. */
+bool private_takes_system_calls(const struct cowarena *arena);
 
 /* In a child of fork(), where none of the mappings is. */
 void private_abandon(struct cowarena *arena);
@@ -135,6 +150,10 @@ int private_collect_range(struct cowarena *arena, size_t from, size_t to); /* th
 /* Whether the kernel notes first writes to the page, own or not: watched chunks (os_watch()). */
 bool private_is_watched(struct cowarena *arena, size_t page);
 
+/* Watch no chunk any more: what is watched cannot be held by waiting. What was written to is found
+   otherwise. Gate closed. */
+void private_unwatch(struct cowarena *arena);
+
 /* Watch those pages of a range again that are in watched chunks. Nobody writes there. What cannot
    be watched is found otherwise. */
 void private_watch_again(struct cowarena *arena, size_t first, size_t n);
@@ -147,17 +166,23 @@ bool private_fill_past(struct cowarena *arena);
 bool private_equals_file(struct cowarena *arena, size_t page);
 
 /*
- * Around the cut, with the gate closed. Begin: hold those who may write, and collect. When it
- * returns nobody writes to private chunks, nor to shared ones with dirty pages: a store there waits
- * at the gate, by a fault of its own; a system call that would store there fails with EFAULT.
- * quiescent: nobody writes; then nothing is done for that. -1 with errno.
- * End: drop what was folded, see to P4, and let writers go on.
+ * Around the cut, with the gate closed. Begin: hold those who may write to private chunks, and
+ * collect; and with engine kernel make private what is to be so. quiescent: nobody writes; then
+ * nothing is done for that. -1 with errno. End: drop what was folded, see to P4, and let writers go
+ * on.
  *
- * Why that is one cut across all threads (I4): all memory that is writable is held before the
- * kernel is asked which pages it has copied. A store that was done before its page was held is
- * found, and so is in the snapshot. Every other store comes after the instant at which the last
- * page was held, and waits until the gate opens. (A page that arm() maps privately is writable from
- * then on; a store to it is after that instant too, and the file does not get it.)
+ * Who is held waits in the kernel, system calls too, or fails there with EFAULT without the
+ * privilege that takes (os_hold()). Where userfaultfd is not to be had, a store waits at the gate,
+ * by a fault of its own, and a system call fails.
+ *
+ * Why that is one cut across all threads (I4): all private chunks are held before the kernel is
+ * asked which pages it has copied. A store there that was done before its page was held is found,
+ * and so is in the snapshot; every other store there comes after the cut. Of the shared memory that
+ * engine kernel makes private, a store that came before the change of the mapping is in the file,
+ * and so in the snapshot, and one that came after it is not; if that is one range, one call changes
+ * the mapping, at one instant (K32), which comes while the others are held. If there are several
+ * ranges they are held too. (Engine hybrid arms shared memory as without private chunks: until the
+ * last page is armed, stores to others are in the snapshot.)
  */
 int private_begin_cut(struct cowarena *arena, bool quiescent);
 void private_end_cut(struct cowarena *arena);

@@ -774,6 +774,80 @@ START_TEST(written_pages_are_told)
 }
 END_TEST
 
+/* ---- K37: writers that wait ---- */
+
+static struct {
+	struct memory *m;
+	_Atomic size_t done;
+	_Atomic bool begun;
+} waiter;
+
+/* Odd pages by a store, even ones by a system call. */
+static void *write_in_turn(void *arg)
+{
+	int zero = open("/dev/zero", O_RDONLY);
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, NULL);
+	atomic_store(&waiter.begun, true);
+	for (size_t i = 0; i < PAGES; i++) {
+		char *at = waiter.m->p + i * waiter.m->page;
+		if (i % 2 || !arg)
+			*(volatile char *)at = 0;
+		else
+			ck_assert_int_eq(read(zero, at, 1), 1);
+		atomic_fetch_add(&waiter.done, 1);
+	}
+	close(zero);
+	return NULL;
+}
+
+/* Each page keeps its writer waiting, whatever the page is; a fresh mapping in its place alone
+   wakes nobody. */
+START_TEST(writers_wait)
+{
+	struct memory m = memory_of(PAGES);
+	char *file = mmap(NULL, m.n, PROT_READ | PROT_WRITE, MAP_SHARED, m.file.fd, 0);
+	bool system_calls;
+	struct os_file hold;
+	pthread_t thread;
+
+	if (os_hold_open(&hold, &system_calls)) {
+		printf("SKIP: writers cannot be held here: errno %d\n", errno);
+		return;
+	}
+	if (!system_calls)
+		printf("SKIP: system calls that wait (the privilege of userfaultfd)\n");
+	memset(file, 'a', m.n - m.page); /* the last one is a hole */
+	ck_assert_int_eq(os_map_cow(m.p, m.n, &m.file, 0, NULL), 0);
+	m.p[0] = m.p[m.page] = 'b'; /* own */
+	ck_assert_int_eq(((volatile char *)m.p)[2 * m.page],
+			 'a'); /* of the file; others untouched */
+	ck_assert_int_eq(os_hold(&hold, m.p, m.n), 0);
+	waiter.m = &m;
+	ck_assert_int_eq(pthread_create(&thread, NULL, write_in_turn, system_calls ? &m : NULL), 0);
+	AWAIT(atomic_load(&waiter.begun));
+	for (size_t i = 0; i < PAGES; i++) {
+		for (int nap = 0; nap < 20; nap++) {
+			os_nap();
+			ck_assert_uint_eq(atomic_load(&waiter.done), i);
+		}
+		ck_assert_int_eq(m.p[i * m.page], i == PAGES - 1 ? 0 : i < 2 ? 'b' : 'a');
+		if (i == 3) /* others take its place, and show something else */
+			ck_assert_int_eq(
+			    os_map_alias(m.p + i * m.page, m.page, file, OS_READ_WRITE), 0);
+		os_let_go(&hold, m.p + i * m.page, m.page);
+		AWAIT(atomic_load(&waiter.done) > i);
+		ck_assert_int_eq(m.p[i * m.page], 0);
+	}
+	pthread_join(thread, NULL);
+	/* It was done once, and in the mapping that was there in the end. */
+	ck_assert(file[0] == 0 && file[m.page] == 'a');
+	os_file_close(&hold);
+}
+END_TEST
+
 /* ---- K35: other threads ---- */
 
 static void *wait_for_word(void *arg)
@@ -834,6 +908,7 @@ int main(void)
 	tcase_add_test(tc, covered_at_one_instant);
 	tcase_add_loop_test(tc, own_pages_are_told, 0, 2);
 	tcase_add_test(tc, written_pages_are_told);
+	tcase_add_test(tc, writers_wait);
 	tcase_add_test(tc, alone_or_not);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
