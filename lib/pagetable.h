@@ -47,8 +47,18 @@
 struct page {
 	_Atomic uint64_t state;
 	uint32_t versions; /* root of their tree (versions.h), 0 = none; under PAGE_LOCKED */
-	uint32_t heat;     /* shadow.c; gate closed */
+	uint32_t heat;     /* page_heat(); gate closed */
 };
+
+/* How often a page was written to of late: an epoch, and a level that shadow.c counts. Private.c
+   notes the snapshot that has kept the page, with level 0. */
+#define HEAT_LEVEL_BITS 4
+#define HEAT_LEVEL_MAX ((1u << HEAT_LEVEL_BITS) - 1)
+
+static inline uint32_t page_heat(uint64_t epoch, uint32_t level)
+{
+	return (uint32_t)epoch << HEAT_LEVEL_BITS | level;
+}
 
 struct pagetable {
 	struct page *pages;

@@ -513,7 +513,7 @@ bool private_wants_keeping(struct cowarena *arena, size_t page)
 
 	if (private_is_watched(arena, page)) /* folded, and left own all the same */
 		return false;
-	if (arena->table.pages[page].heat == (uint32_t)epoch) /* kept by the last snapshot */
+	if (arena->table.pages[page].heat == page_heat(epoch, 0)) /* kept by the last snapshot */
 		return !track_same(arena_address(arena, page), kept(arena, page, epoch),
 				   arena_page_size(arena));
 	return atomic_load_explicit(&arena->privates.own, memory_order_relaxed) <=
@@ -542,7 +542,7 @@ bool private_keep(struct cowarena *arena, size_t page)
 	}
 	timeline_publish(arena, page, page_stamp(state), frame,
 			 to_file ? VERSION_IN_FILE : VERSION_IN_FRAME);
-	entry->heat = (uint32_t)epoch;
+	entry->heat = page_heat(epoch, 0);
 	chunks_touch(&arena->chunks, page, 1, epoch);
 	stats_add(&arena->counters.shard[0].pages[COWARENA_PAGE_SHADOWED], 1);
 	page_unlock(entry, epoch << PAGE_STAMP_SHIFT);

@@ -8,10 +8,8 @@
 #include "track.h"
 #include "versions.h"
 
-/* page.heat: the lower bits count the epochs in a row in which the page was dirty; the upper bits
-   are the last of these epochs. */
-#define LEVEL_BITS 4
-#define LEVEL_MAX ((1u << LEVEL_BITS) - 1)
+/* The level of page.heat counts the epochs in a row in which the page was dirty; its epoch is the
+   last of these. */
 #define LEVEL_HOT 2
 
 #define PREFETCH 1024 /* bytes of a page; then the processor's own prefetching takes over */
@@ -30,19 +28,17 @@ static bool equals_shadow(struct cowarena *arena, size_t page, uint64_t epoch)
 static bool is_hot(struct cowarena *arena, size_t page, uint64_t epoch)
 {
 	struct page *entry = &arena->table.pages[page];
-	uint32_t level = entry->heat & LEVEL_MAX;
-	uint32_t last = entry->heat >> LEVEL_BITS,
-		 now = (uint32_t)epoch << LEVEL_BITS >> LEVEL_BITS;
+	uint32_t level = entry->heat & HEAT_LEVEL_MAX;
 
-	if (last + 1 != now)
+	if ((entry->heat ^ page_heat(epoch - 1, 0)) > HEAT_LEVEL_MAX)
 		level = 0;
 	/* The page was left writable, and nobody wrote to it: it has cooled down. Its shadow stays
 	   what it is; from here on the page is armed, and snapshots see the live page. */
 	if (level >= LEVEL_HOT && equals_shadow(arena, page, epoch))
 		level = 0;
-	else if (level < LEVEL_MAX)
+	else if (level < HEAT_LEVEL_MAX)
 		level++;
-	entry->heat = now << LEVEL_BITS | level;
+	entry->heat = page_heat(epoch, level);
 	return level >= LEVEL_HOT;
 }
 
