@@ -165,7 +165,8 @@ static int scan(int fd, struct scan s, uintptr_t from, uintptr_t end, struct os_
 		return failed_in("ioctl(2)");
 	for (long i = 0; i < n; i++)
 		runs[i] = (struct os_run){(char *)(uintptr_t)regions[i].start,
-					  regions[i].end - regions[i].start};
+					  regions[i].end - regions[i].start,
+					  regions[i].categories & PAGE_IS_IN_SWAP};
 	/* The vector was full: the rest is for the next call. */
 	*walked = n == (long)s.regions_max ? (uintptr_t)regions[n - 1].end : end;
 	return (int)n;
@@ -174,11 +175,12 @@ static int scan(int fd, struct scan s, uintptr_t from, uintptr_t end, struct os_
 static const struct scan own_pages = {.inverted = PAGE_IS_OF_FILE,
 				      .all_of = PAGE_IS_OF_FILE,
 				      .any_of = PAGE_IS_IN_MEMORY | PAGE_IS_IN_SWAP,
-				      .wanted = PAGE_IS_IN_MEMORY};
+				      .wanted = PAGE_IS_IN_MEMORY | PAGE_IS_IN_SWAP};
 
-static bool is_own(uint64_t entry)
+/* Where it is, if the page is own, else 0. */
+static uint64_t own_place(uint64_t entry)
 {
-	return entry & (ENTRY_IN_MEMORY | ENTRY_IN_SWAP) && !(entry & ENTRY_OF_FILE);
+	return entry & ENTRY_OF_FILE ? 0 : entry & (ENTRY_IN_MEMORY | ENTRY_IN_SWAP);
 }
 
 static int read_entries(int fd, uintptr_t from, uintptr_t end, struct os_run *runs, int max,
@@ -199,10 +201,12 @@ static int read_entries(int fd, uintptr_t from, uintptr_t end, struct os_run *ru
 	n = (size_t)got / sizeof *entries;
 	size_t i = 0;
 	for (size_t run; i < n && found < max; i += run) {
-		for (run = 1; i + run < n && is_own(entries[i + run]) == is_own(entries[i]);)
+		uint64_t place = own_place(entries[i]);
+		for (run = 1; i + run < n && own_place(entries[i + run]) == place;)
 			run++;
-		if (is_own(entries[i]))
-			runs[found++] = (struct os_run){(char *)from + i * page, run * page};
+		if (place)
+			runs[found++] = (struct os_run){(char *)from + i * page, run * page,
+							place & ENTRY_IN_SWAP};
 	}
 	*walked = from + i * page;
 	return found;
@@ -373,7 +377,7 @@ static int try_watch(const struct os_file *pagemap, struct os_file *watch, char 
 		     const struct os_file *file)
 {
 	size_t n = os_page_size();
-	struct os_run run = {p, n};
+	struct os_run run = {.start = p, .bytes = n};
 	void *walked;
 
 	if (os_map_cow(p, n, file, 0, NULL) || os_watch(watch, p, n))
@@ -381,7 +385,7 @@ static int try_watch(const struct os_file *pagemap, struct os_file *watch, char 
 	errno = ENOTSUP;
 	if (os_written_pages(pagemap, p, n, true, &run, 1, &walked) || try_notes(pagemap, p, 2))
 		return -1;
-	run = (struct os_run){p, n};
+	run = (struct os_run){.start = p, .bytes = n};
 	if (os_drop_own(&run, 1))
 		return -1;
 	errno = ENOTSUP;

@@ -244,13 +244,15 @@ int os_pagemap_open(struct os_file *file);
 struct os_run {
 	char *start;
 	size_t bytes;
+	bool in_swap; /* or so it looks: os_own_pages() */
 };
 
 /*
  * The pages in [p, p + n), a part of private mappings of files, that the mapping has of its own
  * (K33): up to `max` runs, in ascending order. *walked is where the next call has to begin, p + n
  * when there is no more. Returns the number of runs; -1 with errno: EBADF when the descriptor is
- * ours no more.
+ * ours no more. Of memory that is held or watched, a page that is in no page table looks like one of
+ * its own that is in swap.
  * Cost: 10 to 50 ns for a page that is in the page table (Linux 6.18).
  */
 int os_own_pages(const struct os_file *pagemap, void *p, size_t n, struct os_run *runs, int max,

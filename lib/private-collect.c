@@ -4,6 +4,7 @@
 
 #include "arena.h"
 #include "private.h"
+#include "range.h"
 #include "track.h"
 
 #define RUNS 128
@@ -88,6 +89,55 @@ static int find_written(struct cowarena *arena, char *at, size_t n, struct os_ru
 
 typedef int find_fn(struct cowarena *arena, char *at, size_t n, struct os_run *runs, void **walked);
 
+static bool note_range(struct cowarena *arena, size_t first, size_t end)
+{
+	for (; first < end; first++)
+		if (!note(arena, first))
+			return false;
+	return true;
+}
+
+/*
+ * What looks like pages in swap, where memory is held or was watched, is nearly always pages that
+ * are in no page table. They come into it, so that most are sure; what is not sure is taken for
+ * own. But what the file has no memory for was never written to.
+ */
+static enum collected collect_unsure(struct cowarena *arena, const struct os_run *run)
+{
+	size_t page = arena_page(arena, run->start);
+	char *at = run->start, *stop = at + run->bytes;
+	struct os_run runs[RUNS];
+	void *walked;
+
+	os_map_resident(at, run->bytes);
+	for (; at < stop; at = walked) {
+		int n = find_own(arena, at, (size_t)(stop - at), runs, &walked);
+		if (n < 0) /* all of it */
+			return note_range(arena, page, page + (run->bytes >> arena->page_shift))
+				   ? COLLECTED
+				   : NO_RECORD;
+		for (int i = 0; i < n; i++) {
+			size_t end = runs[i].bytes >> arena->page_shift;
+			page = arena_page(arena, runs[i].start);
+			for (end += page; page < end; page++)
+				if (!(runs[i].in_swap && range_is_hole(arena, page)) &&
+				    !note(arena, page))
+					return NO_RECORD;
+		}
+	}
+	return COLLECTED;
+}
+
+static enum collected collect_run(struct cowarena *arena, const struct os_run *run)
+{
+	size_t page = arena_page(arena, run->start);
+
+	if (run->in_swap)
+		return collect_unsure(arena, run);
+	return note_range(arena, page, page + (run->bytes >> arena->page_shift)) ? COLLECTED
+										 : NO_RECORD;
+}
+
 /* The pages of [*first, end) that the kernel names. NOT_TOLD: from *first on. */
 static enum collected collect_found(struct cowarena *arena, size_t *first, size_t end,
 				    find_fn *find)
@@ -100,13 +150,9 @@ static enum collected collect_found(struct cowarena *arena, size_t *first, size_
 		int n = find(arena, at, (size_t)(stop - at), runs, &walked);
 		if (n < 0)
 			return NOT_TOLD;
-		for (int i = 0; i < n; i++) {
-			size_t page = arena_page(arena, runs[i].start);
-			size_t last = page + (runs[i].bytes >> arena->page_shift);
-			for (; page < last; page++)
-				if (!note(arena, page))
-					return NO_RECORD;
-		}
+		for (int i = 0; i < n; i++)
+			if (collect_run(arena, &runs[i]) != COLLECTED)
+				return NO_RECORD;
 	}
 	return COLLECTED;
 }

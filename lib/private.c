@@ -307,7 +307,7 @@ static void queue_drop(struct cowarena *arena, size_t page)
 	}
 	if (p->dropping == DROPS)
 		private_drop(arena);
-	p->drops[p->dropping++] = (struct os_run){at, size};
+	p->drops[p->dropping++] = (struct os_run){.start = at, .bytes = size};
 }
 
 static void disown(struct cowarena *arena, size_t page)

@@ -76,7 +76,7 @@ START_TEST(counters)
 		return;
 	char *p = page_block(arena, PAGES);
 	memset(p, 1, PAGES * page_size());
-	cowarena_snapshot *s = take_snapshot(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, COWARENA_QUIESCENT);
 	struct cowarena_stats before = stats_of(arena);
 	write_pages(p, 4, 2);
 	ck_assert_uint_eq(own_pages(arena, p), 0); /* nobody has asked */
@@ -89,10 +89,10 @@ START_TEST(counters)
 	ck_assert_uint_eq(stats_of(arena).faults, 0);
 	/* Kept by the next snapshot, since they were written; then they come to rest. What is
 	   watched is own even then, and not copied again. */
-	cowarena_snapshot *t = take_snapshot(arena, 0);
+	cowarena_snapshot *t = take_snapshot(arena, COWARENA_QUIESCENT);
 	ck_assert_uint_eq(stats_of(arena).shadowed - after.shadowed, PAGES / 4);
 	ck_assert_uint_eq(own_pages(arena, p), PAGES / 4);
-	cowarena_snapshot *u = take_snapshot(arena, 0);
+	cowarena_snapshot *u = take_snapshot(arena, COWARENA_QUIESCENT);
 	ck_assert_uint_eq(own_pages(arena, p), _i == WATCHED ? PAGES / 4 : 0);
 	ck_assert_uint_eq(stats_of(arena).shadowed - after.shadowed, PAGES / 4);
 	char seen;
@@ -132,7 +132,7 @@ START_TEST(written_each_time)
 	cowarena_snapshot *s[20];
 	for (int i = 0; i < 20; i++) {
 		write_pages(p, 16, (char)i);
-		s[i] = take_snapshot(arena, i % 2 ? COWARENA_QUIESCENT : 0);
+		s[i] = take_snapshot(arena, COWARENA_QUIESCENT);
 		if (i > 1) {
 			ck_assert_uint_eq(own_pages(arena, p), PAGES / 16);
 			ck_assert_int_eq(cowarena_snapshot_read(s[i - 1], &seen, p, 1), 0);
@@ -200,12 +200,12 @@ START_TEST(a_few_stay_own)
 	size_t n = 64 * PAGES, size = page_size(), most = n / 16;
 	char *p = page_block(arena, n), *seen = malloc(n * size);
 	memset(p, 0, n * size);
-	cowarena_snapshot *s = take_snapshot(arena, 0), *next;
+	cowarena_snapshot *s = take_snapshot(arena, COWARENA_QUIESCENT), *next;
 	for (size_t round = 0, at = 0; round < 24; round++) {
 		size_t some = round % 8 == 7 ? n / 4 : n / 100;
 		for (size_t i = 0; i < some; i++, at = (at + 97) % n)
 			p[at * size] = (char)round;
-		next = take_snapshot(arena, 0);
+		next = take_snapshot(arena, COWARENA_QUIESCENT);
 		size_t held = stats_of(arena).held_bytes / size, own = arena->privates.own;
 		/* The older snapshot has what was written; each page of it was charged. */
 		ck_assert_uint_le(own, round % 8 == 7 ? some + 16 : most + most / 8);
@@ -322,7 +322,7 @@ START_TEST(closed_descriptors)
 	size_t size = page_size();
 	char *p = page_block(arena, PAGES), seen, other;
 	memset(p, 1, PAGES * size);
-	cowarena_snapshot *s = take_snapshot(arena, 0);
+	cowarena_snapshot *s = take_snapshot(arena, COWARENA_QUIESCENT);
 	for (int round = 0; round < 12; round++) {
 		write_pages(p, 3, (char)(10 + round));
 		if (round % 3 == 1)
@@ -333,7 +333,7 @@ START_TEST(closed_descriptors)
 			if (round > 6) /* another file gets the number */
 				ck_assert_int_eq(open("/dev/null", O_RDONLY | O_CLOEXEC), fd);
 		}
-		cowarena_snapshot *next = take_snapshot(arena, 0);
+		cowarena_snapshot *next = take_snapshot(arena, COWARENA_QUIESCENT);
 		for (size_t i = 0; i < PAGES; i++) {
 			char now = (char)(i % 3 ? 1 : 10 + round), then = now;
 			if (i % 3 == 0)
@@ -346,6 +346,37 @@ START_TEST(closed_descriptors)
 		s = next;
 	}
 	ck_assert(!arena->privates.cannot_watch && private_is_watched(arena, page_of(arena, p, 0)));
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* Only what was written to is copied, though others may write, and so are held. */
+START_TEST(held_for_nothing)
+{
+	cowarena *arena = kernel_arena(_i);
+	_Atomic bool stop = false;
+	pthread_t thread;
+
+	if (!arena)
+		return;
+	char *p = page_block(arena, PAGES);
+	memset(p, 0, PAGES * page_size());
+	ck_assert_int_eq(pthread_create(&thread, NULL, wait_for_stop, &stop), 0);
+	size_t memory = os_memory_used(&arena->file);
+	for (int round = 1; round < 10; round++) {
+		write_pages(p, 4, (char)round);
+		take_snapshot(arena, 0);
+		if (round % 3 == 0) /* memory that comes into use in a private chunk */
+			ck_assert_ptr_nonnull(page_block(arena, 20));
+	}
+	ck_assert_uint_eq(own_pages(arena, p), PAGES / 4);
+	ck_assert_uint_le(arena->privates.own, PAGES / 4 + 4); /* and the heap's own pages */
+	struct cowarena_stats stats = stats_of(arena);
+	ck_assert_uint_le(stats.copied + stats.shadowed, 9 * (PAGES / 4 + 4));
+	ck_assert_uint_eq(stats.faults, 0);
+	ck_assert_uint_le(os_memory_used(&arena->file), memory + 8 * page_size());
+	atomic_store(&stop, true);
+	pthread_join(thread, NULL);
 	cowarena_destroy(arena);
 }
 END_TEST
@@ -867,6 +898,7 @@ int main(void)
 	tcase_add_loop_test(tc, a_record_for_each_page, 0, WAYS);
 	tcase_add_loop_test(tc, a_chunk_that_grows, 0, WAYS);
 	tcase_add_test(tc, closed_descriptors);
+	tcase_add_loop_test(tc, held_for_nothing, 0, WAYS);
 	tcase_add_test(tc, closed_while_others_may_write);
 	tcase_add_test(tc, many_scattered_writes);
 	tcase_add_test(tc, preserved_while_chunks_become_private);
