@@ -14,6 +14,7 @@
 #include "shadow.h"
 #include "snapshot-read.h"
 #include "snapshot.h"
+#include "track.h"
 #include "verify.h"
 
 #include <errno.h>
@@ -328,6 +329,7 @@ int cowarena_snapshot_read(cowarena_snapshot *s, void *dst, const void *src, siz
 	int e = errno;
 	size_t offset = (size_t)((const char *)src - s->arena->base);
 	snapshot_copy(s, dst, offset, n);
+	track_read(dst, n);
 	verify_read(s, offset, n);
 	errno = e;
 	/* Frames may have been filled when the protection was gone already. */

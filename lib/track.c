@@ -11,6 +11,7 @@
 #define VALGRIND_MAKE_MEM_UNDEFINED(p, n) ((void)(p), (void)(n))
 #define VALGRIND_MAKE_MEM_DEFINED(p, n) ((void)(p), (void)(n))
 #define VALGRIND_MAKE_MEM_NOACCESS(p, n) ((void)(p), (void)(n))
+#define VALGRIND_MAKE_MEM_DEFINED_IF_ADDRESSABLE(p, n) ((void)(p), (void)(n))
 #define VALGRIND_DISABLE_ERROR_REPORTING ((void)0)
 #define VALGRIND_ENABLE_ERROR_REPORTING ((void)0)
 #endif
@@ -46,6 +47,12 @@ void track_defined(void *p, size_t n)
 	VALGRIND_MAKE_MEM_DEFINED(p, n);
 	if (__asan_unpoison_memory_region)
 		__asan_unpoison_memory_region(p, n);
+}
+
+void track_read(void *dst, size_t n)
+{
+	if (track_is_active())
+		VALGRIND_MAKE_MEM_DEFINED_IF_ADDRESSABLE(dst, n);
 }
 
 void track_freed(void *p, size_t n)

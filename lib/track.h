@@ -48,6 +48,10 @@ void track_allocated(void *p, size_t n);
 void track_defined(void *p, size_t n);
 void track_freed(void *p, size_t n);
 
+/* The program's own memory has got what a snapshot holds, which is defined: of the past, a tool
+   does not know what was. */
+void track_read(void *dst, size_t n);
+
 /* Between the two, accesses of this thread to memory in no block are not reported.
    Async-signal-safe. */
 void track_pause(void);

@@ -3,7 +3,6 @@
 #include "config.h"
 
 #include "common.h"
-#include "track.h"
 #include "trap.h"
 
 #include <errno.h>
@@ -391,8 +390,6 @@ static void *stay(void *arg)
 	struct churn *c = arg;
 	cowarena *arena = arena_case(c->kind);
 	uint64_t *p = (uint64_t *)page_block(arena, 8), then;
-
-	track_defined(p, 8 * page_size()); /* to read what was never written is meant */
 
 	for (uint64_t i = 1; atomic_load(&c->running); i++) {
 		cowarena_snapshot *s = take_snapshot(arena, 0);
