@@ -6,6 +6,7 @@
 
 #include "bench.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -104,7 +105,31 @@ static int ready(struct side *s, char *p, size_t n)
 	return cowarena_prepare_write(s->arena, p, n) ? failed(s) : 0;
 }
 
-static const struct side_ops ops = {freeze, view, thaw, settle, save, restore, held, ready};
+static void *read_view(void *p)
+{
+	struct side *s = p;
+	const char *past = cowarena_view_at(s->view, s->block);
+
+	while (!atomic_load(&s->stop))
+		read_lines(past, s->past);
+	return NULL;
+}
+
+static int read_past(struct side *s, bool begin)
+{
+	atomic_store(&s->stop, !begin);
+	if (!begin) {
+		pthread_join(s->reader, NULL);
+		return close_view(s);
+	}
+	if (view(s, 0))
+		return -1;
+	errno = pthread_create(&s->reader, NULL, read_view, s);
+	return errno ? side_fail(s, "no second thread, see ulimit -s and -u") : 0;
+}
+
+static const struct side_ops ops = {freeze,  view, thaw,  settle,   save,
+				    restore, held, ready, read_past};
 
 int ours_open(struct side *s, const struct pages *pages, unsigned engine)
 {

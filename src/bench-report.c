@@ -109,7 +109,31 @@ void json_ranges(FILE *to, const struct result *r, bool huge)
 	json_range(to, "ratio_huge", &r->huge_ratio);
 }
 
-void json_host(FILE *to, const struct bench_options *want, const char *engine)
+void report_costs(const struct costs *costs)
+{
+	printf("page tables are %s here: the kernel copies a page at its first write in %.2f us, "
+	       "memcpy(3) in %.2f; mprotect(2) takes %.2f, a signal %.2f\n\n",
+	       costs_are_dear(costs) ? "dear" : "cheap", costs->fault_ns / 1e3,
+	       costs->copy_ns / 1e3, costs->protect_ns / 1e3, costs->signal_ns / 1e3);
+}
+
+static void json_costs(FILE *to, const struct costs *costs)
+{
+	if (!costs)
+		return;
+	fprintf(to, "\"page_tables\": \"%s\", ", costs_are_dear(costs) ? "dear" : "cheap");
+	json_number(to, "fault_ns", costs->fault_ns);
+	fputs(", ", to);
+	json_number(to, "protect_ns", costs->protect_ns);
+	fputs(", ", to);
+	json_number(to, "signal_ns", costs->signal_ns);
+	fputs(", ", to);
+	json_number(to, "copy_ns", costs->copy_ns);
+	fputs(", ", to);
+}
+
+void json_host(FILE *to, const struct bench_options *want, const char *engine,
+	       const struct costs *costs)
 {
 	struct utsname system;
 	char date[32];
@@ -120,6 +144,7 @@ void json_host(FILE *to, const struct bench_options *want, const char *engine)
 	fprintf(to, "\"host\": {\"page_size\": %ld, \"cpus\": %ld, \"memory_bytes\": %lld, ",
 		sysconf(_SC_PAGESIZE), sysconf(_SC_NPROCESSORS_ONLN),
 		(long long)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
+	json_costs(to, costs);
 	fputs("\"kernel\": ", to);
 	json_text(to, system.release);
 	fprintf(to,
@@ -148,7 +173,7 @@ int report_json(const struct report *report)
 		comma = ",";
 	}
 	fputs("},\n", to);
-	json_host(to, report->want, report->engine);
+	json_host(to, report->want, report->engine, report->costs);
 	fputs("}\n", to);
 	return output_close(&output);
 }

@@ -209,7 +209,7 @@ static int write_json(const struct bench_options *want, const char *engine)
 			comma = ", ";
 		}
 	fputs("},\n", to);
-	json_host(to, want, engine);
+	json_host(to, want, engine, NULL);
 	fputs("}\n", to);
 	return output_close(&output);
 }

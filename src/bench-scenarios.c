@@ -15,7 +15,8 @@
 
 #define HOT_WRITES 2000 /* between two snapshots */
 #define HOT_SNAPSHOTS 10
-#define READ_PAGES 16 /* that one read(2) stores to */
+#define READ_PAGES 16                 /* that one read(2) stores to */
+#define TABLE_SLOTS ((size_t)2 << 20) /* of big_value(), where the block is large enough */
 #define US 1e6
 
 double seconds_now(void)
@@ -280,6 +281,65 @@ static int read_after_cut(struct side *s, unsigned round, double *value)
 	return s->ops->thaw(s);
 }
 
+void read_lines(const char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i += 64)
+		(void)((const volatile char *)p)[i];
+}
+
+/* ---- one big value ---- */
+
+/* A hash table with open addressing, half full. */
+struct entry {
+	uint64_t key, value, rest[6];
+};
+
+static struct entry *find(struct entry *table, size_t slots, uint64_t key)
+{
+	size_t at = (key * 0x9e3779b97f4a7c15u >> 20) & (slots - 1);
+
+	while (table[at].key && table[at].key != key)
+		at = (at + 1) & (slots - 1);
+	return &table[at];
+}
+
+static size_t table_slots(const struct side *s)
+{
+	size_t slots = TABLE_SLOTS;
+
+	while (slots * sizeof(struct entry) > s->pages->count * s->pages->page)
+		slots /= 2;
+	return slots;
+}
+
+/* Every entry of a table is written to, while another thread, or the child, reads the past. */
+static int big_value(struct side *s, unsigned round, double *value)
+{
+	struct entry *table = (struct entry *)(void *)s->block;
+	size_t slots = table_slots(s), n = slots / 2;
+	double pause;
+
+	s->past = slots * sizeof *table;
+	if (!s->has_table) {
+		memset(table, 0, s->past);
+		for (uint64_t key = 1; key <= n; key++)
+			find(table, slots, key)->key = key;
+	}
+	s->has_table = true;
+	int failed = s->ops->freeze(s, 0, &pause);
+	if (!failed && s->ops->read(s, true) == 0) {
+		double start = seconds_now();
+		for (uint64_t key = 1; key <= n; key++)
+			find(table, slots, key)->value = round;
+		*value = (seconds_now() - start) / (double)n;
+		failed = s->ops->read(s, false);
+	} else {
+		failed = -1;
+	}
+	s->past = 0;
+	return failed ? -1 : s->ops->thaw(s);
+}
+
 /* The release of the older snapshot counts on our side, as the thread that writes must do it. */
 static int write_hot(struct side *s, unsigned round, double *value)
 {
@@ -396,6 +456,7 @@ const struct scenario scenarios[] = {
     {"write_first_max", "us", write_first_max, US, false},
     {"syscall_read", "us", syscall_read, US, false},
     {"read_after_cut", "us", read_after_cut, US, false},
+    {"big_value", "us", big_value, US, false},
 };
 const size_t scenario_count = sizeof scenarios / sizeof *scenarios;
 

@@ -72,12 +72,16 @@ static int run_all(struct report *report, const struct pages *pages)
 static int compare(const struct bench_options *want)
 {
 	static struct result results[COUNT(want->chosen)];
-	struct report report = {want, results, NULL};
+	struct costs costs;
+	bool measured = costs_measure(&costs);
+	struct report report = {want, results, NULL, measured ? &costs : NULL};
 	struct pages pages = {.page = (size_t)sysconf(_SC_PAGESIZE)};
 	int status;
 
 	if (check_memory(want))
 		return EXIT_ERROR;
+	if (measured)
+		report_costs(&costs);
 	if (pages_init(&pages, want->size))
 		status = fail("no memory: choose a smaller --size");
 	else

@@ -10,9 +10,12 @@
 #ifndef BENCH_H
 #define BENCH_H
 
+#include "costs.h"
 #include "cowarena.h"
 
 #include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -67,6 +70,9 @@ struct side_ops {
 	int (*held)(struct side *side, size_t dirty, double *bytes);
 	/* Make memory ready for a system call that stores there. */
 	int (*ready)(struct side *side, char *p, size_t n);
+	/* From now on somebody reads the first side->past bytes of the frozen memory, over and
+	   over; or stops. Freeze with `past` set. */
+	int (*read)(struct side *side, bool begin);
 };
 
 struct side {
@@ -75,11 +81,15 @@ struct side {
 	char *block;
 	uint32_t *list; /* pages to write in this round */
 	double drop;    /* seconds that ending the previous freeze took, if they count */
+	size_t past;
+	bool has_table; /* big_value() has made it */
 	char error[400];
 	/* the arena */
 	cowarena *arena;
 	cowarena_snapshot *snapshot;
 	cowarena_view *view;
+	pthread_t reader;
+	_Atomic bool stop;
 	/* the forking process */
 	pid_t child;
 	char *copy;
@@ -104,6 +114,8 @@ extern const size_t scenario_count;
 int scenario_run(const struct scenario *scenario, struct side *side, unsigned round, double *value);
 
 double seconds_now(void);
+/* Read n bytes, a word in each line of the cache. */
+void read_lines(const char *p, size_t n);
 /* Keep what failed, and errno in words. Returns: -1. */
 int side_fail(struct side *side, const char *what);
 
@@ -197,6 +209,7 @@ struct report {
 	const struct bench_options *want;
 	struct result *results; /* one per scenario, as scenarios[] */
 	const char *engine;
+	const struct costs *costs; /* NULL if they could not be measured */
 };
 
 /* Print ours, the rival's and the ratio in columns of fixed width. The label begins the line. */
@@ -208,8 +221,11 @@ int report_json(const struct report *report);
 
 /* Write the members "ratio", "ours" and "rival" of an object, and those for huge pages. */
 void json_ranges(FILE *to, const struct result *result, bool huge);
-/* Write the member "host". */
-void json_host(FILE *to, const struct bench_options *want, const char *engine);
+/* Write the member "host". costs: may be NULL. */
+void json_host(FILE *to, const struct bench_options *want, const char *engine,
+	       const struct costs *costs);
+/* Say what kind of machine this is. */
+void report_costs(const struct costs *costs);
 
 bool plot_possible(void);
 /* Draw want->plot. Return: 0, or -1. */

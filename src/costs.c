@@ -16,8 +16,9 @@
 #include <unistd.h>
 
 #define SECONDS 0.025
-#define EACH 16               /* steps in a group */
-#define PAGES 4096u           /* so many that they are in no cache; a power of two */
+#define DEAR 15     /* copies of a page that the kernel's own copy, with its fault, costs */
+#define EACH 16     /* steps in a group */
+#define PAGES 4096u /* so many that they are in no cache; a power of two */
 #define GROUPS (PAGES / EACH) /* so no page has two turns */
 #define STRIDE 1237           /* odd, so that every page has one */
 
@@ -131,4 +132,9 @@ bool costs_measure(struct costs *costs)
 	}
 	unmap();
 	return mapped;
+}
+
+bool costs_are_dear(const struct costs *costs)
+{
+	return costs->fault_ns > DEAR * costs->copy_ns;
 }

@@ -16,4 +16,8 @@ struct costs {
 /* Takes a tenth of a second. False when there is no memory. */
 bool costs_measure(struct costs *costs);
 
+/* Whether changes of page tables cost much beside copying, as in a virtual machine under load:
+   there a fault weighs more than the bytes that it saves. */
+bool costs_are_dear(const struct costs *costs);
+
 #endif

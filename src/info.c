@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #define CHUNK_MAX ((size_t)32 << 20) /* doc/design.md, "The size of a chunk" */
-#define DEAR 15 /* copies of a page that the kernel's own copy, with its fault, costs */
 #define THP "/sys/kernel/mm/transparent_hugepage/"
 
 static struct probe {
@@ -199,7 +198,7 @@ static void measure_costs(void)
 	set_fact(&facts[COST_SIGNAL], (long long)costs.signal_ns);
 	set_fact(&facts[COST_COPY], (long long)costs.copy_ns);
 	facts[COST_FAULT].remark =
-	    costs.fault_ns > DEAR * costs.copy_ns
+	    costs_are_dear(&costs)
 		? " ns: page tables are dear here, as in a virtual machine under load"
 		: " ns: page tables are cheap here";
 }
