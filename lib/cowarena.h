@@ -247,16 +247,18 @@ typedef void cowarena_page_fn(void *ctx, const void *page, enum cowarena_page_ev
  * (Prepared memory makes no difference.) What the kernel copies is counted when it is found: at a
  * snapshot, a rollback, a diff, and in cowarena_stats_get(), each of which takes for that 3 ns a
  * page of the heap, or 10 to 50 where userfaultfd(2) is forbidden, and once writers have been held
- * by its wait. The engine takes neither held_limit nor
- * COWARENA_FAITHFUL (then engine hybrid serves, or, with COWARENA_STRICT_ENGINE, the arena is
+ * by its wait. When the last snapshot was released, the memory of what it has copied goes back
+ * within a second, by the helper thread; without that thread, and in a process that has called
+ * fork() since, at the next snapshot or by cowarena_compact(). The engine takes neither held_limit
+ * nor COWARENA_FAITHFUL (then engine hybrid serves, or, with COWARENA_STRICT_ENGINE, the arena is
  * refused with ENOTSUP), and no cowarena_on_page(). It needs /proc, and no privilege. Where memory
  * is short the kernel ends the process, as after fork(). Keep futexes that are shared between
  * processes (PTHREAD_PROCESS_SHARED) out of such a heap: a thread that sleeps there while the page
  * is copied is not woken.
  *
  * COWARENA_ENGINE_HYBRID does the same with chunks in which many scattered pages are written to
- * between two snapshots, so the sentences about held writers, memory and futexes hold for it too;
- * but not with held_limit, COWARENA_FAITHFUL or cowarena_on_page().
+ * between two snapshots, so the sentences about memory and futexes hold for it too, and writers are
+ * held there by a signal; but not with held_limit, COWARENA_FAITHFUL or cowarena_on_page().
  *
  * Unless COWARENA_NO_HELPER is set, the first snapshot starts a small thread (with ordinary
  * scheduling, on the processors of the process's first thread, whatever the caller has). The thread

@@ -21,6 +21,7 @@
 #define COLLAPSES 4 /* between two naps */
 #define NAP_NS 1000000
 #define IDLE_NS 10000000000u /* time without a snapshot after which the pool shrinks */
+#define CALM_NS 100000000u   /* and after which own pages take no more than their own memory */
 
 /* ---- frames ---- */
 
@@ -95,11 +96,12 @@ static size_t warm_most(struct cowarena *arena, bool idle)
 	return most < warm_least(arena) ? warm_least(arena) : most;
 }
 
-bool helper_has_surplus(struct cowarena *arena)
+bool helper_can_give_back(struct cowarena *arena)
 {
 	bool idle = !atomic_load(&arena->timeline.live);
 
-	return frames_warm(&arena->frames) > 2 * warm_most(arena, idle);
+	return (idle && atomic_load(&arena->privates.chunks)) ||
+	       frames_warm(&arena->frames) > 2 * warm_most(arena, idle);
 }
 
 /* One step. Returns whether there is more to do. */
@@ -254,6 +256,21 @@ int cowarena_compact(cowarena *arena)
 	return 0;
 }
 
+/* ---- pages that the kernel has copied ---- */
+
+/* Returns whether there was something to give back. */
+static bool trim_own_pages(struct cowarena *arena)
+{
+	bool any = false;
+
+	for (size_t page = 0; page < arena_pages(arena) && !atomic_load(&arena->helper.stop);)
+		if (private_trim(arena, &page)) {
+			any = true;
+			os_nap(); /* who takes a snapshot gets the lock */
+		}
+	return any;
+}
+
 /* ---- the thread ---- */
 
 /* Work until no more is to be done. Threads that take snapshots or faults get the locks in
@@ -267,7 +284,7 @@ static void tend(struct cowarena *arena, bool idle)
 	h->end = can_collapse(arena) ? chunks_in_use(arena) : 0;
 	do {
 		frames = tend_frames(arena, idle);
-		past = !frames && private_fill_past(arena);
+		past = !frames && private_fill(arena);
 		chunks = !frames && !past && tend_chunks(arena);
 		if (frames || past)
 			os_nap();
@@ -276,11 +293,37 @@ static void tend(struct cowarena *arena, bool idle)
 	} while ((frames || past || chunks) && !atomic_load(&h->stop));
 }
 
+/* Time without a snapshot. */
+struct calm {
+	uint64_t epoch, since; /* the epoch seen then, 0 for none; and when it was seen first */
+	uint64_t look;         /* when to look again for pages that the kernel has copied */
+};
+
+static void note_calm(struct cowarena *arena, struct calm *calm, uint64_t now)
+{
+	uint64_t epoch = atomic_load(&arena->timeline.epoch);
+
+	if (atomic_load(&arena->timeline.live))
+		epoch = 0;
+	if (!epoch || epoch != calm->epoch)
+		*calm = (struct calm){epoch, now, CALM_NS};
+}
+
+/* After how long to look again though nobody rings; 0: not at all. */
+static uint64_t next_look(struct cowarena *arena, const struct calm *calm)
+{
+	if (!calm->epoch)
+		return 0;
+	if (atomic_load(&arena->privates.chunks))
+		return calm->look;
+	return frames_warm(&arena->frames) > warm_idle(arena) ? IDLE_NS : 0;
+}
+
 static void *helper_main(void *p)
 {
 	struct cowarena *arena = p;
 	struct helper *h = &arena->helper;
-	uint64_t epoch = 0, since = 0; /* the last epoch seen, and when it was seen first */
+	struct calm calm = {0};
 
 	os_thread_begins();
 	for (;;) {
@@ -291,19 +334,22 @@ static void *helper_main(void *p)
 		if (atomic_load(&h->stop))
 			break;
 		uint64_t now = os_now();
-		if (epoch != atomic_load(&arena->timeline.epoch)) {
-			epoch = atomic_load(&arena->timeline.epoch);
-			since = now;
-		}
-		bool live = atomic_load(&arena->timeline.live);
-		tend(arena, !live && now - since >= IDLE_NS);
-		if (!live && frames_warm(&arena->frames) > warm_idle(arena)) {
-			atomic_store(&h->waits_idle, true);
-			os_wait_at_most(&h->bell.rung, rung, IDLE_NS);
-			atomic_store(&h->waits_idle, false);
-		} else {
+		note_calm(arena, &calm, now);
+		uint64_t length = calm.epoch ? now - calm.since : 0;
+		tend(arena, length >= IDLE_NS);
+		/* What is written to later is found later: as seldom as there is nothing. */
+		if (length >= CALM_NS && atomic_load(&arena->privates.chunks))
+			calm.look = trim_own_pages(arena)     ? CALM_NS
+				    : calm.look < IDLE_NS / 2 ? 2 * calm.look
+							      : IDLE_NS;
+		uint64_t ns = next_look(arena, &calm);
+		bool soon = ns == CALM_NS || !atomic_load(&arena->privates.chunks);
+		atomic_store(&h->waits_idle, ns && soon);
+		if (ns)
+			os_wait_at_most(&h->bell.rung, rung, ns);
+		else
 			os_wait(&h->bell.rung, rung);
-		}
+		atomic_store(&h->waits_idle, false);
 	}
 	os_thread_ends();
 	return NULL;
@@ -322,7 +368,7 @@ void helper_start(struct cowarena *arena)
 
 void helper_after_take(struct cowarena *arena, uint64_t epoch)
 {
-	bool wanted = epoch % QUIET == 0 || atomic_load(&arena->privates.past_wanted);
+	bool wanted = epoch % QUIET == 0 || atomic_load(&arena->privates.to_fill);
 
 	if (wanted && atomic_load(&arena->helper.bell.heard))
 		bell_ring(&arena->helper.bell);

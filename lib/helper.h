@@ -3,7 +3,9 @@
  * helper.h - a thread of the arena that works off the critical path:
  *
  *  - it gives memory to frames before a handler needs them, and takes back what is not needed;
- *  - it maps chunks that have been quiet for some epochs by one huge entry.
+ *  - it maps chunks that have been quiet for some epochs by one huge entry;
+ *  - when no snapshot is alive, it gives back what the file holds under pages that the kernel has
+ *    copied.
  *
  * The first snapshot starts the thread. The thread works in small steps, each with the snapshot
  * lock held for some 50 us at most. Without the thread (COWARENA_NO_HELPER, or it could not be
@@ -49,8 +51,9 @@ void helper_before_take(struct cowarena *arena);
 /* A snapshot is about to be released: remember how many frames it has taken. Snapshot lock held. */
 void helper_note_use(struct cowarena *arena);
 
-/* Whether many more frames have memory than are needed. Snapshot lock held. */
-bool helper_has_surplus(struct cowarena *arena);
+/* Whether many more frames have memory than are needed, or own pages have that need none. Snapshot
+   lock held. */
+bool helper_can_give_back(struct cowarena *arena);
 
 /* A snapshot was taken, or released. No lock held. */
 void helper_after_take(struct cowarena *arena, uint64_t epoch);

@@ -264,6 +264,14 @@ int os_watch(const struct os_file *watch, void *p, size_t n)
 
 /* ---- giving them back ---- */
 
+int os_make_own(void *p, size_t n)
+{
+	while (madvise(p, n, MADV_POPULATE_WRITE))
+		if (errno != EAGAIN && errno != EINTR)
+			return failed_in("madvise(2)");
+	return 0;
+}
+
 static int drop_one(const struct os_run *run)
 {
 	if (madvise(run->start, run->bytes, MADV_DONTNEED) == 0)

@@ -6,6 +6,12 @@
 #include "os.h"
 
 #include <stdatomic.h>
+#include <sys/mman.h>
+
+/* Newer than some C libraries' headers. */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 /*
  * Open by open_one(arg), but never return the number of a standard stream: such a number is free

@@ -251,8 +251,8 @@ struct os_run {
  * The pages in [p, p + n), a part of private mappings of files, that the mapping has of its own
  * (K33): up to `max` runs, in ascending order. *walked is where the next call has to begin, p + n
  * when there is no more. Returns the number of runs; -1 with errno: EBADF when the descriptor is
- * ours no more. Of memory that is held or watched, a page that is in no page table looks like one of
- * its own that is in swap.
+ * ours no more. Of memory that is held or watched, a page that is in no page table looks like an
+ * own page in swap.
  * Cost: 10 to 50 ns for a page that is in the page table (Linux 6.18).
  */
 int os_own_pages(const struct os_file *pagemap, void *p, size_t n, struct os_run *runs, int max,
@@ -291,6 +291,10 @@ int os_hold_open(struct os_file *hold, bool *system_calls);
    Cost of each: 0.01 to 0.07 us a page. */
 int os_hold(const struct os_file *hold, void *p, size_t n);
 void os_let_go(const struct os_file *hold, void *p, size_t n);
+
+/* Have the mapping own all pages of [p, p + n), a part of private mappings of files. That changes
+   no byte (K38). -1 with errno. */
+int os_make_own(void *p, size_t n);
 
 /* Let go of such pages: the mapping shows the file there again (K34). -1 with errno; then some of
    them may have gone. Cost: 0.6 us a page. */

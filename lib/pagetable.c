@@ -14,7 +14,7 @@
 int pagetable_init(struct pagetable *table, size_t n)
 {
 	size_t piece = chunks_size(); /* by which the table grows once it is large: huge pages */
-	size_t bitmap = os_round_up(6 * bitmap_bytes(n), piece);
+	size_t bitmap = os_round_up(7 * bitmap_bytes(n), piece);
 
 	/* The bitmaps first: they are small, and usable at once. */
 	table->piece = piece;
@@ -35,6 +35,7 @@ int pagetable_init(struct pagetable *table, size_t n)
 	bitmap_init(&table->backed, (char *)table->memory + 3 * bitmap_bytes(n), n);
 	bitmap_init(&table->own, (char *)table->memory + 4 * bitmap_bytes(n), n);
 	bitmap_init(&table->filed, (char *)table->memory + 5 * bitmap_bytes(n), n);
+	bitmap_init(&table->hollow, (char *)table->memory + 6 * bitmap_bytes(n), n);
 	table->pages = (struct page *)((char *)table->memory + bitmap);
 	return 0;
 }

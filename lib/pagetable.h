@@ -72,7 +72,7 @@ struct pagetable {
 	/* Pages that are known to have memory (range.h). */
 	struct bitmap backed;
 	/* Of pages in private chunks (private.h). Under the snapshot lock. */
-	struct bitmap own, filed;
+	struct bitmap own, filed, hollow;
 	void *memory;
 	size_t bytes;      /* reserved */
 	size_t piece;      /* chunks_size() */

@@ -63,6 +63,13 @@ static bool note(struct cowarena *arena, size_t page)
 	return noted;
 }
 
+void private_stamp_written(struct cowarena *arena, size_t page, uint64_t epoch)
+{
+	page_lock(&arena->table.pages[page]);
+	page_unlock(&arena->table.pages[page], epoch << PAGE_STAMP_SHIFT);
+	pagetable_mark_dirty(&arena->table, page, 1, arena_pages(arena));
+}
+
 /* ---- ways to find pages ---- */
 
 enum collected { COLLECTED, NO_RECORD, NOT_TOLD };
@@ -239,13 +246,11 @@ void private_watch_again(struct cowarena *arena, size_t first, size_t n)
 	}
 }
 
-static void want_past(struct cowarena *arena, size_t first, size_t end)
+void private_want_filled(struct cowarena *arena, size_t page)
 {
-	for (; first < end; first = chunks_end(&arena->chunks, first))
-		if (atomic_load(&chunk_of(arena, first)->past) == PAST_UNKNOWN) {
-			atomic_store(&chunk_of(arena, first)->past, PAST_WANTED);
-			atomic_fetch_add(&arena->privates.past_wanted, 1);
-		}
+	if (!atomic_load(&chunk_of(arena, page)->has_gaps) &&
+	    !atomic_exchange(&chunk_of(arena, page)->has_gaps, true))
+		atomic_fetch_add(&arena->privates.to_fill, 1);
 }
 
 /* Runs of chunks of [first, end) that have own pages: others cost nothing to ask about. */
@@ -262,7 +267,8 @@ static void work_on_own(struct cowarena *arena, size_t first, size_t end)
 		stop = stop < end ? stop : end;
 		if (!arena->privates.cannot_watch)
 			watch(arena, from, stop - from);
-		want_past(arena, from, stop);
+		for (size_t at = from; at < stop; at = chunks_end(c, at))
+			private_want_filled(arena, at);
 	}
 }
 

@@ -301,6 +301,7 @@ static void queue_drop(struct cowarena *arena, size_t page)
 	char *at = arena_address(arena, page);
 	size_t size = arena_page_size(arena);
 
+	private_want_filled(arena, page);
 	if (p->dropping && last->start + last->bytes == at) {
 		last->bytes += size;
 		return;
@@ -314,7 +315,10 @@ static void disown(struct cowarena *arena, size_t page)
 {
 	bitmap_unset(&arena->table.own, page);
 	atomic_fetch_sub_explicit(&arena->privates.own, 1, memory_order_relaxed);
-	frames_uncharge(&arena->frames, 1);
+	if (bitmap_test(&arena->table.hollow, page))
+		bitmap_unset(&arena->table.hollow, page);
+	else
+		frames_uncharge(&arena->frames, 1);
 	queue_drop(arena, page);
 }
 
@@ -452,6 +456,7 @@ int private_begin_cut(struct cowarena *arena, bool quiescent)
 	if (!private_works(arena))
 		return 0;
 	p->cutting = true;
+	private_fill_up(arena);
 	if (!quiescent && anything_open(arena) && !os_is_alone()) {
 		begin_to_hold(arena);
 		if (hold_all(arena))
@@ -595,14 +600,6 @@ static void unfile_range(struct cowarena *arena, size_t first, size_t n)
 		unfile_page(arena, i);
 }
 
-/* As if the page had been written in this epoch. */
-static void stamp_written(struct cowarena *arena, size_t page, uint64_t epoch)
-{
-	page_lock(&arena->table.pages[page]);
-	page_unlock(&arena->table.pages[page], epoch << PAGE_STAMP_SHIFT);
-	pagetable_mark_dirty(&arena->table, page, 1, arena_pages(arena));
-}
-
 void private_forget(struct cowarena *arena, size_t first, size_t n)
 {
 	struct pagetable *t = &arena->table;
@@ -616,7 +613,7 @@ void private_forget(struct cowarena *arena, size_t first, size_t n)
 	/* They change, as by a write. */
 	for (size_t i = first; i < first + n; i++)
 		if (chunks_is_private(&arena->chunks, i))
-			stamp_written(arena, i, epoch);
+			private_stamp_written(arena, i, epoch);
 }
 
 /* Map a chunk as the file is again, after its own pages have gone there: armed, as snapshots need
@@ -654,7 +651,7 @@ static int share(struct cowarena *arena, size_t chunk)
 	if (live) /* dirty pages are armed too */
 		atomic_store_explicit(&arena->half_armed, true, memory_order_relaxed);
 	for (size_t i = first; i < first + n && !live; i++)
-		stamp_written(arena, i, epoch);
+		private_stamp_written(arena, i, epoch);
 	return 0;
 }
 
@@ -709,6 +706,8 @@ int private_flush(struct cowarena *arena)
 	int result = 0;
 
 	arena_lock_snapshots(arena, &signals);
+	arena->privates.has_forked = true;
+	private_fill_up(arena);
 	if (atomic_load(&arena->privates.chunks)) {
 		gate_close(&arena->gate);
 		/* What is shared is in the file already; what is clean must not change there. */
@@ -723,22 +722,32 @@ int private_flush(struct cowarena *arena)
 	return result;
 }
 
-/* ---- the second mapping's page table ---- */
+/* ---- page tables ---- */
 
-bool private_fill_past(struct cowarena *arena)
+static void fill(struct cowarena *arena, size_t chunk)
+{
+	struct chunk *c = &arena->chunks.at[chunk];
+	size_t first = chunk << arena->chunks.pages_shift, bytes = arena->chunks.bytes;
+
+	if (!atomic_exchange(&c->past_filled, true))
+		os_map_resident(arena_past(arena, first), bytes);
+	/* If it is shared by now, that does not matter. */
+	os_map_resident(arena_address(arena, first), chunks_private_pages(&arena->chunks, chunk)
+							 << arena->page_shift);
+}
+
+bool private_fill(struct cowarena *arena)
 {
 	struct privates *p = &arena->privates;
 	struct chunk *chunks = arena->chunks.at;
 	size_t count = arena->chunks.count;
 
-	if (!atomic_load(&p->past_wanted))
+	if (!atomic_load(&p->to_fill))
 		return false;
 	for (size_t n = 0; n < count; n++, p->filled = (p->filled + 1) % count)
-		if (atomic_load(&chunks[p->filled].past) == PAST_WANTED) {
-			atomic_store(&chunks[p->filled].past, PAST_FILLED);
-			os_map_resident(arena->past + p->filled * arena->chunks.bytes,
-					arena->chunks.bytes);
-			return atomic_fetch_sub(&p->past_wanted, 1) > 1;
+		if (atomic_exchange(&chunks[p->filled].has_gaps, false)) {
+			fill(arena, p->filled);
+			return atomic_fetch_sub(&p->to_fill, 1) > 1;
 		}
 	return false;
 }

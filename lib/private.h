@@ -11,6 +11,7 @@
  *
  *	table.own    the mapping has a page of its own; it was charged to frames.held
  *	table.filed  a version of the page has its content in the file (VERSION_IN_FILE)
+ *	table.hollow an own page under which the file has no memory (private_trim)
  *
  *	           the kernel copies it (private_collect)
  *	  [clean] ------------------------------------------> [own]
@@ -55,9 +56,6 @@
 
 struct cowarena;
 
-/* Of a chunk: whether the second mapping of the file has it in its page table. */
-enum past_state { PAST_UNKNOWN, PAST_WANTED, PAST_FILLED };
-
 /* How those who write are held. */
 enum held { HELD_NOT, HELD_BY_PROTECTION, HELD_BY_WAITING };
 
@@ -65,14 +63,15 @@ struct privates {
 	struct os_file pagemap;
 	struct os_file watch; /* os_watch_open() */
 	bool cannot_watch;    /* the system has refused that, or writers are held by waiting */
+	bool has_forked;      /* a child of a fork() may be copying the file */
 	struct os_file hold;  /* os_hold_open(), with engine kernel */
 	bool holds_system_calls;
-	_Atomic size_t chunks;      /* that are private, at least in part */
-	_Atomic size_t own;         /* pages */
-	_Atomic size_t past_wanted; /* chunks */
-	size_t filled;              /* the chunk that private_fill_past() looks at next */
-	_Atomic size_t traps;       /* scattered first writes since the last cut */
-	struct os_run *drops;       /* own pages whose content is in the file, to be dropped */
+	_Atomic size_t chunks;  /* that are private, at least in part */
+	_Atomic size_t own;     /* pages */
+	_Atomic size_t to_fill; /* chunks that private_fill() is to work on */
+	size_t filled;          /* the one that it looks at next */
+	_Atomic size_t traps;   /* scattered first writes since the last cut */
+	struct os_run *drops;   /* own pages whose content is in the file, to be dropped */
 	int dropping;
 	bool cutting;
 	enum held held;  /* now: during a cut, or while a chunk is being shared */
@@ -158,9 +157,31 @@ void private_unwatch(struct cowarena *arena);
    be watched is found otherwise. */
 void private_watch_again(struct cowarena *arena, size_t first, size_t n);
 
-/* For the helper, without a lock: fill the second mapping's page table for a chunk whose pages are
-   folded, else the cut takes a fault for each. Returns whether there are more. */
-bool private_fill_past(struct cowarena *arena);
+/*
+ * For the helper: when no snapshot is alive, nobody reads the file under an own page. Give back the
+ * file's memory there, from *page on, which is moved on; to the end of the heap when all is done.
+ * The page is hollow then (table.hollow), not charged, and dirty: the next cut brings its content
+ * to the file. Returns whether there was any. Nobody is held. Takes the snapshot lock, for 0.1 ms
+ * at most. Not after a fork(), whose child may copy the file much later.
+ */
+bool private_trim(struct cowarena *arena, size_t *page);
+
+/* What is hollow gets memory in the file from now on: charge for it. */
+void private_fill_up(struct cowarena *arena);
+
+/* The page has been written to in this epoch. */
+void private_stamp_written(struct cowarena *arena, size_t page, uint64_t epoch);
+
+/*
+ * For the helper, without a lock: fill the page tables of a chunk that has own pages, or whose own
+ * pages were dropped. Else each page beside them costs a fault: those who read the heap, where the
+ * kernel has split a huge page or watches; and the next cut, in the second mapping, where nothing
+ * is mapped at first. Returns whether there are more.
+ */
+bool private_fill(struct cowarena *arena);
+
+/* Have that done for the page's chunk. */
+void private_want_filled(struct cowarena *arena, size_t page);
 
 /* Whether the live address shows what the file holds. */
 bool private_equals_file(struct cowarena *arena, size_t page);

@@ -237,7 +237,7 @@ int cowarena_snapshot_release(cowarena_snapshot *s)
 		timeline_forget(arena, s);
 		debug_check(arena);
 	}
-	bool surplus = helper_has_surplus(arena);
+	bool surplus = helper_can_give_back(arena);
 	arena_unlock_snapshots(arena, &signals);
 	if (views)
 		return has_views(s, views);

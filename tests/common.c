@@ -109,8 +109,10 @@ cowarena *arena_case(int i)
 	    (i == CASE_EVENTS && !cowarena_syscall_safe(arena)))
 		printf("SKIP: engine %s instead: %s\n", cowarena_engine_name(arena),
 		       cowarena_errmsg());
-	if (i == CASE_UNWATCHED)
+	if (i == CASE_UNWATCHED) {
 		private_never_watch(arena);
+		private_never_wait(arena);
+	}
 	if (i == CASE_HUGE || i == CASE_MIXED) {
 		/* Whole chunks with memory, in which the test's blocks will be. */
 		size_t n = (size_t)16 << 20;

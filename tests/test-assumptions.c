@@ -777,6 +777,30 @@ START_TEST(written_pages_are_told)
 }
 END_TEST
 
+/* ---- K38: a hole in the file under own pages ---- */
+
+START_TEST(own_pages_stay)
+{
+	struct memory m = memory_of(PAGES);
+	char *file = mmap(NULL, m.n, PROT_READ | PROT_WRITE, MAP_SHARED, m.file.fd, 0);
+
+	memset(file, 'a', m.n);
+	ck_assert_int_eq(os_map_cow(m.p, m.n, &m.file, 0, NULL), 0);
+	m.p[0] = 'b';
+	if (os_make_own(m.p, 2 * m.page)) {
+		printf("SKIP: MADV_POPULATE_WRITE: errno %d\n", errno);
+		return;
+	}
+	ck_assert_int_eq(m.p[2 * m.page], 'a'); /* in the page table, and the file's */
+	size_t before = os_memory_used(&m.file);
+	os_punch(file, 3 * m.page);
+	ck_assert_uint_eq(os_memory_used(&m.file), before - 3 * m.page);
+	ck_assert(m.p[0] == 'b' && m.p[1] == 'a' && m.p[m.page] == 'a' && m.p[2 * m.page] == 0);
+	m.p[m.page] = 'c';
+	ck_assert(file[m.page] == 0 && m.p[m.page] == 'c' && m.p[2 * m.page - 1] == 'a');
+}
+END_TEST
+
 /* ---- K37: writers that wait ---- */
 
 static struct {
@@ -914,6 +938,7 @@ int main(void)
 	tcase_add_test(tc, covered_at_one_instant);
 	tcase_add_loop_test(tc, own_pages_are_told, 0, 2);
 	tcase_add_test(tc, written_pages_are_told);
+	tcase_add_test(tc, own_pages_stay);
 	tcase_add_test(tc, writers_wait);
 	tcase_add_test(tc, alone_or_not);
 	suite_add_tcase(suite, tc);
