@@ -4,8 +4,8 @@
  *
  * Every chunk that a snapshot needs becomes private at the cut. First writes take no signal, so
  * debuggers are not disturbed, and system calls may store into the heap. Writers are held for the
- * length of the cut only, by mprotect(2) and the gate, unless nobody writes (COWARENA_QUIESCENT, or
- * a process of one thread).
+ * length of the cut only, by userfaultfd's wait or else by mprotect(2) and the gate, unless nobody
+ * writes (COWARENA_QUIESCENT, or a process of one thread).
  *
  *	            a snapshot is taken (arm)
  *	  [shared] ---------------------------------------> [private]
@@ -47,14 +47,20 @@ static int make_private(struct cowarena *arena, size_t first, size_t end)
 	return private_map(arena, first, end - first);
 }
 
+/* Then it takes traps, and system calls that store there fail. */
+static int arm_shared(struct cowarena *arena, size_t first, size_t end)
+{
+	arena->privates.holds_system_calls = false;
+	return engine_mprotect.arm(arena, first, end - first);
+}
+
 static int arm(struct cowarena *arena, size_t first, size_t n)
 {
 	for (size_t end = first + n, stop; first < end; first = stop) {
 		stop = chunks_part_end(&arena->chunks, first, end);
 		if (chunks_is_private(&arena->chunks, first))
 			private_fold(arena, first, stop - first);
-		else if (make_private(arena, first, stop) &&
-			 engine_mprotect.arm(arena, first, stop - first))
+		else if (make_private(arena, first, stop) && arm_shared(arena, first, stop))
 			return -1;
 	}
 	return 0;

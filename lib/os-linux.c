@@ -308,7 +308,7 @@ bool os_next_memory(const struct os_file *file, size_t from, size_t *start, size
 	if (!os_file_is_ours(file))
 		return false;
 	off_t at = seek(file->fd, (off_t)from, SEEK_DATA);
-	off_t stop = at >= 0 ? seek(file->fd, at, SEEK_HOLE) : -1;
+	off_t stop = at < 0 || !end ? at : seek(file->fd, at, SEEK_HOLE);
 
 	if (at < 0 && errno == ENXIO) /* there is no more */
 		at = stop = seek(file->fd, 0, SEEK_END);
@@ -316,7 +316,8 @@ bool os_next_memory(const struct os_file *file, size_t from, size_t *start, size
 	if (at < 0 || stop < 0)
 		return false;
 	*start = (size_t)at;
-	*end = (size_t)stop;
+	if (end)
+		*end = (size_t)stop;
 	return true;
 }
 

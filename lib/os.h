@@ -105,7 +105,8 @@ void os_memory_free(const struct os_file *file, void *p, size_t n);
 /*
  * Find where the file next has memory, at `from` or after it: [*start, *end), as far as the kernel
  * knows; all before *start is a hole. Beyond the last memory both are the file's length. False if
- * that cannot be told. Reading a hole through a mapping would give it memory; this does not (K16).
+ * that cannot be told. end: may be NULL, which saves a walk over that memory. Reading a hole
+ * through a mapping would give it memory; this does not (K16).
  */
 bool os_next_memory(const struct os_file *file, size_t from, size_t *start, size_t *end);
 

@@ -104,45 +104,51 @@ static bool note_range(struct cowarena *arena, size_t first, size_t end)
 	return true;
 }
 
+/* Where the file has no memory nobody has written. */
+static bool note_run(struct cowarena *arena, const struct os_run *run)
+{
+	size_t page = arena_page(arena, run->start), end = page + (run->bytes >> arena->page_shift);
+
+	if (!run->in_swap)
+		return note_range(arena, page, end);
+	while ((page = range_skip_hole(arena, page, end)) < end)
+		if (!note(arena, page++))
+			return false;
+	return true;
+}
+
 /*
  * What looks like pages in swap, where memory is held or was watched, is nearly always pages that
  * are in no page table. They come into it, so that most are sure; what is not sure is taken for
- * own. But what the file has no memory for was never written to.
+ * own.
  */
 static enum collected collect_unsure(struct cowarena *arena, const struct os_run *run)
 {
-	size_t page = arena_page(arena, run->start);
-	char *at = run->start, *stop = at + run->bytes;
+	size_t page = arena_page(arena, run->start), end = page + (run->bytes >> arena->page_shift);
 	struct os_run runs[RUNS];
 	void *walked;
 
-	os_map_resident(at, run->bytes);
+	page = range_skip_hole(arena, page, end);
+	char *at = arena_address(arena, page), *stop = arena_address(arena, end);
+	if (at < stop)
+		os_map_resident(at, (size_t)(stop - at));
 	for (; at < stop; at = walked) {
 		int n = find_own(arena, at, (size_t)(stop - at), runs, &walked);
-		if (n < 0) /* all of it */
-			return note_range(arena, page, page + (run->bytes >> arena->page_shift))
-				   ? COLLECTED
-				   : NO_RECORD;
-		for (int i = 0; i < n; i++) {
-			size_t end = runs[i].bytes >> arena->page_shift;
-			page = arena_page(arena, runs[i].start);
-			for (end += page; page < end; page++)
-				if (!(runs[i].in_swap && range_is_hole(arena, page)) &&
-				    !note(arena, page))
-					return NO_RECORD;
-		}
+		if (n < 0)
+			return note_range(arena, arena_page(arena, at), end) ? COLLECTED
+									     : NO_RECORD;
+		for (int i = 0; i < n; i++)
+			if (!note_run(arena, &runs[i]))
+				return NO_RECORD;
 	}
 	return COLLECTED;
 }
 
 static enum collected collect_run(struct cowarena *arena, const struct os_run *run)
 {
-	size_t page = arena_page(arena, run->start);
-
 	if (run->in_swap)
 		return collect_unsure(arena, run);
-	return note_range(arena, page, page + (run->bytes >> arena->page_shift)) ? COLLECTED
-										 : NO_RECORD;
+	return note_run(arena, run) ? COLLECTED : NO_RECORD;
 }
 
 /* The pages of [*first, end) that the kernel names. NOT_TOLD: from *first on. */
@@ -260,7 +266,8 @@ static void work_on_own(struct cowarena *arena, size_t first, size_t end)
 	const struct bitmap *own = &arena->table.own;
 	size_t mask = ~(chunks_pages(c) - 1), from, stop;
 
-	for (; (from = bitmap_next(own, first) & mask) < end; first = stop) {
+	for (; (from = bitmap_next(own, first)) < end; first = stop) {
+		from = (from & mask) > first ? from & mask : first;
 		for (stop = chunks_end(c, from);
 		     stop < end && bitmap_next(own, stop) < chunks_end(c, stop);)
 			stop = chunks_end(c, stop);

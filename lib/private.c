@@ -95,7 +95,7 @@ static int open_hold(struct cowarena *arena)
 	struct privates *p = &arena->privates;
 	int e = errno;
 
-	os_hold_open(&p->hold, &p->holds_system_calls);
+	p->can_wait = os_hold_open(&p->hold, &p->holds_system_calls) == 0;
 	errno = e;
 	if (!(arena->flags & COWARENA_SYSCALL_SAFE) || p->holds_system_calls)
 		return 0;
@@ -157,7 +157,7 @@ void private_close(struct cowarena *arena)
 void private_never_wait(struct cowarena *arena)
 {
 	os_file_close(&arena->privates.hold);
-	arena->privates.holds_system_calls = false;
+	arena->privates.can_wait = arena->privates.holds_system_calls = false;
 }
 
 void private_drop_inherited(struct cowarena *arena)
@@ -225,7 +225,10 @@ int private_map(struct cowarena *arena, size_t first, size_t n)
 	for (size_t at = first; at < end; at = chunks_end(&arena->chunks, at))
 		atomic_store(&arena->chunks.at[at / per].claimed, true);
 	TEST_POINT();
-	bool quiet = arena->privates.cutting && !arena->privates.held;
+	struct privates *p = &arena->privates;
+	bool quiet = p->cutting && !p->held;
+	if (p->cutting && !quiet && !os_file_is_ours(&p->pagemap)) /* the program has closed it */
+		os_pagemap_open(&p->pagemap);
 	const struct os_file *pagemap = quiet ? NULL : &arena->privates.pagemap;
 	if (os_map_cow(arena_address(arena, first), n << arena->page_shift, &arena->file,
 		       first << arena->page_shift, pagemap))
@@ -284,12 +287,19 @@ static void unfile_page(struct cowarena *arena, size_t page)
 
 /* ---- own pages that go ---- */
 
+/* False when the program has closed the descriptor meanwhile, which has let everybody go. */
+static bool is_held_still(struct cowarena *arena)
+{
+	return arena->privates.held != HELD_BY_WAITING || os_file_is_ours(&arena->privates.hold);
+}
+
 void private_drop(struct cowarena *arena)
 {
 	struct privates *p = &arena->privates;
 
-	/* If that is refused they are found again, and hold what the file does. */
-	if (p->dropping)
+	/* If that is refused they are found again, and hold what the file does; or more, if those
+	   who write are not held any more. */
+	if (p->dropping && is_held_still(arena))
 		os_drop_own(p->drops, p->dropping);
 	p->dropping = 0;
 }
@@ -329,8 +339,8 @@ static enum held way_to_hold(struct cowarena *arena)
 {
 	struct privates *p = &arena->privates;
 
-	if (p->hold.fd >= 0 && !os_file_is_ours(&p->hold)) { /* the program has closed it */
-		os_file_close(&p->hold);
+	/* The program has closed it, perhaps. */
+	if (p->can_wait && !os_file_is_ours(&p->hold)) {
 		p->holds_system_calls = false;
 		os_hold_open(&p->hold, &p->holds_system_calls);
 	}
@@ -417,6 +427,22 @@ static void let_all_go(struct cowarena *arena)
 			let_go(arena, first, end - first);
 }
 
+/* A refusal, as for a mapping that a lost descriptor watches still, makes it the other way, unless
+   system calls were to wait. */
+static int hold_somehow(struct cowarena *arena)
+{
+	begin_to_hold(arena);
+	int result = hold_all(arena);
+	if (result && arena->privates.held == HELD_BY_WAITING &&
+	    !(arena->flags & COWARENA_SYSCALL_SAFE)) {
+		let_all_go(arena);
+		arena->privates.holds_system_calls = false;
+		arena->privates.held = HELD_BY_PROTECTION;
+		result = hold_all(arena);
+	}
+	return result;
+}
+
 /* ---- the cut ---- */
 
 static bool anything_open(struct cowarena *arena)
@@ -457,11 +483,8 @@ int private_begin_cut(struct cowarena *arena, bool quiescent)
 		return 0;
 	p->cutting = true;
 	private_fill_up(arena);
-	if (!quiescent && anything_open(arena) && !os_is_alone()) {
-		begin_to_hold(arena);
-		if (hold_all(arena))
-			return -1;
-	}
+	if (!quiescent && anything_open(arena) && !os_is_alone() && hold_somehow(arena))
+		return -1;
 	TEST_POINT();
 	if (private_collect(arena))
 		return -1;
@@ -485,20 +508,22 @@ static void unfile_clean(struct cowarena *arena)
 			unfile_page(arena, i);
 }
 
-void private_end_cut(struct cowarena *arena)
+int private_end_cut(struct cowarena *arena)
 {
 	struct privates *p = &arena->privates;
 
 	if (!private_works(arena))
-		return;
+		return 0;
 	private_drop(arena);
 	unfile_clean(arena);
+	int result = is_held_still(arena) ? 0 : -1;
 	if (p->held)
 		let_all_go(arena);
 	p->held = HELD_NOT;
 	p->cutting = false;
 	p->written = 0;
 	atomic_store_explicit(&p->traps, 0, memory_order_relaxed);
+	return result;
 }
 
 /* What the last snapshot has kept of the page. */
@@ -638,8 +663,10 @@ static int share(struct cowarena *arena, size_t chunk)
 			fold_page(arena, i, true);
 		private_drop(arena);
 		unfile_range(arena, first, n); /* stores go to the file from now on */
-		result = os_map_alias(arena_address(arena, first), bytes, arena_past(arena, first),
-				      live ? OS_READ : OS_READ_WRITE);
+		result = is_held_still(arena) ? os_map_alias(arena_address(arena, first), bytes,
+							     arena_past(arena, first),
+							     live ? OS_READ : OS_READ_WRITE)
+					      : -1;
 	}
 	if (result || arena->privates.held == HELD_BY_WAITING)
 		let_go(arena, first, n);

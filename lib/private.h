@@ -65,6 +65,7 @@ struct privates {
 	bool cannot_watch;    /* the system has refused that, or writers are held by waiting */
 	bool has_forked;      /* a child of a fork() may be copying the file */
 	struct os_file hold;  /* os_hold_open(), with engine kernel */
+	bool can_wait;        /* that has worked */
 	bool holds_system_calls;
 	_Atomic size_t chunks;  /* that are private, at least in part */
 	_Atomic size_t own;     /* pages */
@@ -190,7 +191,8 @@ bool private_equals_file(struct cowarena *arena, size_t page);
  * Around the cut, with the gate closed. Begin: hold those who may write to private chunks, and
  * collect; and with engine kernel make private what is to be so. quiescent: nobody writes; then
  * nothing is done for that. -1 with errno. End: drop what was folded, see to P4, and let writers go
- * on.
+ * on. -1: the program has closed the descriptor by which they were held, and the snapshot may be
+ * torn.
  *
  * Who is held waits in the kernel, system calls too, or fails there with EFAULT without the
  * privilege that takes (os_hold()). Where userfaultfd is not to be had, a store waits at the gate,
@@ -206,7 +208,7 @@ bool private_equals_file(struct cowarena *arena, size_t page);
  * last page is armed, stores to others are in the snapshot.)
  */
 int private_begin_cut(struct cowarena *arena, bool quiescent);
-void private_end_cut(struct cowarena *arena);
+int private_end_cut(struct cowarena *arena);
 
 /*
  * Whether an own page is to be kept rather than folded, during the cut. A page that the last

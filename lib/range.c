@@ -75,6 +75,17 @@ bool range_is_hole(struct cowarena *arena, size_t page)
 	return false;
 }
 
+size_t range_skip_hole(struct cowarena *arena, size_t page, size_t end)
+{
+	size_t start;
+
+	if (page >= end || bitmap_test(&arena->table.backed, page) ||
+	    !os_next_memory(&arena->file, page << arena->page_shift, &start, NULL))
+		return page;
+	start >>= arena->page_shift;
+	return start < end ? start : end;
+}
+
 void range_punch(struct cowarena *arena, size_t first, size_t n)
 {
 	/* By the second mapping, if there is one: the heap's own may be private there. */

@@ -19,6 +19,9 @@ void range_unmap(struct cowarena *arena);
  */
 bool range_is_hole(struct cowarena *arena, size_t page);
 
+/* The first page of [page, end) that may have memory; end if there is none. */
+size_t range_skip_hole(struct cowarena *arena, size_t page, size_t end);
+
 /* Give the memory of pages back to the system: the pages become holes. Nobody needs their content,
    and nobody writes there meanwhile. */
 void range_punch(struct cowarena *arena, size_t first, size_t n);

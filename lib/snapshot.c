@@ -73,8 +73,8 @@ static int cut(struct cowarena *arena, struct cowarena_snapshot *s, bool quiesce
 		goto out;
 	if (private_begin_cut(arena, quiescent)) {
 		error_system(ENOMEM,
-			     "the kernel refused to hold those who write to the heap (%s): raise "
-			     "vm.max_map_count",
+			     "the kernel refused to hold those who write to the heap (%s): if this "
+			     "is ENOMEM, raise vm.max_map_count",
 			     error_name(errno));
 		goto out;
 	}
@@ -103,7 +103,10 @@ static int cut(struct cowarena *arena, struct cowarena_snapshot *s, bool quiesce
 		error_set(ENOMEM, "neither frames to copy pages to nor mappings to arm them: raise "
 				  "options.held_limit or vm.max_map_count");
 out:
-	private_end_cut(arena);
+	if (private_end_cut(arena))
+		result =
+		    error_set(ENOMEM, "the program has closed a descriptor of the library while "
+				      "the snapshot was being taken: take it again");
 	TEST_POINT();
 	gate_open(&arena->gate);
 	if (result && s->epoch) {

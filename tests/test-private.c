@@ -422,6 +422,64 @@ START_TEST(closed_while_others_may_write)
 }
 END_TEST
 
+/* The userfaultfd that watches is closed, and a duplicate keeps its registrations, so that nothing
+   can be held by another: writers are held by a signal. */
+START_TEST(a_refused_hold)
+{
+	cowarena *arena = kernel_arena(WATCHED);
+	_Atomic bool stop = false;
+	pthread_t thread;
+	char seen;
+
+	if (!arena)
+		return;
+	char *p = page_block(arena, PAGES);
+	for (int round = 0; round < 4; round++) {
+		write_pages(p, 2, (char)round);
+		take_snapshot(arena, COWARENA_QUIESCENT);
+	}
+	ck_assert(private_is_watched(arena, page_of(arena, p, 0)));
+	int other = dup(arena->privates.watch.fd);
+	ck_assert(other >= 0 && close(arena->privates.watch.fd) == 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, wait_for_stop, &stop), 0);
+	for (int round = 10; round < 14; round++) {
+		write_pages(p, 2, (char)round);
+		cowarena_snapshot *s = take_snapshot(arena, 0);
+		ck_assert_msg(s != NULL, "%s", cowarena_errmsg());
+		write_pages(p, 1, 100);
+		ck_assert_int_eq(cowarena_snapshot_read(s, &seen, p, 1), 0);
+		ck_assert_int_eq(seen, round);
+		ck_assert(!cowarena_syscall_safe(arena));
+	}
+	atomic_store(&stop, true);
+	pthread_join(thread, NULL);
+	close(other);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+/* Chunks that cannot become private take traps. */
+START_TEST(a_promise_that_does_not_hold)
+{
+	cowarena *arena = kernel_arena(WATCHED);
+	_Atomic bool stop = false;
+	pthread_t thread;
+
+	if (!arena)
+		return;
+	char *p = page_block(arena, PAGES);
+	ck_assert_int_eq(close(arena->file.fd), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, wait_for_stop, &stop), 0);
+	ck_assert_ptr_nonnull(take_snapshot(arena, 0));
+	write_pages(p, 1, 2);
+	ck_assert_uint_gt(stats_of(arena).faults, 0);
+	ck_assert(!cowarena_syscall_safe(arena));
+	atomic_store(&stop, true);
+	pthread_join(thread, NULL);
+	cowarena_destroy(arena);
+}
+END_TEST
+
 /* When the last snapshot was released, memory is what the heap takes, though nobody compacts; what
    is written to later is found later. Then snapshots are as right as before. */
 START_TEST(memory_after_the_last_release)
@@ -968,6 +1026,8 @@ int main(void)
 	tcase_add_loop_test(tc, a_chunk_that_grows, 0, WAYS);
 	tcase_add_test(tc, closed_descriptors);
 	tcase_add_loop_test(tc, held_for_nothing, 0, WAYS);
+	tcase_add_test(tc, a_refused_hold);
+	tcase_add_test(tc, a_promise_that_does_not_hold);
 	tcase_add_loop_test(tc, memory_after_the_last_release, 0, WAYS);
 	tcase_add_test(tc, closed_while_others_may_write);
 	tcase_add_test(tc, many_scattered_writes);
