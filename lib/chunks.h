@@ -31,7 +31,7 @@ struct chunk {
 					   (private.h); all, but in the heap's last chunk */
 	_Atomic bool huge;              /* mapped by one entry, as far as we know */
 	_Atomic bool claimed;           /* private, or about to be (private_is_claimed()) */
-	_Atomic bool has_gaps, past_filled; /* private_fill() */
+	_Atomic uint8_t past;           /* enum past_state (private.h) */
 	bool watched; /* its private pages are (private.h); under the snapshot lock */
 };
 

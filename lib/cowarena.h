@@ -248,7 +248,7 @@ typedef void cowarena_page_fn(void *ctx, const void *page, enum cowarena_page_ev
  * snapshot, a rollback, a diff, and in cowarena_stats_get(), each of which takes for that 3 ns a
  * page of the heap, or 10 to 50 where userfaultfd(2) is forbidden, and once writers have been held
  * by its wait. When the last snapshot was released, the memory of what it has copied goes back
- * within a second, by the helper thread; without that thread, and in a process that has called
+ * after a second, by the helper thread; without that thread, and in a process that has called
  * fork() since, at the next snapshot or by cowarena_compact(). The engine takes neither held_limit
  * nor COWARENA_FAITHFUL (then engine hybrid serves, or, with COWARENA_STRICT_ENGINE, the arena is
  * refused with ENOTSUP), and no cowarena_on_page(). It needs /proc, and no privilege. Where memory

@@ -21,7 +21,8 @@
 #define COLLAPSES 4 /* between two naps */
 #define NAP_NS 1000000
 #define IDLE_NS 10000000000u /* time without a snapshot after which the pool shrinks */
-#define CALM_NS 100000000u   /* and after which own pages take no more than their own memory */
+
+uint64_t helper_calm_ns = 1000000000u;
 
 /* ---- frames ---- */
 
@@ -284,7 +285,7 @@ static void tend(struct cowarena *arena, bool idle)
 	h->end = can_collapse(arena) ? chunks_in_use(arena) : 0;
 	do {
 		frames = tend_frames(arena, idle);
-		past = !frames && private_fill(arena);
+		past = !frames && private_fill_past(arena);
 		chunks = !frames && !past && tend_chunks(arena);
 		if (frames || past)
 			os_nap();
@@ -306,7 +307,7 @@ static void note_calm(struct cowarena *arena, struct calm *calm, uint64_t now)
 	if (atomic_load(&arena->timeline.live))
 		epoch = 0;
 	if (!epoch || epoch != calm->epoch)
-		*calm = (struct calm){epoch, now, CALM_NS};
+		*calm = (struct calm){epoch, now, helper_calm_ns};
 }
 
 /* After how long to look again though nobody rings; 0: not at all. */
@@ -338,12 +339,12 @@ static void *helper_main(void *p)
 		uint64_t length = calm.epoch ? now - calm.since : 0;
 		tend(arena, length >= IDLE_NS);
 		/* What is written to later is found later: as seldom as there is nothing. */
-		if (length >= CALM_NS && atomic_load(&arena->privates.chunks))
-			calm.look = trim_own_pages(arena)     ? CALM_NS
+		if (length >= helper_calm_ns && atomic_load(&arena->privates.chunks))
+			calm.look = trim_own_pages(arena)     ? helper_calm_ns
 				    : calm.look < IDLE_NS / 2 ? 2 * calm.look
 							      : IDLE_NS;
 		uint64_t ns = next_look(arena, &calm);
-		bool soon = ns == CALM_NS || !atomic_load(&arena->privates.chunks);
+		bool soon = ns == helper_calm_ns || !atomic_load(&arena->privates.chunks);
 		atomic_store(&h->waits_idle, ns && soon);
 		if (ns)
 			os_wait_at_most(&h->bell.rung, rung, ns);
@@ -368,7 +369,7 @@ void helper_start(struct cowarena *arena)
 
 void helper_after_take(struct cowarena *arena, uint64_t epoch)
 {
-	bool wanted = epoch % QUIET == 0 || atomic_load(&arena->privates.to_fill);
+	bool wanted = epoch % QUIET == 0 || atomic_load(&arena->privates.past_wanted);
 
 	if (wanted && atomic_load(&arena->helper.bell.heard))
 		bell_ring(&arena->helper.bell);

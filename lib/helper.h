@@ -38,6 +38,9 @@ struct helper {
 	pthread_t thread;
 };
 
+/* Time without a snapshot after which own pages take no more than their own memory. For tests. */
+extern uint64_t helper_calm_ns;
+
 /*
  * A snapshot is about to be taken: start the thread, if this is the first snapshot. Before the cut:
  * memory that the C library allocates for the thread may lie in the arena, and must be in each

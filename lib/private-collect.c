@@ -252,11 +252,13 @@ void private_watch_again(struct cowarena *arena, size_t first, size_t n)
 	}
 }
 
-void private_want_filled(struct cowarena *arena, size_t page)
+static void want_past(struct cowarena *arena, size_t first, size_t end)
 {
-	if (!atomic_load(&chunk_of(arena, page)->has_gaps) &&
-	    !atomic_exchange(&chunk_of(arena, page)->has_gaps, true))
-		atomic_fetch_add(&arena->privates.to_fill, 1);
+	for (; first < end; first = chunks_end(&arena->chunks, first))
+		if (atomic_load(&chunk_of(arena, first)->past) == PAST_UNKNOWN) {
+			atomic_store(&chunk_of(arena, first)->past, PAST_WANTED);
+			atomic_fetch_add(&arena->privates.past_wanted, 1);
+		}
 }
 
 /* Runs of chunks of [first, end) that have own pages: others cost nothing to ask about. */
@@ -274,8 +276,7 @@ static void work_on_own(struct cowarena *arena, size_t first, size_t end)
 		stop = stop < end ? stop : end;
 		if (!arena->privates.cannot_watch)
 			watch(arena, from, stop - from);
-		for (size_t at = from; at < stop; at = chunks_end(c, at))
-			private_want_filled(arena, at);
+		want_past(arena, from, stop);
 	}
 }
 

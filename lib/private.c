@@ -311,7 +311,6 @@ static void queue_drop(struct cowarena *arena, size_t page)
 	char *at = arena_address(arena, page);
 	size_t size = arena_page_size(arena);
 
-	private_want_filled(arena, page);
 	if (p->dropping && last->start + last->bytes == at) {
 		last->bytes += size;
 		return;
@@ -749,32 +748,22 @@ int private_flush(struct cowarena *arena)
 	return result;
 }
 
-/* ---- page tables ---- */
+/* ---- the second mapping's page table ---- */
 
-static void fill(struct cowarena *arena, size_t chunk)
-{
-	struct chunk *c = &arena->chunks.at[chunk];
-	size_t first = chunk << arena->chunks.pages_shift, bytes = arena->chunks.bytes;
-
-	if (!atomic_exchange(&c->past_filled, true))
-		os_map_resident(arena_past(arena, first), bytes);
-	/* If it is shared by now, that does not matter. */
-	os_map_resident(arena_address(arena, first), chunks_private_pages(&arena->chunks, chunk)
-							 << arena->page_shift);
-}
-
-bool private_fill(struct cowarena *arena)
+bool private_fill_past(struct cowarena *arena)
 {
 	struct privates *p = &arena->privates;
 	struct chunk *chunks = arena->chunks.at;
 	size_t count = arena->chunks.count;
 
-	if (!atomic_load(&p->to_fill))
+	if (!atomic_load(&p->past_wanted))
 		return false;
 	for (size_t n = 0; n < count; n++, p->filled = (p->filled + 1) % count)
-		if (atomic_exchange(&chunks[p->filled].has_gaps, false)) {
-			fill(arena, p->filled);
-			return atomic_fetch_sub(&p->to_fill, 1) > 1;
+		if (atomic_load(&chunks[p->filled].past) == PAST_WANTED) {
+			atomic_store(&chunks[p->filled].past, PAST_FILLED);
+			os_map_resident(arena->past + p->filled * arena->chunks.bytes,
+					arena->chunks.bytes);
+			return atomic_fetch_sub(&p->past_wanted, 1) > 1;
 		}
 	return false;
 }

@@ -56,6 +56,9 @@
 
 struct cowarena;
 
+/* Of a chunk: whether the second mapping of the file has it in its page table. */
+enum past_state { PAST_UNKNOWN, PAST_WANTED, PAST_FILLED };
+
 /* How those who write are held. */
 enum held { HELD_NOT, HELD_BY_PROTECTION, HELD_BY_WAITING };
 
@@ -67,12 +70,12 @@ struct privates {
 	struct os_file hold;  /* os_hold_open(), with engine kernel */
 	bool can_wait;        /* that has worked */
 	bool holds_system_calls;
-	_Atomic size_t chunks;  /* that are private, at least in part */
-	_Atomic size_t own;     /* pages */
-	_Atomic size_t to_fill; /* chunks that private_fill() is to work on */
-	size_t filled;          /* the one that it looks at next */
-	_Atomic size_t traps;   /* scattered first writes since the last cut */
-	struct os_run *drops;   /* own pages whose content is in the file, to be dropped */
+	_Atomic size_t chunks;      /* that are private, at least in part */
+	_Atomic size_t own;         /* pages */
+	_Atomic size_t past_wanted; /* chunks */
+	size_t filled;              /* the chunk that private_fill_past() looks at next */
+	_Atomic size_t traps;       /* scattered first writes since the last cut */
+	struct os_run *drops;       /* own pages whose content is in the file, to be dropped */
 	int dropping;
 	bool cutting;
 	enum held held;  /* now: during a cut, or while a chunk is being shared */
@@ -173,16 +176,9 @@ void private_fill_up(struct cowarena *arena);
 /* The page has been written to in this epoch. */
 void private_stamp_written(struct cowarena *arena, size_t page, uint64_t epoch);
 
-/*
- * For the helper, without a lock: fill the page tables of a chunk that has own pages, or whose own
- * pages were dropped. Else each page beside them costs a fault: those who read the heap, where the
- * kernel has split a huge page or watches; and the next cut, in the second mapping, where nothing
- * is mapped at first. Returns whether there are more.
- */
-bool private_fill(struct cowarena *arena);
-
-/* Have that done for the page's chunk. */
-void private_want_filled(struct cowarena *arena, size_t page);
+/* For the helper, without a lock: fill the second mapping's page table for a chunk whose pages are
+   folded, else the cut takes a fault for each. Returns whether there are more. */
+bool private_fill_past(struct cowarena *arena);
 
 /* Whether the live address shows what the file holds. */
 bool private_equals_file(struct cowarena *arena, size_t page);

@@ -484,6 +484,7 @@ END_TEST
    is written to later is found later. Then snapshots are as right as before. */
 START_TEST(memory_after_the_last_release)
 {
+	helper_calm_ns = 50000000;
 	cowarena *arena = arena_case(_i == WATCHED ? CASE_KERNEL : CASE_UNWATCHED);
 	size_t n = 8 * PAGES, size = page_size();
 	char *seen = malloc(n * size);
