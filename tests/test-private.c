@@ -158,24 +158,41 @@ START_TEST(written_each_time)
 }
 END_TEST
 
+/* Another thread of the process, because of which writers are held. */
+struct other {
+	pthread_t thread;
+	_Atomic bool stop;
+};
+
 static void *wait_for_stop(void *arg)
 {
-	AWAIT(atomic_load((_Atomic bool *)arg));
+	AWAIT(atomic_load(&((struct other *)arg)->stop));
 	return arg;
+}
+
+static void begin_other(struct other *other)
+{
+	atomic_store(&other->stop, false);
+	ck_assert_int_eq(pthread_create(&other->thread, NULL, wait_for_stop, other), 0);
+}
+
+static void end_other(struct other *other)
+{
+	atomic_store(&other->stop, true);
+	pthread_join(other->thread, NULL);
 }
 
 /* What came into use since the snapshot is not private; a fork leaves it as it is. */
 START_TEST(a_fork_leaves_new_memory_writable)
 {
 	cowarena *arena = kernel_arena(WATCHED);
-	_Atomic bool stop = false;
-	pthread_t thread;
+	struct other other;
 
 	if (!arena)
 		return;
 	char *p = page_block(arena, PAGES);
 	cowarena_snapshot *s = take_snapshot(arena, 0);
-	ck_assert_int_eq(pthread_create(&thread, NULL, wait_for_stop, &stop), 0);
+	begin_other(&other);
 	size_t n = 20 * PAGES * page_size();
 	char *fresh = cowarena_alloc(arena, n);
 	memset(fresh, 1, n);
@@ -189,8 +206,7 @@ START_TEST(a_fork_leaves_new_memory_writable)
 	ck_assert_int_eq(read(zero, p, PAGES * page_size()), (ssize_t)(PAGES * page_size()));
 	ck_assert_uint_eq(stats_of(arena).faults, 0);
 	ck_assert_int_eq(cowarena_snapshot_release(s), 0);
-	atomic_store(&stop, true);
-	pthread_join(thread, NULL);
+	end_other(&other);
 	cowarena_destroy(arena);
 }
 END_TEST
@@ -360,14 +376,13 @@ END_TEST
 START_TEST(held_for_nothing)
 {
 	cowarena *arena = kernel_arena(_i);
-	_Atomic bool stop = false;
-	pthread_t thread;
+	struct other other;
 
 	if (!arena)
 		return;
 	char *p = page_block(arena, PAGES);
 	memset(p, 0, PAGES * page_size());
-	ck_assert_int_eq(pthread_create(&thread, NULL, wait_for_stop, &stop), 0);
+	begin_other(&other);
 	size_t memory = os_memory_used(&arena->file);
 	for (int round = 1; round < 10; round++) {
 		write_pages(p, 4, (char)round);
@@ -381,8 +396,7 @@ START_TEST(held_for_nothing)
 	ck_assert_uint_le(stats.copied + stats.shadowed, 9 * (PAGES / 4 + 4));
 	ck_assert_uint_eq(stats.faults, 0);
 	ck_assert_uint_le(os_memory_used(&arena->file), memory + 8 * page_size());
-	atomic_store(&stop, true);
-	pthread_join(thread, NULL);
+	end_other(&other);
 	cowarena_destroy(arena);
 }
 END_TEST
@@ -391,15 +405,14 @@ END_TEST
 START_TEST(closed_while_others_may_write)
 {
 	cowarena *arena = kernel_arena(WATCHED);
-	_Atomic bool stop = false;
-	pthread_t thread;
+	struct other other;
 	char seen;
 
 	if (!arena)
 		return;
 	char *p = page_block(arena, PAGES);
 	memset(p, 0, PAGES * page_size());
-	ck_assert_int_eq(pthread_create(&thread, NULL, wait_for_stop, &stop), 0);
+	begin_other(&other);
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	for (int round = 1; round < 6; round++) {
 		write_pages(p, 3, (char)round);
@@ -416,8 +429,7 @@ START_TEST(closed_while_others_may_write)
 		ck_assert_int_eq(cowarena_snapshot_release(s), 0);
 	}
 	ck_assert_uint_eq(stats_of(arena).faults, 0);
-	atomic_store(&stop, true);
-	pthread_join(thread, NULL);
+	end_other(&other);
 	cowarena_destroy(arena);
 }
 END_TEST
@@ -427,8 +439,7 @@ END_TEST
 START_TEST(a_refused_hold)
 {
 	cowarena *arena = kernel_arena(WATCHED);
-	_Atomic bool stop = false;
-	pthread_t thread;
+	struct other other;
 	char seen;
 
 	if (!arena)
@@ -439,9 +450,9 @@ START_TEST(a_refused_hold)
 		take_snapshot(arena, COWARENA_QUIESCENT);
 	}
 	ck_assert(private_is_watched(arena, page_of(arena, p, 0)));
-	int other = dup(arena->privates.watch.fd);
-	ck_assert(other >= 0 && close(arena->privates.watch.fd) == 0);
-	ck_assert_int_eq(pthread_create(&thread, NULL, wait_for_stop, &stop), 0);
+	int duplicate = dup(arena->privates.watch.fd);
+	ck_assert(duplicate >= 0 && close(arena->privates.watch.fd) == 0);
+	begin_other(&other);
 	for (int round = 10; round < 14; round++) {
 		write_pages(p, 2, (char)round);
 		cowarena_snapshot *s = take_snapshot(arena, 0);
@@ -451,9 +462,8 @@ START_TEST(a_refused_hold)
 		ck_assert_int_eq(seen, round);
 		ck_assert(!cowarena_syscall_safe(arena));
 	}
-	atomic_store(&stop, true);
-	pthread_join(thread, NULL);
-	close(other);
+	end_other(&other);
+	close(duplicate);
 	cowarena_destroy(arena);
 }
 END_TEST
@@ -462,20 +472,18 @@ END_TEST
 START_TEST(a_promise_that_does_not_hold)
 {
 	cowarena *arena = kernel_arena(WATCHED);
-	_Atomic bool stop = false;
-	pthread_t thread;
+	struct other other;
 
 	if (!arena)
 		return;
 	char *p = page_block(arena, PAGES);
 	ck_assert_int_eq(close(arena->file.fd), 0);
-	ck_assert_int_eq(pthread_create(&thread, NULL, wait_for_stop, &stop), 0);
+	begin_other(&other);
 	ck_assert_ptr_nonnull(take_snapshot(arena, 0));
 	write_pages(p, 1, 2);
 	ck_assert_uint_gt(stats_of(arena).faults, 0);
 	ck_assert(!cowarena_syscall_safe(arena));
-	atomic_store(&stop, true);
-	pthread_join(thread, NULL);
+	end_other(&other);
 	cowarena_destroy(arena);
 }
 END_TEST
