@@ -119,17 +119,21 @@ void report_costs(const struct costs *costs)
 
 static void json_costs(FILE *to, const struct costs *costs)
 {
-	if (!costs)
-		return;
+	const struct {
+		const char *name;
+		double ns;
+	} each[] = {
+	    {"fault_ns", costs->fault_ns},
+	    {"protect_ns", costs->protect_ns},
+	    {"signal_ns", costs->signal_ns},
+	    {"copy_ns", costs->copy_ns},
+	};
+
 	fprintf(to, "\"page_tables\": \"%s\", ", costs_are_dear(costs) ? "dear" : "cheap");
-	json_number(to, "fault_ns", costs->fault_ns);
-	fputs(", ", to);
-	json_number(to, "protect_ns", costs->protect_ns);
-	fputs(", ", to);
-	json_number(to, "signal_ns", costs->signal_ns);
-	fputs(", ", to);
-	json_number(to, "copy_ns", costs->copy_ns);
-	fputs(", ", to);
+	for (size_t i = 0; i < COUNT(each); i++) {
+		json_number(to, each[i].name, each[i].ns);
+		fputs(", ", to);
+	}
 }
 
 void json_host(FILE *to, const struct bench_options *want, const char *engine,
@@ -144,7 +148,8 @@ void json_host(FILE *to, const struct bench_options *want, const char *engine,
 	fprintf(to, "\"host\": {\"page_size\": %ld, \"cpus\": %ld, \"memory_bytes\": %lld, ",
 		sysconf(_SC_PAGESIZE), sysconf(_SC_NPROCESSORS_ONLN),
 		(long long)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
-	json_costs(to, costs);
+	if (costs)
+		json_costs(to, costs);
 	fputs("\"kernel\": ", to);
 	json_text(to, system.release);
 	fprintf(to,

@@ -73,15 +73,16 @@ static int compare(const struct bench_options *want)
 {
 	static struct result results[COUNT(want->chosen)];
 	struct costs costs;
-	bool measured = costs_measure(&costs);
-	struct report report = {want, results, NULL, measured ? &costs : NULL};
+	struct report report = {.want = want, .results = results};
 	struct pages pages = {.page = (size_t)sysconf(_SC_PAGESIZE)};
 	int status;
 
 	if (check_memory(want))
 		return EXIT_ERROR;
-	if (measured)
+	if (costs_measure(&costs)) {
+		report.costs = &costs;
 		report_costs(&costs);
+	}
 	if (pages_init(&pages, want->size))
 		status = fail("no memory: choose a smaller --size");
 	else
