@@ -182,6 +182,19 @@ static void end_other(struct other *other)
 	pthread_join(other->thread, NULL);
 }
 
+/* A snapshot holds this byte, which is written over afterwards. */
+static cowarena_snapshot *expect_past(cowarena *arena, char *p, char byte)
+{
+	cowarena_snapshot *s = take_snapshot(arena, 0);
+	char seen;
+
+	ck_assert_msg(s != NULL, "%s", cowarena_errmsg());
+	write_pages(p, 1, 100);
+	ck_assert_int_eq(cowarena_snapshot_read(s, &seen, p, 1), 0);
+	ck_assert_int_eq(seen, byte);
+	return s;
+}
+
 /* What came into use since the snapshot is not private; a fork leaves it as it is. */
 START_TEST(a_fork_leaves_new_memory_writable)
 {
@@ -406,7 +419,6 @@ START_TEST(closed_while_others_may_write)
 {
 	cowarena *arena = kernel_arena(WATCHED);
 	struct other other;
-	char seen;
 
 	if (!arena)
 		return;
@@ -422,10 +434,7 @@ START_TEST(closed_while_others_may_write)
 			ck_assert_int_eq(close(fd), 0);
 		if (round == 3)
 			ck_assert_int_eq(dup2(null, fd), fd);
-		cowarena_snapshot *s = take_snapshot(arena, 0);
-		write_pages(p, 1, 100);
-		ck_assert_int_eq(cowarena_snapshot_read(s, &seen, p, 1), 0);
-		ck_assert_int_eq(seen, round);
+		cowarena_snapshot *s = expect_past(arena, p, (char)round);
 		ck_assert_int_eq(cowarena_snapshot_release(s), 0);
 	}
 	ck_assert_uint_eq(stats_of(arena).faults, 0);
@@ -440,7 +449,6 @@ START_TEST(a_refused_hold)
 {
 	cowarena *arena = kernel_arena(WATCHED);
 	struct other other;
-	char seen;
 
 	if (!arena)
 		return;
@@ -455,11 +463,7 @@ START_TEST(a_refused_hold)
 	begin_other(&other);
 	for (int round = 10; round < 14; round++) {
 		write_pages(p, 2, (char)round);
-		cowarena_snapshot *s = take_snapshot(arena, 0);
-		ck_assert_msg(s != NULL, "%s", cowarena_errmsg());
-		write_pages(p, 1, 100);
-		ck_assert_int_eq(cowarena_snapshot_read(s, &seen, p, 1), 0);
-		ck_assert_int_eq(seen, round);
+		expect_past(arena, p, (char)round);
 		ck_assert(!cowarena_syscall_safe(arena));
 	}
 	end_other(&other);
