@@ -48,8 +48,12 @@ static void require(bool holds, const char *what, size_t page)
    for that thread.) */
 static bool is_armed(struct cowarena *arena, size_t page)
 {
-	return arena->engine->syscall_safe || (arena->engine->lost && arena->engine->lost(arena)) ||
-	       !os_can_write(arena_address(arena, page), arena_page_size(arena));
+	if (arena->engine->syscall_safe || (arena->engine->lost && arena->engine->lost(arena)))
+		return true;
+	track_pause(); /* the page may be in no block */
+	bool armed = !os_can_write(arena_address(arena, page), arena_page_size(arena));
+	track_resume();
+	return armed;
 }
 
 /* Check I1, and that state, stamp and bitmap agree. */

@@ -84,7 +84,8 @@ static int map_chunk_anew(struct cowarena *arena, size_t page)
 	lock_acquire(&arena->chunks.lock);
 	if (!chunks_is_private(&arena->chunks, page))
 		result = os_map_alias(arena_address(arena, first), arena->chunks.bytes,
-				      arena_past(arena, first), OS_READ_WRITE);
+				      arena_past(arena, first), &arena->file,
+				      first << arena->page_shift, OS_READ_WRITE);
 	lock_release(&arena->chunks.lock);
 	return result;
 }

@@ -111,9 +111,30 @@ int os_map_cow(void *over, size_t n, const struct os_file *file, size_t offset,
 	return move_over(over, fresh, n);
 }
 
-int os_map_alias(void *over, size_t n, void *alias, enum os_protection protection)
+/* Not by the descriptor, which the program may have closed; but Valgrind (3.19) knows no other
+   way. */
+static void *map_again(void *alias, size_t n, const struct os_file *file, size_t offset)
 {
 	void *fresh = mremap(alias, 0, n, MREMAP_MAYMOVE); /* K21 */
+
+	if (fresh != MAP_FAILED || errno != EINVAL)
+		return fresh;
+	fresh = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file->fd,
+		     (off_t)offset);
+	if (fresh == MAP_FAILED)
+		return fresh;
+	os_keep_from_children(fresh, n);
+	if (os_file_is_ours(file))
+		return fresh;
+	munmap(fresh, n);
+	errno = EBADF;
+	return MAP_FAILED;
+}
+
+int os_map_alias(void *over, size_t n, void *alias, const struct os_file *file, size_t offset,
+		 enum os_protection protection)
+{
+	void *fresh = map_again(alias, n, file, offset);
 
 	if (fresh == MAP_FAILED)
 		return failed_in("mremap(2)");

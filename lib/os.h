@@ -229,8 +229,9 @@ int os_map_cow(void *over, size_t n, const struct os_file *file, size_t offset,
 	       const struct os_file *pagemap);
 
 /* Put a shared mapping of the file in that place, again by one step: of what `alias`, another
-   shared mapping of the file, shows. The new mapping has the alias's flags for children. */
-int os_map_alias(void *over, size_t n, void *alias, enum os_protection protection);
+   shared mapping of the file, shows, from this offset of the file on. Children do not have it. */
+int os_map_alias(void *over, size_t n, void *alias, const struct os_file *file, size_t offset,
+		 enum os_protection protection);
 
 /* Whether the system counts private mappings as if all of their pages were used
    (vm.overcommit_memory=2). */

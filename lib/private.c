@@ -663,7 +663,8 @@ static int share(struct cowarena *arena, size_t chunk)
 		private_drop(arena);
 		unfile_range(arena, first, n); /* stores go to the file from now on */
 		result = is_held_still(arena) ? os_map_alias(arena_address(arena, first), bytes,
-							     arena_past(arena, first),
+							     arena_past(arena, first), &arena->file,
+							     first << arena->page_shift,
 							     live ? OS_READ : OS_READ_WRITE)
 					      : -1;
 	}

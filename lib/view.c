@@ -16,6 +16,7 @@
 #include "records.h"
 #include "sightings.h"
 #include "snapshot-read.h"
+#include "track.h"
 #include "verify.h"
 
 #include <errno.h>
@@ -54,6 +55,7 @@ static void fill(void *ctx, size_t page, uint32_t frame)
 		memset(at, 0, size);
 	else
 		memcpy(at, frames_data(&arena->frames, frame), size);
+	track_read(at, size);
 }
 
 /*

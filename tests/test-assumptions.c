@@ -604,7 +604,7 @@ START_TEST(covered_at_one_instant)
 		if (rng(&seed) % 16 == 0)
 			os_nap();
 		ck_assert_int_eq(memcmp(then, file, m.n), 0); /* the file stands still */
-		ck_assert_int_eq(os_map_alias(m.p, m.n, file, OS_READ_WRITE), 0);
+		ck_assert_int_eq(os_map_alias(m.p, m.n, file, &m.file, 0, OS_READ_WRITE), 0);
 		for (size_t w = 0; w < CELL_WRITERS; w++)
 			litmus.since[w] = atomic_load(&litmus.round[w]);
 	}
@@ -866,7 +866,8 @@ START_TEST(writers_wait)
 						: 'a');
 		if (i == 3) /* others take its place, and show something else */
 			ck_assert_int_eq(
-			    os_map_alias(m.p + i * m.page, m.page, file, OS_READ_WRITE), 0);
+			    os_map_alias(m.p + i * m.page, m.page, file, &m.file, 0, OS_READ_WRITE),
+			    0);
 		os_let_go(&hold, m.p + i * m.page, m.page);
 		AWAIT(atomic_load(&waiter.done) > i);
 		ck_assert_int_eq(m.p[i * m.page], 0);

@@ -126,7 +126,7 @@ START_TEST(engines_that_may_be_refused)
 		if (had)
 			accepted(&o, choices[i].name);
 		else
-			ck_assert(!cowarena_create(&o) && strstr(cowarena_errmsg(), "engine uffd"));
+			ck_assert(!cowarena_create(&o) && strstr(cowarena_errmsg(), "userfaultfd"));
 	}
 	/* The best of what is to be had is never refused. */
 	o.engine = COWARENA_ENGINE_AUTO;
