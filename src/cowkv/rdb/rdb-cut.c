@@ -59,9 +59,7 @@ bool rdb_cut_take(struct rdb_cut *cut, char *error, size_t size)
 
 bool rdb_cut_spoiled(const struct rdb_cut *cut)
 {
-	/* A read of no bytes fails if the snapshot has been given up. */
-	return cut->snapshot ? cowarena_snapshot_read(cut->snapshot, NULL, NULL, 0) != 0
-			     : cut->spoiled;
+	return cut->snapshot ? cowarena_snapshot_check(cut->snapshot) != 0 : cut->spoiled;
 }
 
 void rdb_cut_release(struct rdb_cut *cut)
