@@ -51,50 +51,88 @@ static void add_counters(struct cowarena *arena, struct cowarena_stats *out)
 	out->fault_ns_p99 = percentile(histogram, timed, 99, out->fault_ns_max);
 }
 
+/* What takes no lock. */
+static void add_up(struct cowarena *arena, struct cowarena_stats *s)
+{
+	size_t chunks = arena_pages(arena) >> arena->chunks.pages_shift;
+
+	add_counters(arena, s);
+	s->snapshots_taken = atomic_load(&arena->timeline.taken);
+	s->snapshots_live = atomic_load(&arena->timeline.live);
+	s->spoiled = atomic_load(&arena->timeline.spoils);
+	s->huge_bytes = chunks_huge(&arena->chunks, chunks) * arena->chunks.bytes;
+	s->warm_bytes =
+	    (atomic_load(&arena->chunks.not_cold) + atomic_load(&arena->privates.chunks)) *
+	    arena->chunks.bytes;
+	s->held_bytes = (uint64_t)atomic_load(&arena->frames.held) << arena->page_shift;
+	s->held_bytes_peak = (uint64_t)atomic_load(&arena->frames.held_peak) << arena->page_shift;
+	s->arena_bytes = (uint64_t)arena_pages(arena) << arena->page_shift;
+	s->pause_ns_last = load(&arena->counters.pause_ns_last);
+	s->pause_ns_max = load(&arena->counters.pause_ns_max);
+}
+
+/* Snapshot lock held. */
+static size_t mappings(struct cowarena *arena)
+{
+	size_t n = arena->engine->mappings(arena) + frames_mappings(&arena->frames) +
+		   3 + /* pagetable, chunks */
+		   (arena->past != arena->base) + os_unmap_left();
+
+	/* A view, its bits, and each hole with what follows it. */
+	for (struct cowarena_view *v = arena->timeline.views; v; v = v->next)
+		n += 2 + 2 * v->holes;
+	return n;
+}
+
+static int check(const cowarena *arena, const struct cowarena_stats *stats)
+{
+	if (!arena || !stats)
+		return error_set(EINVAL, "%s is NULL", arena ? "stats" : "arena");
+	if (stats->sz < sizeof stats->sz)
+		return error_set(EINVAL,
+				 "stats.sz is not set: set it to sizeof(struct cowarena_stats)");
+	return 0;
+}
+
+/* Fields that the caller's struct does not have are left out; fields that only the caller's has are
+   zeroed. */
+static void hand_over(struct cowarena *arena, struct cowarena_stats *s, struct cowarena_stats *to)
+{
+	size_t sz = to->sz;
+
+	s->live_bytes = heap_live_bytes(arena);
+	s->sz = sz;
+	memcpy(to, s, sz < sizeof *s ? sz : sizeof *s);
+	if (sz > sizeof *s)
+		memset((char *)to + sizeof *s, 0, sz - sizeof *s);
+}
+
 int cowarena_stats_get(cowarena *arena, struct cowarena_stats *stats)
 {
 	struct cowarena_stats s = {0};
 	sigset_t signals;
 
 	arena_in_use(arena, __func__);
-	if (!arena || !stats)
-		return error_set(EINVAL, "%s is NULL", arena ? "stats" : "arena");
-	if (stats->sz < sizeof stats->sz)
-		return error_set(EINVAL,
-				 "stats.sz is not set: set it to sizeof(struct cowarena_stats)");
+	if (check(arena, stats))
+		return -1;
 	arena_lock_snapshots(arena, &signals);
 	private_collect(arena); /* what cannot be noted now is counted later */
-	add_counters(arena, &s);
-	s.snapshots_taken = arena->timeline.taken;
-	s.snapshots_live = arena->timeline.live;
-	s.spoiled = atomic_load(&arena->timeline.spoils);
-	s.mappings = arena->engine->mappings(arena) + frames_mappings(&arena->frames) +
-		     3 + /* pagetable, chunks */
-		     (arena->past != arena->base) + os_unmap_left();
-	/* A view, its bits, and each hole with what follows it. */
-	for (struct cowarena_view *v = arena->timeline.views; v; v = v->next)
-		s.mappings += 2 + 2 * v->holes;
-	s.huge_bytes =
-	    chunks_huge(&arena->chunks, atomic_load(&arena->pages) >> arena->chunks.pages_shift) *
-	    arena->chunks.bytes;
-	s.warm_bytes =
-	    (atomic_load(&arena->chunks.not_cold) + atomic_load(&arena->privates.chunks)) *
-	    arena->chunks.bytes;
+	add_up(arena, &s);
+	s.mappings = mappings(arena);
 	arena_unlock_snapshots(arena, &signals);
-	s.held_bytes = (uint64_t)atomic_load(&arena->frames.held) << arena->page_shift;
-	s.held_bytes_peak = (uint64_t)atomic_load(&arena->frames.held_peak) << arena->page_shift;
-	s.live_bytes = heap_live_bytes(arena);
-	s.arena_bytes = (uint64_t)atomic_load(&arena->pages) << arena->page_shift;
-	s.pause_ns_last = load(&arena->counters.pause_ns_last);
-	s.pause_ns_max = load(&arena->counters.pause_ns_max);
+	hand_over(arena, &s, stats);
+	return 0;
+}
 
-	/* Fields that the caller's struct does not have are left out; fields that only the caller's
-	   has are zeroed. */
-	size_t sz = stats->sz;
-	s.sz = sz;
-	memcpy(stats, &s, sz < sizeof s ? sz : sizeof s);
-	if (sz > sizeof s)
-		memset((char *)stats + sizeof s, 0, sz - sizeof s);
+int cowarena_stats_peek(cowarena *arena, struct cowarena_stats *stats)
+{
+	struct cowarena_stats s = {0};
+
+	arena_in_use(arena, __func__);
+	if (check(arena, stats))
+		return -1;
+	add_up(arena, &s);
+	hand_over(arena, &s, stats);
 	return 0;
 }
 

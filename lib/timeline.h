@@ -71,7 +71,7 @@ struct timeline {
 	_Atomic uint64_t epoch; /* the current one; starts at 1 */
 	struct cowarena_snapshot *newest, *oldest;
 	struct cowarena_view *views;
-	uint64_t taken; /* snapshots ever taken: the last id */
+	_Atomic uint64_t taken; /* snapshots ever taken: the last id */
 	struct cowarena_snapshot *all;
 	_Atomic size_t live;     /* not released, spoiled ones included */
 	_Atomic uint64_t spoils; /* snapshots given up; grows under the snapshot lock */

@@ -64,6 +64,7 @@ START_TEST(null_arena)
 	ck_failed(!take_snapshot(NULL, 0), EINVAL, "arena is NULL");
 	ck_failed(cowarena_rollback(NULL, s) == -1, EINVAL, "arena is NULL");
 	ck_failed(cowarena_stats_get(NULL, &stats) == -1, EINVAL, "arena is NULL");
+	ck_failed(cowarena_stats_peek(NULL, &stats) == -1, EINVAL, "arena is NULL");
 	ck_failed(cowarena_stats_print(NULL, stdout, 0) == -1, EINVAL, "arena is NULL");
 	/* Those that do nothing, or say no. */
 	cowarena_destroy(NULL);
@@ -133,6 +134,8 @@ START_TEST(other_bad_arguments)
 	ck_failed(cowarena_stats_print(arena, NULL, 0) == -1, EINVAL, "stream");
 	ck_failed(cowarena_stats_get(arena, NULL) == -1, EINVAL, "stats is NULL");
 	ck_failed(cowarena_stats_get(arena, &stats) == -1, EINVAL, "stats.sz");
+	ck_failed(cowarena_stats_peek(arena, NULL) == -1, EINVAL, "stats is NULL");
+	ck_failed(cowarena_stats_peek(arena, &stats) == -1, EINVAL, "stats.sz");
 
 	ck_failed(cowarena_rollback(arena, foreign) == -1, EINVAL, "another arena");
 	ck_failed(cowarena_diff(s, t, NULL, NULL) == -1, EINVAL, "fn");
@@ -282,6 +285,7 @@ START_TEST(success_keeps_errno)
 	ck_keeps(!cowarena_rollback(arena, s));
 	ck_keeps(!cowarena_snapshot_release(s) && !cowarena_snapshot_release(t));
 	ck_keeps(!cowarena_stats_get(arena, &stats));
+	ck_keeps(!cowarena_stats_peek(arena, &stats));
 	ck_keeps(!cowarena_stats_print(arena, nowhere, 0));
 	cowarena_free(arena, q);
 	cowarena_destroy(arena);

@@ -7,6 +7,8 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -331,6 +333,79 @@ START_TEST(buckets)
 }
 END_TEST
 
+/* ---- without asking the kernel ---- */
+
+static struct cowarena_stats peeked(cowarena *arena)
+{
+	struct cowarena_stats s = {.sz = sizeof s};
+
+	ck_assert_int_eq(cowarena_stats_peek(arena, &s), 0);
+	return s;
+}
+
+START_TEST(peek_tells_what_get_has_found)
+{
+	cowarena *arena = arena_case(_i);
+	char *p = page_block(arena, PAGES);
+
+	memset(p, 1, PAGES * page_size());
+	ck_assert_ptr_nonnull(take_snapshot(arena, 0));
+	memset(p, 2, PAGES * page_size());
+	struct cowarena_stats got = stats_of(arena), seen = peeked(arena);
+	got.mappings = 0;
+	for (size_t f = 0; f < FIELDS; f++)
+		ck_assert_msg(value(&seen, f) == value(&got, f), "%s", fields[f].name);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+struct peeker {
+	cowarena *arena;
+	atomic_bool done;
+};
+
+static void *peek(void *arg)
+{
+	struct peeker *p = arg;
+
+	peeked(p->arena);
+	atomic_store(&p->done, true);
+	return NULL;
+}
+
+/* An event loop asks while another thread has the lock for long. */
+START_TEST(peek_waits_for_no_snapshot)
+{
+	struct peeker peeker = {.arena = arena_case(_i)};
+	pthread_t thread;
+	sigset_t signals;
+
+	arena_lock_snapshots(peeker.arena, &signals);
+	ck_assert_int_eq(pthread_create(&thread, NULL, peek, &peeker), 0);
+	AWAIT(atomic_load(&peeker.done));
+	ck_assert(atomic_load(&peeker.done));
+	arena_unlock_snapshots(peeker.arena, &signals);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	cowarena_destroy(peeker.arena);
+}
+END_TEST
+
+START_TEST(kernels_copies_are_found_when_asked_for)
+{
+	cowarena *arena = arena_case(_i ? CASE_UNWATCHED : CASE_KERNEL);
+	char *p = page_block(arena, PAGES);
+
+	memset(p, 1, PAGES * page_size());
+	ck_assert_ptr_nonnull(take_snapshot(arena, 0));
+	uint64_t before = stats_of(arena).copied;
+	memset(p, 2, PAGES * page_size());
+	ck_assert_uint_eq(peeked(arena).copied, before);
+	ck_assert_uint_ge(stats_of(arena).copied, before + PAGES);
+	ck_assert_uint_ge(peeked(arena).copied, before + PAGES);
+	cowarena_destroy(arena);
+}
+END_TEST
+
 /* ---- structs of other versions ---- */
 
 START_TEST(struct_sizes)
@@ -505,6 +580,9 @@ int main(void)
 	tcase_add_loop_test(counters, times, 0, 2);
 	tcase_add_test(counters, percentiles);
 	tcase_add_test(counters, buckets);
+	tcase_add_loop_test(counters, peek_tells_what_get_has_found, 0, CASES);
+	tcase_add_loop_test(counters, peek_waits_for_no_snapshot, 0, CASES);
+	tcase_add_loop_test(counters, kernels_copies_are_found_when_asked_for, 0, 2);
 	suite_add_tcase(suite, counters);
 	tcase_add_loop_test(output, struct_sizes, 0, CASES);
 	tcase_add_loop_test(output, json, 0, CASES);
