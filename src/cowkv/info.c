@@ -58,7 +58,7 @@ static void print_memory(struct buffer *to)
 	long pages = 0;
 	FILE *f = fopen("/proc/self/statm", "r");
 
-	cowarena_stats_get(heap, &s);
+	cowarena_stats_peek(heap, &s);
 	getrusage(RUSAGE_SELF, &usage);
 	if (f && fscanf(f, "%*d %ld", &pages) != 1)
 		pages = 0;
@@ -97,7 +97,7 @@ static void print_stats(struct buffer *to)
 {
 	struct cowarena_stats s = {.sz = sizeof s};
 
-	cowarena_stats_get(heap, &s);
+	cowarena_stats_peek(heap, &s);
 	buffer_print(to,
 		     "total_connections_received:%" PRIu64 "\r\ntotal_commands_processed:%" PRIu64
 		     "\r\nrejected_connections:%" PRIu64 "\r\nsync_full:%" PRIu64

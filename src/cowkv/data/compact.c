@@ -51,7 +51,7 @@ void compact_cron(void)
 {
 	struct cowarena_stats stats = {.sz = sizeof stats};
 
-	if (compactor.running || cowarena_stats_get(heap, &stats) || stats.snapshots_live)
+	if (compactor.running || cowarena_stats_peek(heap, &stats) || stats.snapshots_live)
 		return;
 	if (stats.arena_bytes < compactor.bytes + GROWTH &&
 	    stats.snapshots_taken == compactor.taken)

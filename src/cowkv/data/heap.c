@@ -6,7 +6,6 @@
 #include "data/heap.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define MARGIN ((size_t)4 << 20) /* for what no request names: growing tables, the heap's own */
 #define LOAD_MARGIN ((size_t)1 << 20)
@@ -17,31 +16,13 @@ cowarena *heap;
 static size_t capacity, arena_bytes, live_bytes, since;
 static bool known;
 
-#define NO_LIMIT ((size_t)1 << 46)
-
-/*
- * With a limit, however large, engine hybrid takes a trap at each first write, and makes no chunk
- * private. That serves a server better: with 4,000,000 keys the longest reply at the end of a save
- * takes 5 ms instead of 24, and the 99th percentile 0.5 instead of 16 (make bench-kv). Engine
- * kernel takes no limit.
- */
-static cowarena *create(struct cowarena_options *options, size_t cow_limit)
-{
-	options->held_limit = cow_limit ? cow_limit : NO_LIMIT;
-	cowarena *arena = cowarena_create(options);
-	if (cow_limit || !arena || !strcmp(cowarena_engine_name(arena), "hybrid"))
-		return arena;
-	cowarena_destroy(arena);
-	options->held_limit = 0;
-	return cowarena_create(options);
-}
-
 bool heap_open(size_t bytes, size_t cow_limit)
 {
 	struct cowarena_options options = COWARENA_OPTIONS_INIT;
 
 	options.capacity = capacity = bytes;
-	heap = create(&options, cow_limit);
+	options.held_limit = cow_limit;
+	heap = cowarena_create(&options);
 	if (!heap) {
 		log_line(LOG_WARNING, "No memory for the data: %s", cowarena_errmsg());
 		return false;
@@ -98,7 +79,7 @@ static void look(void)
 {
 	struct cowarena_stats stats = {.sz = sizeof stats};
 
-	if (known || cowarena_stats_get(heap, &stats))
+	if (known || cowarena_stats_peek(heap, &stats))
 		return;
 	arena_bytes = stats.arena_bytes;
 	live_bytes = stats.live_bytes;

@@ -36,13 +36,6 @@ static struct {
 	bool fine;
 } saver;
 
-static uint64_t held(void)
-{
-	struct cowarena_stats stats = {.sz = sizeof stats};
-
-	return cowarena_stats_get(heap, &stats) ? 0 : stats.held_bytes;
-}
-
 static bool failed(const char *error)
 {
 	snprintf(save_state.error, sizeof save_state.error, "%s", error);
@@ -62,9 +55,12 @@ static void succeeded(uint64_t changes, uint64_t keys)
 
 static void *run(void *unused)
 {
+	struct cowarena_stats stats = {.sz = sizeof stats};
+
 	(void)unused;
 	saver.fine = save_file_write(&saver.file, &saver.cut.data, &saver.cut);
-	saver.held = held();
+	/* Nothing of what was copied has gone yet. The kernel is asked, which takes long. */
+	saver.held = cowarena_stats_get(heap, &stats) ? 0 : stats.held_bytes;
 	rdb_cut_release(&saver.cut);
 	atomic_store(&saver.ended, true);
 	ev_async_send(main_loop, &saver.told);
@@ -170,9 +166,10 @@ void save_cron(void)
 	time_t now = time(NULL);
 
 	if (save_state.running) {
-		uint64_t bytes = held();
-		if (bytes > save_state.cow_peak)
-			save_state.cow_peak = bytes;
+		struct cowarena_stats stats = {.sz = sizeof stats};
+		if (cowarena_stats_peek(heap, &stats) == 0 &&
+		    stats.held_bytes > save_state.cow_peak)
+			save_state.cow_peak = stats.held_bytes;
 		return;
 	}
 	if (save_state.last_failed && now - save_state.tried <= RETRY)
