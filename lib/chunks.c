@@ -49,6 +49,12 @@ void chunks_touch(struct chunks *c, size_t first, size_t n, uint64_t epoch)
 	}
 }
 
+void chunks_prepare(struct chunks *c, size_t first, size_t n, uint64_t epoch)
+{
+	for (size_t i = first >> c->pages_shift; i <= (first + n - 1) >> c->pages_shift; i++)
+		atomic_store(&c->at[i].prepared, (uint32_t)epoch);
+}
+
 void chunks_all_cold(struct chunks *c)
 {
 	lock_acquire(&c->lock);

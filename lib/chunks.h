@@ -29,6 +29,7 @@ struct chunk {
 	_Atomic uint8_t state;    /* enum chunk_state */
 	_Atomic uint32_t private_pages; /* the pages from the first one on that are mapped privately
 					   (private.h); all, but in the heap's last chunk */
+	_Atomic uint32_t prepared;      /* the epoch in which memory of it was last prepared */
 	_Atomic bool huge;              /* mapped by one entry, as far as we know */
 	_Atomic bool claimed;           /* private, or about to be (private_is_claimed()) */
 	_Atomic uint8_t past;           /* enum past_state (private.h) */
@@ -61,6 +62,14 @@ static inline size_t chunks_pages(const struct chunks *c)
 
 /* Note that pages [first, first + n) are about to be disarmed in this epoch. Async-signal-safe. */
 void chunks_touch(struct chunks *chunks, size_t first, size_t n, uint64_t epoch);
+
+/* Note that pages [first, first + n) are about to be prepared in this epoch; and whether any of the
+   chunk were. */
+void chunks_prepare(struct chunks *chunks, size_t first, size_t n, uint64_t epoch);
+static inline bool chunks_is_prepared(const struct chunks *c, size_t chunk, uint64_t epoch)
+{
+	return atomic_load(&c->at[chunk].prepared) == (uint32_t)epoch;
+}
 
 /* All chunks become cold, when no page is armed any more. Nobody is inside the gate. */
 void chunks_all_cold(struct chunks *chunks);

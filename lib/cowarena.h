@@ -258,7 +258,10 @@ typedef void cowarena_page_fn(void *ctx, const void *page, enum cowarena_page_ev
  *
  * COWARENA_ENGINE_HYBRID does the same with chunks in which many scattered pages are written to
  * between two snapshots, so the sentences about memory and futexes hold for it too, and writers are
- * held there by a signal; but not with held_limit, COWARENA_FAITHFUL or cowarena_on_page().
+ * held there by a signal; but not with held_limit, COWARENA_FAITHFUL or cowarena_on_page(). A
+ * second after the last release, and in cowarena_compact(), such chunks become ordinary again, one
+ * by one, so that the next snapshot has nothing to copy: that holds those who write to the chunk,
+ * for half a millisecond. Chunks with memory that was prepared since the last snapshot stay.
  *
  * Unless COWARENA_NO_HELPER is set, the first snapshot starts a small thread (with ordinary
  * scheduling, on the processors of the process's first thread, whatever the caller has). The thread

@@ -245,7 +245,7 @@ int cowarena_compact(cowarena *arena)
 	arena_in_use(arena, __func__);
 	if (!arena)
 		return error_set(EINVAL, "arena is NULL");
-	private_compact(arena);
+	private_give_back(arena, true);
 	for (size_t i = 0; can_collapse(arena) && i < chunks_in_use(arena); i++)
 		collapse(arena, i, 0);
 	for (bool done = false; !done;) {
@@ -255,21 +255,6 @@ int cowarena_compact(cowarena *arena)
 	}
 	errno = e;
 	return 0;
-}
-
-/* ---- pages that the kernel has copied ---- */
-
-/* Returns whether there was something to give back. */
-static bool trim_own_pages(struct cowarena *arena)
-{
-	bool any = false;
-
-	for (size_t page = 0; page < arena_pages(arena) && !atomic_load(&arena->helper.stop);)
-		if (private_trim(arena, &page)) {
-			any = true;
-			os_nap(); /* who takes a snapshot gets the lock */
-		}
-	return any;
 }
 
 /* ---- the thread ---- */
@@ -292,6 +277,12 @@ static void tend(struct cowarena *arena, bool idle)
 		else if (chunks)
 			os_wait_at_most(&h->stop, 0, NAP_NS);
 	} while ((frames || past || chunks) && !atomic_load(&h->stop));
+}
+
+/* Engine kernel holds nobody between snapshots. */
+static bool give_back_own_pages(struct cowarena *arena)
+{
+	return private_give_back(arena, !arena->engine->private_at_cut);
 }
 
 /* Time without a snapshot. */
@@ -340,17 +331,16 @@ static void *helper_main(void *p)
 		tend(arena, length >= IDLE_NS);
 		/* What is written to later is found later: as seldom as there is nothing. */
 		if (length >= helper_calm_ns && atomic_load(&arena->privates.chunks))
-			calm.look = trim_own_pages(arena)     ? helper_calm_ns
-				    : calm.look < IDLE_NS / 2 ? 2 * calm.look
-							      : IDLE_NS;
+			calm.look = give_back_own_pages(arena) ? helper_calm_ns
+				    : calm.look < IDLE_NS / 2  ? 2 * calm.look
+							       : IDLE_NS;
 		uint64_t ns = next_look(arena, &calm);
-		bool soon = ns == helper_calm_ns || !atomic_load(&arena->privates.chunks);
-		atomic_store(&h->waits_idle, ns && soon);
+		atomic_store(&h->waits, ns);
 		if (ns)
 			os_wait_at_most(&h->bell.rung, rung, ns);
 		else
 			os_wait(&h->bell.rung, rung);
-		atomic_store(&h->waits_idle, false);
+		atomic_store(&h->waits, 0);
 	}
 	os_thread_ends();
 	return NULL;
@@ -378,9 +368,11 @@ void helper_after_take(struct cowarena *arena, uint64_t epoch)
 void helper_after_release(struct cowarena *arena, bool surplus)
 {
 	struct helper *h = &arena->helper;
+	uint64_t waits = atomic_load(&h->waits);
+	bool comes = waits && (waits <= helper_calm_ns || !atomic_load(&arena->privates.chunks));
 
 	/* Not for a few frames: ringing costs the releasing thread a system call. */
-	if (surplus && atomic_load(&h->bell.heard) && !atomic_load(&h->waits_idle))
+	if (surplus && atomic_load(&h->bell.heard) && !comes)
 		bell_ring(&h->bell);
 }
 

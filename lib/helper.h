@@ -28,7 +28,7 @@ struct helper {
 	struct bell bell;
 	_Atomic bool started;     /* or starting was tried */
 	_Atomic uint32_t stop;    /* futex */
-	_Atomic bool waits_idle;  /* the thread will look again by itself */
+	_Atomic uint64_t waits;   /* ns until the thread looks again by itself, or 0 */
 	_Atomic unsigned einvals; /* attempts to collapse that failed with EINVAL */
 	_Atomic bool has_collapsed;
 	/* Frames that an epoch is expected to take; and how many to have ready when an epoch takes
@@ -38,7 +38,8 @@ struct helper {
 	pthread_t thread;
 };
 
-/* Time without a snapshot after which own pages take no more than their own memory. For tests. */
+/* Time without a snapshot after which own pages take no more than their own memory. For tests: set
+   before the first snapshot. */
 extern uint64_t helper_calm_ns;
 
 /*

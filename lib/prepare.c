@@ -23,6 +23,8 @@ int cowarena_prepare_write(cowarena *arena, void *p, size_t n)
 	int e = errno;
 	size_t first = arena_page(arena, p);
 	size_t end = arena_page(arena, (char *)p + n - 1) + 1;
+	/* Before the gate is entered: whoever closes it afterwards sees this. */
+	chunks_prepare(&arena->chunks, first, end - first, atomic_load(&arena->timeline.epoch));
 	os_block_signals(&signals);
 	fault_prepare(arena, first, end - first, FAULT_SPOIL);
 	os_restore_signals(&signals);

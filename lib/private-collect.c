@@ -70,6 +70,17 @@ void private_stamp_written(struct cowarena *arena, size_t page, uint64_t epoch)
 	pagetable_mark_dirty(&arena->table, page, 1, arena_pages(arena));
 }
 
+void private_fill_up(struct cowarena *arena)
+{
+	struct bitmap *hollow = &arena->table.hollow;
+	size_t n = 0;
+
+	for (size_t i = bitmap_next(hollow, 0); i < hollow->bits; i = bitmap_next(hollow, i + 1))
+		n++;
+	bitmap_clear(hollow);
+	frames_charge(&arena->frames, n);
+}
+
 /* ---- ways to find pages ---- */
 
 enum collected { COLLECTED, NO_RECORD, NOT_TOLD };

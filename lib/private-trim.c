@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* private-trim.c - gives back the memory of the file under own pages; see private.h. */
+/* private-trim.c - gives back the memory that own pages take twice; see private.h. */
 #include "config.h"
 
 #include "arena.h"
@@ -64,7 +64,8 @@ static size_t trim_part(struct cowarena *arena, size_t *page, size_t end)
 	return n;
 }
 
-bool private_trim(struct cowarena *arena, size_t *page)
+/* From *page on, which is moved on; to the end of the heap when all is done. */
+static bool trim_next(struct cowarena *arena, size_t *page)
 {
 	size_t n = 0;
 	sigset_t signals;
@@ -83,13 +84,19 @@ bool private_trim(struct cowarena *arena, size_t *page)
 	return n > 0;
 }
 
-void private_fill_up(struct cowarena *arena)
+bool private_give_back(struct cowarena *arena, bool hold)
 {
-	struct bitmap *hollow = &arena->table.hollow;
-	size_t n = 0;
+	const _Atomic uint32_t *stop = &arena->helper.stop;
+	bool any = false;
+	size_t page = 0;
 
-	for (size_t i = bitmap_next(hollow, 0); i < hollow->bits; i = bitmap_next(hollow, i + 1))
-		n++;
-	bitmap_clear(hollow);
-	frames_charge(&arena->frames, n);
+	/* A nap each time: who takes a snapshot gets the lock. */
+	for (; hold && !atomic_load(stop) && private_share_next(arena, &page); any = true)
+		os_nap();
+	for (page = 0; page < arena_pages(arena) && !atomic_load(stop);)
+		if (trim_next(arena, &page)) {
+			any = true;
+			os_nap();
+		}
+	return any;
 }

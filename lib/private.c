@@ -695,35 +695,39 @@ int private_share_all(struct cowarena *arena)
 	return 0;
 }
 
-/* Share the next private chunk from page *at on, if no snapshot is alive. False when there is
-   none, or that is refused: then count what the engine counts. */
-static bool share_next(struct cowarena *arena, size_t *at)
+/* Who stores to prepared memory by a system call must not be held by a protection: the call would
+   fail. With engine kernel it may. */
+static bool may_hold(struct cowarena *arena, size_t chunk)
+{
+	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
+
+	return arena->engine->private_at_cut || !chunks_is_prepared(&arena->chunks, chunk, epoch);
+}
+
+bool private_share_next(struct cowarena *arena, size_t *at)
 {
 	size_t first, end = *at;
 	sigset_t signals;
 	bool shared = false;
 
 	arena_lock_snapshots(arena, &signals);
-	if (!atomic_load(&arena->timeline.live) && next_private(arena, &first, &end)) {
+	while (!atomic_load(&arena->timeline.live) && next_private(arena, &first, &end)) {
+		size_t chunk = first >> arena->chunks.pages_shift;
+		*at = end = chunks_end(&arena->chunks, first);
 		gate_close(&arena->gate);
-		shared = share(arena, first >> arena->chunks.pages_shift) == 0;
-		*at = chunks_end(&arena->chunks, first);
+		bool may = may_hold(arena, chunk);
+		shared = may && share(arena, chunk) == 0;
 		gate_open(&arena->gate);
+		if (may)
+			break;
 	}
-	if (!shared && *at && arena->engine->armed) {
+	if (!shared && *at && arena->engine->armed) { /* count what the engine counts */
 		gate_close(&arena->gate);
 		arena->engine->armed(arena);
 		gate_open(&arena->gate);
 	}
 	arena_unlock_snapshots(arena, &signals);
 	return shared;
-}
-
-void private_compact(struct cowarena *arena)
-{
-	/* One by one, since writers wait meanwhile: less than a millisecond for each. */
-	for (size_t at = 0; share_next(arena, &at);)
-		;
 }
 
 int private_flush(struct cowarena *arena)

@@ -11,7 +11,7 @@
  *
  *	table.own    the mapping has a page of its own; it was charged to frames.held
  *	table.filed  a version of the page has its content in the file (VERSION_IN_FILE)
- *	table.hollow an own page under which the file has no memory (private_trim)
+ *	table.hollow an own page under which the file has no memory (private_give_back)
  *
  *	           the kernel copies it (private_collect)
  *	  [clean] ------------------------------------------> [own]
@@ -162,13 +162,15 @@ void private_unwatch(struct cowarena *arena);
 void private_watch_again(struct cowarena *arena, size_t first, size_t n);
 
 /*
- * For the helper: when no snapshot is alive, nobody reads the file under an own page. Give back the
- * file's memory there, from *page on, which is moved on; to the end of the heap when all is done.
- * The page is hollow then (table.hollow), not charged, and dirty: the next cut brings its content
- * to the file. Returns whether there was any. Nobody is held. Takes the snapshot lock, for 0.1 ms
- * at most. Not after a fork(), whose child may copy the file much later.
+ * When no snapshot is alive, own pages need not take memory twice. hold: share their chunks, one
+ * after the other, so that the next cut has nothing to copy either. What is left is trimmed: nobody
+ * reads the file under an own page, so the file's memory there goes back. Such a page is hollow
+ * then (table.hollow), not charged, and dirty: the next cut brings its content to the file. Nobody
+ * is held for that. Not after a fork(), whose child may copy the file much later.
+ * Takes the snapshot lock, for a millisecond at most, and lets others have it in between. Stops
+ * when the helper is to stop. Returns whether there was anything to give back.
  */
-bool private_trim(struct cowarena *arena, size_t *page);
+bool private_give_back(struct cowarena *arena, bool hold);
 
 /* What is hollow gets memory in the file from now on: charge for it. */
 void private_fill_up(struct cowarena *arena);
@@ -231,8 +233,11 @@ int private_flush(struct cowarena *arena);
 /* Map all chunks as the file is: armed if a snapshot is alive, else writable. Gate closed. -1 with
    errno: some are private still. */
 int private_share_all(struct cowarena *arena);
-/* The same if no snapshot is alive. Takes the snapshot lock. */
-void private_compact(struct cowarena *arena);
+/* The same if no snapshot is alive, for the next private chunk from page *at on, which is moved on;
+   with engine hybrid, of those where no memory was prepared since the last snapshot. False when
+   there is none, a snapshot is alive, or the kernel refuses. Takes the snapshot lock, and holds
+   writers, for less than a millisecond. */
+bool private_share_next(struct cowarena *arena, size_t *at);
 
 /* The file's memory of pages that are in no block is about to be given back: what versions have
    there goes to frames, and own pages are dropped whatever they hold. No snapshot needs them. */

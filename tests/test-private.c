@@ -162,6 +162,7 @@ END_TEST
 struct other {
 	pthread_t thread;
 	_Atomic bool stop;
+	char *to; /* of read_on() */
 };
 
 static void *wait_for_stop(void *arg)
@@ -606,6 +607,89 @@ static char *scattered(char *p, size_t i)
 {
 	return p + (i * 97 + 50) % (SOME_CHUNKS * chunk_pages()) * page_size();
 }
+
+/* Without a snapshot, private chunks become shared though nobody compacts: then the next cut has
+   nothing to copy. */
+START_TEST(shared_after_the_last_release)
+{
+	cowarena_snapshot *s;
+	char *p, seen;
+
+	helper_calm_ns = 50000000;
+	cowarena *arena = mixed_arena(0, &p, &s);
+	if (!arena)
+		return;
+	size_t all = SOME_CHUNKS * chunk_pages();
+	for (char round = 2; round < 5; round++) {
+		for (size_t i = 0; i < all; i++)
+			*scattered(p, i) = round;
+		ck_assert_uint_ge(private_chunks(arena), SOME_CHUNKS - 1);
+		for (size_t i = 0; i < all; i++) {
+			ck_assert_int_eq(cowarena_snapshot_read(s, &seen, scattered(p, i), 1), 0);
+			ck_assert_int_eq(seen, round - 1);
+		}
+		ck_assert_int_eq(cowarena_snapshot_release(s), 0);
+		AWAIT(private_chunks(arena) == 0);
+		ck_assert_uint_eq(private_chunks(arena), 0);
+		ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+		for (size_t i = 0; i < all; i++)
+			ck_assert_int_eq(*scattered(p, i), round);
+		uint64_t shadowed = stats_of(arena).shadowed;
+		s = cowarena_snapshot_take(arena, 0);
+		ck_assert_ptr_nonnull(s);
+		ck_assert_uint_eq(stats_of(arena).shadowed, shadowed);
+	}
+	ck_assert_int_eq(cowarena_snapshot_release(s), 0);
+	cowarena_destroy(arena);
+}
+END_TEST
+
+static void *read_on(void *arg)
+{
+	struct other *other = arg;
+	int fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+
+	while (!atomic_load(&other->stop))
+		if (read(fd, other->to, page_size()) != (ssize_t)page_size())
+			ck_abort_msg("read: %s", strerror(errno));
+	close(fd);
+	return NULL;
+}
+
+/* But where memory was prepared nobody is held: a system call that stores there goes on. */
+START_TEST(prepared_memory_is_left_alone)
+{
+	cowarena_snapshot *s;
+	char *p;
+
+	helper_calm_ns = 1000000;
+	cowarena *arena = mixed_arena(0, &p, &s);
+	if (!arena)
+		return;
+	size_t all = SOME_CHUNKS * chunk_pages();
+	struct other other = {.to = p + CHUNK};
+	for (int round = 2; round < 5; round++) {
+		for (size_t i = 0; i < all; i++)
+			*scattered(p, i) = (char)round;
+		ck_assert_uint_ge(private_chunks(arena), SOME_CHUNKS - 1);
+		ck_assert_int_eq(cowarena_prepare_write(arena, other.to, page_size()), 0);
+		atomic_store(&other.stop, false);
+		ck_assert_int_eq(pthread_create(&other.thread, NULL, read_on, &other), 0);
+		ck_assert_int_eq(cowarena_snapshot_release(s), 0);
+		if (round % 2)
+			ck_assert_int_eq(cowarena_compact(arena), 0);
+		AWAIT(private_chunks(arena) <= 1 && stats_of(arena).held_bytes == 0);
+		ck_assert_uint_eq(private_chunks(arena), 1);
+		ck_assert_uint_eq(stats_of(arena).held_bytes, 0);
+		end_other(&other);
+		for (size_t i = 0; i < all; i++)
+			ck_assert_int_eq(*scattered(p, i), scattered(p, i) == other.to ? 0 : round);
+		s = take_snapshot(arena, 0);
+	}
+	ck_assert_int_eq(cowarena_snapshot_release(s), 0);
+	cowarena_destroy(arena);
+}
+END_TEST
 
 /* A few scattered writes are traps; many make their chunks private; walks and prepared writes do
    not. */
@@ -1054,6 +1138,8 @@ int main(void)
 	tcase_add_test(tc, a_promise_that_does_not_hold);
 	tcase_add_loop_test(tc, memory_after_the_last_release, 0, WAYS);
 	tcase_add_test(tc, closed_while_others_may_write);
+	tcase_add_test(tc, shared_after_the_last_release);
+	tcase_add_test(tc, prepared_memory_is_left_alone);
 	tcase_add_test(tc, many_scattered_writes);
 	tcase_add_test(tc, preserved_while_chunks_become_private);
 	tcase_add_test(tc, private_without_a_userfaultfd);
