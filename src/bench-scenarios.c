@@ -141,14 +141,25 @@ static int pause_clean(struct side *s, unsigned round, double *value)
 	return s->ops->freeze(s, 0, value) || s->ops->freeze(s, 0, value) ? -1 : 0;
 }
 
-static int pause_1pct(struct side *s, unsigned round, double *value)
+/* One page in so many was written to. */
+static int pause_written(struct side *s, unsigned round, double *value, size_t one_in)
 {
 	double before;
 
 	if (s->ops->freeze(s, 0, &before))
 		return -1;
-	write_pages(s, s->list, pick(s, s->pages->count / 100, round));
+	write_pages(s, s->list, pick(s, s->pages->count / one_in, round));
 	return s->ops->freeze(s, 0, value);
+}
+
+static int pause_1pct(struct side *s, unsigned round, double *value)
+{
+	return pause_written(s, round, value, 100);
+}
+
+static int pause_10pct(struct side *s, unsigned round, double *value)
+{
+	return pause_written(s, round, value, 10);
 }
 
 /* Several times per round, since a page proves hot only over several snapshots. */
@@ -442,6 +453,7 @@ const struct scenario scenarios[] = {
     {"pause_first", "us", pause_first, US, false},
     {"pause_clean", "us", pause_clean, US, false},
     {"pause_1pct", "us", pause_1pct, US, false},
+    {"pause_10pct", "us", pause_10pct, US, false},
     {"pause_hot", "us", pause_hot, US, false},
     {"write_seq", "us", write_seq, US, false},
     {"write_rand", "us", write_rand, US, false},
