@@ -464,6 +464,21 @@ bool os_is_resident(void *p, size_t n)
 	return resident >= pages - pages / 8;
 }
 
+size_t os_resident_pages(void *p, size_t n)
+{
+	unsigned char vector[VECTOR];
+	size_t page = os_page_size(), pages = n / page < VECTOR ? n / page : VECTOR, i = 0;
+	int e = errno;
+
+	if (mincore(p, pages * page, vector)) {
+		errno = e;
+		return 0;
+	}
+	while (i < pages && vector[i] & 1)
+		i++;
+	return i;
+}
+
 static void map_runs(char *p, size_t page, const unsigned char *vector, size_t n)
 {
 	for (size_t i = 0, end; i < n; i = end) {

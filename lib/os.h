@@ -165,6 +165,10 @@ void os_discard(void *p, size_t n);
 /* Whether nearly all pages of a range of the memory file have memory (K29). */
 bool os_is_resident(void *p, size_t n);
 
+/* How many pages from p on, of n bytes of a shared mapping of the memory file, surely have memory:
+   512 at most (K29). Async-signal-safe. Cost: some microseconds. */
+size_t os_resident_pages(void *p, size_t n);
+
 /* Put those pages of the range that have memory into the page table, so that no later access to
    them takes a fault. Best effort. */
 void os_map_resident(void *p, size_t n);

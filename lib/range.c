@@ -10,8 +10,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define KNOWN_AHEAD 512 /* pages */
-
 int range_map(struct cowarena *arena, size_t bytes, void *base)
 {
 	arena->reserved = bytes;
@@ -62,16 +60,17 @@ void range_unmap(struct cowarena *arena)
 bool range_is_hole(struct cowarena *arena, size_t page)
 {
 	struct bitmap *backed = &arena->table.backed;
-	size_t start, end;
+	size_t start, left = arena_pages(arena) - page;
 
 	if (bitmap_test(backed, page) ||
-	    !os_next_memory(&arena->file, page << arena->page_shift, &start, &end))
+	    !os_next_memory(&arena->file, page << arena->page_shift, &start, NULL))
 		return false;
 	if (start > page << arena->page_shift)
 		return true;
-	/* Note some of the following pages too: a caller that reads on asks for them next. */
-	end >>= arena->page_shift;
-	bitmap_fill(backed, page, end - page < KNOWN_AHEAD ? end : page + KNOWN_AHEAD);
+	/* Note some of the following pages too: a caller that reads on asks for them next. (To ask
+	   for the next hole would have the kernel look at all memory up to there.) */
+	size_t n = os_resident_pages(arena_past(arena, page), left << arena->page_shift);
+	bitmap_fill(backed, page, page + n);
 	return false;
 }
 
@@ -84,6 +83,30 @@ size_t range_skip_hole(struct cowarena *arena, size_t page, size_t end)
 		return page;
 	start >>= arena->page_shift;
 	return start < end ? start : end;
+}
+
+bool range_next_hole(struct cowarena *arena, size_t page, size_t pages, size_t *first, size_t *end)
+{
+	struct bitmap *backed = &arena->table.backed;
+	size_t start, stop;
+
+	while ((page = bitmap_next_clear(backed, page)) < pages) {
+		size_t at = page << arena->page_shift;
+		if (!os_next_memory(&arena->file, at, &start, NULL))
+			return false;
+		if (start > at) {
+			start >>= arena->page_shift;
+			*first = page;
+			*end = start < pages ? start : pages;
+			return true;
+		}
+		if (!os_next_memory(&arena->file, at, &start, &stop))
+			return false;
+		stop >>= arena->page_shift;
+		bitmap_fill(backed, page, stop < pages ? stop : pages);
+		page = stop;
+	}
+	return false;
 }
 
 void range_punch(struct cowarena *arena, size_t first, size_t n)

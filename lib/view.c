@@ -13,6 +13,7 @@
 #include "error.h"
 #include "fault.h"
 #include "objects.h"
+#include "range.h"
 #include "records.h"
 #include "sightings.h"
 #include "snapshot-read.h"
@@ -66,20 +67,21 @@ static void fill(void *ctx, size_t page, uint32_t frame)
  */
 static int map_holes(struct cowarena *arena, struct cowarena_view *view)
 {
-	size_t size = view->pages << arena->page_shift, start, end;
+	size_t first, end;
 	unsigned looks = 0;
 
-	for (size_t at = 0; at < size && view->holes < HOLES_MAX && looks++ < LOOKS_MAX; at = end) {
-		if (!os_next_memory(&arena->file, at, &start, &end))
+	for (size_t page = 0; range_next_hole(arena, page, view->pages, &first, &end); page = end) {
+		if (view->holes >= HOLES_MAX || looks++ >= LOOKS_MAX)
 			return 0;
-		size_t stop = start < size ? start : size;
-		if (stop - at < HOLE_MIN << arena->page_shift)
+		if (end - first < HOLE_MIN)
 			continue;
-		if (os_map_zeros(view->base + at, stop - at))
+		char *at = view->base + (first << arena->page_shift);
+		size_t n = (end - first) << arena->page_shift;
+		if (os_map_zeros(at, n))
 			return -1;
-		os_keep_from_children(view->base + at, stop - at);
-		os_dump(view->base + at, stop - at, false);
-		bitmap_fill(&view->own, at >> arena->page_shift, stop >> arena->page_shift);
+		os_keep_from_children(at, n);
+		os_dump(at, n, false);
+		bitmap_fill(&view->own, first, end);
 		view->holes++;
 	}
 	return 0;
