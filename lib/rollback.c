@@ -60,11 +60,6 @@ static void prepare(struct cowarena *arena, size_t pages)
 	}
 }
 
-static bool is_zero(const char *p, size_t n)
-{
-	return track_same(p, "", 1) && track_same(p, p + 1, n - 1);
-}
-
 /* Restore one page. Returns whether it differed. */
 static bool restore(struct cowarena *arena, struct cowarena_snapshot *s, size_t page)
 {
@@ -82,7 +77,7 @@ static bool restore(struct cowarena *arena, struct cowarena_snapshot *s, size_t 
 		return false;
 	const struct version *v = frames_version(&arena->frames, frame);
 	if (version_place(v) == VERSION_OF_ZEROS) {
-		if (is_zero(live, size))
+		if (track_is_zeros(live, size))
 			return false;
 		track_clear(live, size);
 		return true;

@@ -114,4 +114,10 @@ static inline bool track_same(const void *a, const void *b, size_t n)
 	return track_same_unseen(a, b, n);
 }
 
+/* Whether all n bytes are zeros; with the same care. */
+static inline bool track_is_zeros(const char *p, size_t n)
+{
+	return track_same(p, "", 1) && track_same(p, p + 1, n - 1);
+}
+
 #endif
