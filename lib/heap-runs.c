@@ -22,7 +22,7 @@
 #define SPARES_MAX 16 /* descriptor blocks set apart together */
 #define EXACT_BINS 64
 
-static unsigned bin_of(uint32_t n)
+unsigned runs_bin(uint32_t n)
 {
 	return n < EXACT_BINS ? n : EXACT_BINS + 25 - (unsigned)__builtin_clz(n);
 }
@@ -36,7 +36,7 @@ static void link_run(struct cowarena *arena, uint32_t unit, uint32_t n)
 {
 	struct heap_header *h = heap_header(arena);
 	struct unit *d = heap_unit(arena, unit);
-	unsigned bin = bin_of(n);
+	unsigned bin = runs_bin(n);
 
 	unit_set_kind(d, UNIT_FREE);
 	d->length = n;
@@ -58,7 +58,7 @@ static void unlink_run(struct cowarena *arena, uint32_t unit)
 {
 	struct heap_header *h = heap_header(arena);
 	struct unit *d = heap_unit(arena, unit);
-	unsigned bin = bin_of(d->length);
+	unsigned bin = runs_bin(d->length);
 
 	if (d->prev)
 		heap_unit(arena, d->prev)->next = d->next;
@@ -82,7 +82,7 @@ static size_t skip_to(const struct cowarena *arena, size_t unit, size_t align)
 static uint32_t find_run(struct cowarena *arena, size_t n, size_t align)
 {
 	struct heap_header *h = heap_header(arena);
-	unsigned bin = n < EXACT_BINS ? (unsigned)n : bin_of((uint32_t)n);
+	unsigned bin = n < EXACT_BINS ? (unsigned)n : runs_bin((uint32_t)n);
 
 	while (bin < BINS) {
 		uint64_t map = h->bin_map[bin / 64] >> (bin % 64);
@@ -91,6 +91,8 @@ static uint32_t find_run(struct cowarena *arena, size_t n, size_t align)
 			continue;
 		}
 		bin += (unsigned)__builtin_ctzll(map);
+		if (bin >= BINS) /* a stray write */
+			break;
 		for (uint32_t unit = h->bins[bin]; unit;) {
 			const struct unit *d = heap_unit(arena, unit);
 			if (skip_to(arena, unit, align) + n <= d->length)

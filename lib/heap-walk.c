@@ -15,6 +15,7 @@
 #include "objects.h"
 #include "records.h"
 #include "snapshot-read.h"
+#include "track.h"
 
 #include <errno.h>
 #include <string.h>
@@ -70,6 +71,8 @@ static int fetch_header(struct image *image)
 	    image->top > h.blocks * (size_t)DESCRIPTORS ||
 	    (size_t)image->top << UNIT_SHIFT > image->bytes)
 		return damaged(image, 0, "the heap ends elsewhere than its header says");
+	if (h.root && (size_t)((char *)h.root - image->arena->base) >= image->bytes)
+		return damaged(image, 0, "the root is not in the heap");
 	size_t n = fixed + h.blocks * sizeof *h.directory;
 	image->header = records_take(n);
 	image->header_bytes = n;
@@ -112,6 +115,24 @@ static int fetch_locals(struct image *image)
 	return 0;
 }
 
+/* A descriptor block that is set apart is as the kernel has given it. */
+static int check_spares(const struct image *image)
+{
+	const struct heap_header *h = image->header;
+	const size_t n = DESCRIPTOR_UNITS * UNIT_SIZE;
+	char *block = h->spares ? records_take(n) : NULL;
+	int result = h->spares && !block ? no_memory() : 0;
+
+	for (size_t i = 0; i < h->spares && !result; i++) {
+		size_t unit = h->spare + i * DESCRIPTOR_UNITS;
+		result = fetch(image, block, unit << UNIT_SHIFT, n);
+		if (!result && !track_is_zeros(block, n))
+			result = damaged(image, unit, "what was never in use is not zeros");
+	}
+	records_give(block, n);
+	return result;
+}
+
 static void discard(struct image *image)
 {
 	records_give(image->header, image->header_bytes);
@@ -120,8 +141,9 @@ static void discard(struct image *image)
 		records_give(image->locals[i], sizeof *image->locals[i]);
 }
 
-/* Make the copy. -1 with errno and message; then too the caller discards it. */
-static int load(struct image *image, cowarena *arena, cowarena_snapshot *s)
+/* Make the copy; look at the spare blocks too if `spares`. -1 with errno and message; then too the
+   caller discards it. */
+static int load(struct image *image, cowarena *arena, cowarena_snapshot *s, bool spares)
 {
 	memset(image, 0, sizeof *image);
 	if (!arena)
@@ -135,7 +157,11 @@ static int load(struct image *image, cowarena *arena, cowarena_snapshot *s)
 	if (!s)
 		heap_stop(arena);
 	image->bytes = (s ? s->pages : atomic_load(&arena->pages)) << arena->page_shift;
-	int result = fetch_header(image) || fetch_units(image) || fetch_locals(image) ? -1 : 0;
+	/* All of it while the heap is at rest. */
+	int result = fetch_header(image) || fetch_units(image) || fetch_locals(image) ||
+			     (spares && check_spares(image))
+			 ? -1
+			 : 0;
 	if (!s)
 		heap_go(arena);
 	return result;
@@ -192,7 +218,7 @@ int cowarena_heap_walk(cowarena *arena, cowarena_snapshot *s, cowarena_heap_walk
 	snapshot_in_use(s, __func__);
 	if (!fn)
 		return error_set(EINVAL, "fn is NULL");
-	if (load(&image, arena, s)) {
+	if (load(&image, arena, s, false)) {
 		discard(&image);
 		return -1;
 	}
@@ -229,6 +255,8 @@ struct sum {
 
 struct audit {
 	struct image image;
+	uint64_t *claimed; /* a bit for each unit that the heap has for itself */
+	size_t claimed_bytes;
 	struct sum sum[LOCALS][CLASSES];
 	size_t free_runs;
 	uint64_t big_bytes;
@@ -289,6 +317,8 @@ static const char *check_bins(const struct audit *audit)
 	const struct heap_header *h = audit->image.header;
 	size_t listed = 0;
 
+	if (BINS % 64 && h->bin_map[BINS / 64] >> (BINS % 64))
+		return "the map of the free runs' lists is too long";
 	for (size_t bin = 0; bin < BINS; bin++) {
 		if ((h->bin_map[bin / 64] >> (bin % 64) & 1) != (h->bins[bin] != 0))
 			return "the map of the free runs' lists is wrong";
@@ -299,6 +329,8 @@ static const char *check_bins(const struct audit *audit)
 			const struct unit *d = &audit->image.units[unit];
 			if (unit_kind(d) != UNIT_FREE || d->prev != before)
 				return "a list of free runs is broken";
+			if (runs_bin(d->length) != bin)
+				return "a free run is in the list of another length";
 			before = unit;
 			unit = d->next;
 		}
@@ -310,6 +342,16 @@ static bool is_slab_of(const struct image *image, uint32_t unit, size_t owner, u
 {
 	return unit < image->top && unit_kind(&image->units[unit]) == UNIT_SLAB + class &&
 	       unit_owner(&image->units[unit]) == owner;
+}
+
+/* A bit for each slot that a slab of the class has in this word. */
+static uint64_t slots_in(const struct image *image, unsigned class, size_t word)
+{
+	size_t slots = slabs_info(image->arena, class)->slots, before = word * 64;
+
+	return slots >= before + 64 ? UINT64_MAX
+	       : slots > before     ? ((uint64_t)1 << (slots - before)) - 1
+				    : 0;
 }
 
 static const char *check_shelf(const struct audit *audit, size_t owner, unsigned class)
@@ -327,7 +369,9 @@ static const char *check_shelf(const struct audit *audit, size_t owner, unsigned
 		if (!is_slab_of(image, shelf->current, owner, class))
 			return "a local heap takes from what is no slab of its own";
 		if (shelf->word >= SLAB_WORDS ||
-		    shelf->apart & ~unit_bits(&image->units[shelf->current], shelf->word))
+		    shelf->apart & ~slots_in(image, class, shelf->word))
+			return "a slot is set apart that the slab does not have";
+		if (shelf->apart & ~unit_bits(&image->units[shelf->current], shelf->word))
 			return "a slot is both set apart and vacant";
 		listed += image->units[shelf->current].vacant > 0;
 	}
@@ -356,19 +400,68 @@ static const char *check_lists(const struct audit *audit)
 	return wrong ? wrong : check_bins(audit);
 }
 
+/* n units from this one on are the heap's own, and for nothing else. */
+static bool claim(struct audit *audit, size_t unit, size_t n)
+{
+	if (unit > audit->image.top || n > audit->image.top - unit)
+		return false;
+	for (; n--; unit++) {
+		uint64_t bit = (uint64_t)1 << (unit % 64);
+		if (audit->claimed[unit / 64] & bit)
+			return false;
+		audit->claimed[unit / 64] |= bit;
+	}
+	return true;
+}
+
+static const char *claim_all(struct audit *audit)
+{
+	const struct heap_header *h = audit->image.header;
+	bool fine = claim(audit, 0, heap_header_size(audit->image.arena->reserved) >> UNIT_SHIFT);
+
+	for (size_t i = 0; fine && i < h->blocks; i++)
+		fine = claim(audit, atomic_load(&h->directory[i]), DESCRIPTOR_UNITS);
+	for (size_t i = 0; fine && i < LOCALS; i++)
+		fine = !h->locals[i] || claim(audit, h->locals[i], 1);
+	fine = fine && claim(audit, h->spares ? h->spare : 0, (size_t)h->spares * DESCRIPTOR_UNITS);
+	return fine ? NULL : "parts of the heap's own lie one on the other, or beyond its end";
+}
+
+/* Whether just these n units are the heap's own. */
+static bool is_claimed(const struct audit *audit, uint32_t unit, uint32_t n, bool own)
+{
+	for (uint32_t i = unit; i < unit + n; i++)
+		if ((audit->claimed[i / 64] >> (i % 64) & 1) != own)
+			return false;
+	return true;
+}
+
 static int check(struct audit *audit)
 {
 	const struct image *image = &audit->image;
 	bool after_free = false;
 
+	audit->claimed_bytes = (image->top / 64 + 1) * sizeof *audit->claimed;
+	audit->claimed = records_take(audit->claimed_bytes);
+	if (!audit->claimed)
+		return no_memory();
+	const char *own = claim_all(audit);
+	if (own)
+		return damaged(image, 0, own);
 	for (uint32_t unit = 0, n; unit < image->top; unit += n) {
 		n = run_length(image, unit);
 		const char *wrong =
 		    n ? check_run(audit, unit, n, after_free) : "no run begins where one should";
+		bool meta = unit_kind(&image->units[unit]) == UNIT_META;
+		if (!wrong && !is_claimed(audit, unit, n, meta))
+			wrong = "what the heap has for itself is in use otherwise, or not at all";
 		if (wrong)
 			return damaged(image, unit, wrong);
 		after_free = unit_kind(&image->units[unit]) == UNIT_FREE;
 	}
+	for (size_t unit = image->top; unit < image->header->blocks * (size_t)DESCRIPTORS; unit++)
+		if (unit_kind(&image->units[unit]) != UNIT_BODY)
+			return damaged(image, unit, "something begins beyond the heap's end");
 	const char *wrong = check_lists(audit);
 	return wrong ? damaged(image, 0, wrong) : 0;
 }
@@ -383,8 +476,9 @@ int cowarena_heap_check(cowarena *arena, cowarena_snapshot *s)
 
 	if (!audit)
 		return no_memory();
-	int result = load(&audit->image, arena, s) || check(audit) ? -1 : 0;
+	int result = load(&audit->image, arena, s, true) || check(audit) ? -1 : 0;
 	discard(&audit->image);
+	records_give(audit->claimed, audit->claimed_bytes);
 	if (!result)
 		errno = e;
 	records_give(audit, sizeof *audit);

@@ -14,7 +14,7 @@
 #include <errno.h>
 #include <string.h>
 
-static size_t header_size(size_t range)
+size_t heap_header_size(size_t range)
 {
 	size_t entries = (range >> UNIT_SHIFT) / DESCRIPTORS + 1;
 
@@ -27,12 +27,12 @@ size_t heap_range(size_t capacity)
 	size_t chunk = chunks_size();
 	size_t range = os_round_up(capacity + capacity / 64 + chunk, chunk);
 
-	return os_round_up(range + header_size(range), chunk);
+	return os_round_up(range + heap_header_size(range), chunk);
 }
 
 int heap_init(struct cowarena *arena)
 {
-	uint32_t units = (uint32_t)(header_size(arena->reserved) >> UNIT_SHIFT), blocks = 1;
+	uint32_t units = (uint32_t)(heap_header_size(arena->reserved) >> UNIT_SHIFT), blocks = 1;
 
 	/* The header of a very large heap alone has more units than a block describes. */
 	while (units + blocks * DESCRIPTOR_UNITS > blocks * DESCRIPTORS)
@@ -70,6 +70,32 @@ void heap_shut(struct cowarena *arena)
 	arena->is_shut = true;
 	arena->base = (char *)&nothing;
 	locals_leave(arena);
+}
+
+uint64_t heap_layout(const struct cowarena *arena)
+{
+	const size_t numbers[] = {UNIT_SHIFT,
+				  DESCRIPTORS,
+				  CLASSES,
+				  SLAB_SLOTS_MAX,
+				  BINS,
+				  LOCALS,
+				  UNIT_SLAB,
+				  sizeof(struct unit),
+				  sizeof(void *),
+				  sizeof(struct local_heap),
+				  offsetof(struct heap_header, directory)};
+	uint64_t sum = 0;
+
+	/* Multiply and add, as a hash of strings does: no number takes the place of another. */
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+		sum = sum * 0x9e3779b185ebca87u + numbers[i];
+	for (unsigned c = 0; c < CLASSES; c++) {
+		const struct class *class = slabs_info(arena, c);
+		sum = sum * 0x9e3779b185ebca87u + class->size;
+		sum = sum * 0x9e3779b185ebca87u + class->units;
+	}
+	return sum;
 }
 
 static uint64_t live_slots(const struct shelf *shelf)

@@ -136,6 +136,9 @@ struct heap {
 /* Bytes of address space for a heap with blocks of `capacity` bytes: whole chunks. */
 size_t heap_range(size_t capacity);
 
+/* Bytes at the beginning of such a range for the header. */
+size_t heap_header_size(size_t range);
+
 /* Make an empty heap. -1 with errno and message. */
 int heap_init(struct cowarena *arena);
 void heap_destroy(struct cowarena *arena);
@@ -169,6 +172,9 @@ int heap_attached(struct cowarena *arena);
 
 uint64_t heap_live_bytes(struct cowarena *arena);
 
+/* A number for how this version lays a heap out: another number, another layout. */
+uint64_t heap_layout(const struct cowarena *arena);
+
 /* Where the root is kept. */
 void *const *heap_root_address(const struct cowarena *arena);
 
@@ -182,6 +188,8 @@ void heap_unlock(struct cowarena *arena);
    power of two, at least UNIT_SIZE). UNIT_NONE with errno and message. The caller sets the kind. */
 uint32_t runs_take(struct cowarena *arena, size_t n, size_t align);
 void runs_give(struct cowarena *arena, uint32_t unit, uint32_t n);
+/* The list for free runs of n units. */
+unsigned runs_bin(uint32_t n);
 /* Resize a run in place. False when its neighbour is in use. */
 bool runs_resize(struct cowarena *arena, uint32_t unit, uint32_t from, uint32_t to);
 

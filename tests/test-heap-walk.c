@@ -289,13 +289,88 @@ static void damage_forgotten(struct place *p)
 	p->shelf_of_listed->first = p->shelf_of_listed->last = UNIT_NONE;
 }
 
+/* A slot set apart that lies behind the last one. */
+static void damage_apart_beyond(struct place *p)
+{
+	p->shelf->word = SLAB_WORDS - 1;
+	p->shelf->apart = (uint64_t)1 << 63;
+}
+
+static void damage_above(struct place *p)
+{
+	struct unit *d = heap_unit(p->arena, p->header->top + 3);
+
+	d->kind = UNIT_FREE;
+	d->length = 1u << 30;
+}
+
+static void damage_map_end(struct place *p)
+{
+	p->header->bin_map[BINS / 64] |= (uint64_t)1 << 63;
+}
+
+/* The list of the free run, in the place of another one. */
+static void damage_bin(struct place *p)
+{
+	unsigned bin = runs_bin(p->free->length);
+
+	p->header->bins[bin + 1] = p->header->bins[bin];
+	p->header->bins[bin] = UNIT_NONE;
+	p->header->bin_map[bin / 64] ^= (uint64_t)1 << (bin % 64);
+	p->header->bin_map[(bin + 1) / 64] ^= (uint64_t)1 << ((bin + 1) % 64);
+}
+
+static void damage_root(struct place *p)
+{
+	p->header->root = p->arena->base + p->arena->reserved;
+}
+
+/* What lies there is no directory's. */
+static void damage_spare(struct place *p)
+{
+	p->header->spare = (uint32_t)((size_t)(p->big - p->arena->base) >> UNIT_SHIFT);
+	p->header->spares = 1;
+}
+
+/* A spare descriptor block that is not empty. */
+static void damage_spare_content(struct place *p)
+{
+	if (p->header->spares)
+		*((char *)heap_address(p->arena, p->header->spare) + 99) = 1;
+	else
+		damage_spare(p);
+}
+
+static void damage_spares(struct place *p)
+{
+	p->header->spares += 1;
+}
+
+/* A local heap that lies on descriptors. */
+static void damage_twice(struct place *p)
+{
+	p->header->locals[LOCALS - 1] =
+	    (uint32_t)heap_header_size(p->arena->reserved) >> UNIT_SHIFT;
+}
+
+/* Units of the heap's own that are for nothing. */
+static void damage_lost(struct place *p)
+{
+	if (!p->header->spares)
+		p->header->spares++;
+	else
+		p->header->spares--;
+}
+
 static void (*const damages[])(struct place *) = {
-    damage_vacant,  damage_bit,     damage_owner,     damage_kind,  damage_length,
-    damage_far,     damage_list,    damage_back,      damage_map,   damage_top,
-    damage_top_far, damage_blocks,  damage_directory, damage_bytes, damage_locals,
-    damage_slots,   damage_current, damage_shelf,     damage_apart, damage_word,
-    damage_all,     damage_beyond,  damage_body,      damage_merge, damage_no_current,
-    damage_listed,  damage_last,    damage_forgotten,
+    damage_vacant,  damage_bit,     damage_owner,     damage_kind,         damage_length,
+    damage_far,     damage_list,    damage_back,      damage_map,          damage_top,
+    damage_top_far, damage_blocks,  damage_directory, damage_bytes,        damage_locals,
+    damage_slots,   damage_current, damage_shelf,     damage_apart,        damage_word,
+    damage_all,     damage_beyond,  damage_body,      damage_merge,        damage_no_current,
+    damage_listed,  damage_last,    damage_forgotten, damage_apart_beyond, damage_spare,
+    damage_above,   damage_map_end, damage_bin,       damage_root,         damage_spare_content,
+    damage_spares,  damage_twice,   damage_lost,
 };
 #define DAMAGES (int)(sizeof damages / sizeof *damages)
 
