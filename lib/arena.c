@@ -55,7 +55,7 @@ static int open_engine(struct cowarena *arena, const struct cowarena_options *o)
 	return -1;
 }
 
-static int map_failed(size_t capacity, void *base)
+static int map_failed(size_t capacity, size_t range, void *base)
 {
 	if (error_refused())
 		return -1;
@@ -66,6 +66,12 @@ static int map_failed(size_t capacity, void *base)
 		    "something is mapped at options.base (%p) already: leave it NULL, or "
 		    "choose another address",
 		    base);
+	case EFBIG:
+		return error_set(
+		    EFBIG,
+		    "a file of %zu bytes, which backs the arena, is more than this process may "
+		    "make: raise ulimit -f, or lower options.capacity",
+		    range);
 	case EMFILE:
 	case ENFILE:
 		return error_set(errno,
@@ -79,19 +85,31 @@ static int map_failed(size_t capacity, void *base)
 	}
 }
 
+/* -1 with errno. */
+static int map(struct cowarena *arena, size_t range, void *base)
+{
+	if (range > os_file_limit()) { /* ftruncate(2) would raise SIGXFSZ */
+		errno = EFBIG;
+		return -1;
+	}
+	if (range_map(arena, range, base) == 0)
+		return 0;
+	range_unmap(arena);
+	return -1;
+}
+
+static int map_exactly(struct cowarena *arena, size_t range, void *base)
+{
+	return map(arena, range, base) ? map_failed(range, range, base) : 0;
+}
+
 static int map_any(struct cowarena *arena, const struct cowarena_options *o)
 {
 	size_t capacity = o->capacity ? o->capacity : CAPACITY_DEFAULT;
 
 	for (;;) {
-		if (heap_range(capacity) > os_file_limit()) {
-			/* ftruncate(2) would raise SIGXFSZ */
-			errno = EFBIG;
-		} else {
-			if (range_map(arena, heap_range(capacity), o->base) == 0)
-				return 0;
-			range_unmap(arena);
-		}
+		if (map(arena, heap_range(capacity), o->base) == 0)
+			return 0;
 		/* The default capacity is not a demand: take what limits allow. (Valgrind says
 		   EINVAL.) */
 		if (o->capacity || capacity <= CAPACITY_DEFAULT_MIN ||
@@ -99,22 +117,14 @@ static int map_any(struct cowarena *arena, const struct cowarena_options *o)
 			break;
 		capacity /= 2;
 	}
-	if (errno == EFBIG)
-		return error_set(
-		    EFBIG,
-		    "a file of %zu bytes, which backs the arena, is more than this process may "
-		    "make: raise ulimit -f, or lower options.capacity",
-		    heap_range(capacity));
-	return map_failed(capacity, o->base);
+	return map_failed(capacity, heap_range(capacity), o->base);
 }
 
-cowarena *cowarena_create(const struct cowarena_options *options)
+struct cowarena *arena_create(const struct cowarena_options *options, size_t range, uint64_t epoch)
 {
-	struct cowarena_options o;
+	const struct cowarena_options o = *options;
 	int before = errno;
 
-	if (options_read(&o, options))
-		return NULL;
 	struct cowarena *arena = records_take(sizeof *arena);
 	if (!arena || engine_prepare(arena)) {
 		records_give(arena, sizeof *arena);
@@ -134,9 +144,9 @@ cowarena *cowarena_create(const struct cowarena_options *options)
 	arena->file = arena->poke = OS_NO_FILE;
 	private_init(arena);
 	arena->mapping_limit = os_mapping_limit();
-	atomic_store(&arena->timeline.epoch, 1);
+	atomic_store(&arena->timeline.epoch, epoch);
 
-	if (map_any(arena, &o))
+	if (range ? map_exactly(arena, range, o.base) : map_any(arena, &o))
 		goto no_map;
 	if (frames_init(&arena->frames, o.held_limit ? o.held_limit >> arena->page_shift : SIZE_MAX,
 			o.flags & COWARENA_FAITHFUL)) {
@@ -154,7 +164,6 @@ cowarena *cowarena_create(const struct cowarena_options *options)
 	if (fork_prepare())
 		goto no_fork;
 	atomic_store(&arena->mark, MARK_ARENA);
-	arenas_add(arena);
 	errno = before; /* falling back to another choice is no failure */
 	return arena;
 
@@ -174,6 +183,18 @@ no_map:;
 	records_give(arena, sizeof *arena);
 	errno = e;
 	return NULL;
+}
+
+cowarena *cowarena_create(const struct cowarena_options *options)
+{
+	struct cowarena_options o;
+
+	if (options_read(&o, options))
+		return NULL;
+	struct cowarena *arena = arena_create(&o, 0, 1);
+	if (arena)
+		arenas_add(arena);
+	return arena;
 }
 
 _Static_assert(sizeof(struct cowarena) <= RECORDS_SMALL, "it stays readable");

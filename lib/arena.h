@@ -90,6 +90,11 @@ struct cowarena {
 	struct counters counters;
 };
 
+/* Create an arena, of options that were checked, in its first epoch, 1 or later. range: of exactly
+   so many bytes, instead of the capacity in the options. The caller adds it to the list of all
+   arenas. NULL with errno and message. */
+struct cowarena *arena_create(const struct cowarena_options *options, size_t range, uint64_t epoch);
+
 static inline size_t arena_page_size(const struct cowarena *a)
 {
 	return (size_t)1 << a->page_shift;

@@ -65,8 +65,9 @@ void arenas_forget(struct cowarena *arena)
 	struct cowarena **at = &first;
 
 	arenas_lock();
-	while (*at != arena)
+	while (*at && *at != arena)
 		at = &(*at)->arenas_next;
-	*at = arena->arenas_next;
+	if (*at)
+		*at = arena->arenas_next;
 	arenas_unlock();
 }

@@ -24,7 +24,7 @@ void arenas_inherit(void); /* in the child, held */
 /* List locked: the first arena; the others follow in `arenas_next`. */
 struct cowarena *arenas_first(void);
 
-/* List not locked. The arena must be forgotten before it is destroyed. */
+/* List not locked. An arena must be forgotten before it is destroyed, if it is in the list. */
 void arenas_add(struct cowarena *arena);
 void arenas_forget(struct cowarena *arena);
 

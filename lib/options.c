@@ -11,22 +11,37 @@
 
 #define CAPACITY_MAX ((size_t)1 << 44) /* 16 TiB: units and pages have numbers of 32 bits */
 
-int options_read(struct cowarena_options *out, const struct cowarena_options *in)
+int options_copy(void *out, size_t size, const void *in, const char *start)
 {
-	memset(out, 0, sizeof *out);
-	out->sz = sizeof *out;
+	size_t sz;
+
 	if (!in)
 		return 0;
-	if (in->sz < sizeof in->sz)
-		return error_set(EINVAL, "options.sz is not set: start from COWARENA_OPTIONS_INIT");
+	memcpy(&sz, in, sizeof sz);
+	if (sz < sizeof sz)
+		return error_set(EINVAL, "options.sz is not set: start from %s", start);
 	/* A caller with a newer header may have more fields; that is fine as long as they are 0. */
-	for (size_t i = sizeof *out; i < in->sz; i++)
+	for (size_t i = size; i < sz; i++)
 		if (((const char *)in)[i])
 			return error_set(
 			    EINVAL, "the options use a field that this version (%s) does not have",
 			    cowarena_version());
-	memcpy(out, in, in->sz < sizeof *out ? in->sz : sizeof *out);
-	out->sz = sizeof *out;
+	memcpy(out, in, sz < size ? sz : size);
+	memcpy(out, &size, sizeof size);
+	return 0;
+}
+
+int options_check_flags(unsigned flags, unsigned known)
+{
+	return flags & ~known ? error_set(EINVAL, "options.flags has unknown bits (%#x)", flags)
+			      : 0;
+}
+
+int options_read(struct cowarena_options *out, const struct cowarena_options *in)
+{
+	*out = (struct cowarena_options)COWARENA_OPTIONS_INIT;
+	if (options_copy(out, sizeof *out, in, "COWARENA_OPTIONS_INIT"))
+		return -1;
 
 	const unsigned known = COWARENA_STRICT_ENGINE | COWARENA_FAITHFUL | COWARENA_SYSCALL_SAFE |
 			       COWARENA_NO_HELPER | COWARENA_FORK_COPY | COWARENA_VERIFY;
@@ -34,8 +49,8 @@ int options_read(struct cowarena_options *out, const struct cowarena_options *in
 	if (out->engine > COWARENA_ENGINE_KERNEL)
 		return error_set(EINVAL, "options.engine is %u: use a COWARENA_ENGINE_ name",
 				 out->engine);
-	if (out->flags & ~known)
-		return error_set(EINVAL, "options.flags has unknown bits (%#x)", out->flags);
+	if (options_check_flags(out->flags, known))
+		return -1;
 	if (out->flags & COWARENA_SYSCALL_SAFE && out->engine != COWARENA_ENGINE_AUTO &&
 	    out->engine != COWARENA_ENGINE_UFFD && out->engine != COWARENA_ENGINE_KERNEL)
 		return error_set(EINVAL, "COWARENA_SYSCALL_SAFE takes COWARENA_ENGINE_AUTO, _UFFD "
