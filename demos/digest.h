@@ -5,9 +5,8 @@
 
 #include "common.h"
 
-#ifdef HAVE_XXHASH
 #include <xxhash.h>
-#endif
+
 #ifdef HAVE_VALGRIND_MEMCHECK_H
 #include <valgrind/memcheck.h>
 #else
@@ -23,13 +22,7 @@ struct digest {
 
 static inline uint64_t hash_block(const unsigned char *p, size_t size, uint64_t seed)
 {
-#ifdef HAVE_XXHASH
 	return XXH3_64bits_withSeed(p, size, seed);
-#else
-	for (size_t i = 0; i < size; i++)
-		seed = mix(seed ^ p[i]);
-	return seed;
-#endif
 }
 
 static inline int digest_block(void *ctx, void *p, size_t size)
