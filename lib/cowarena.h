@@ -737,6 +737,109 @@ int cowarena_view_settle(cowarena_view *view, const void *p, size_t n);
 int cowarena_view_close(cowarena_view *view);
 
 /* ============================================================================================
+ * Images: snapshots in files
+ * ========================================================================================= */
+
+/* Flags of cowarena_snapshot_save(). */
+enum cowarena_save_flags {
+	COWARENA_SAVE_NO_SYNC = 1 /* do not wait for the disk */
+};
+
+/*
+ * Called after each part of an image, by the thread that saves or loads: `done` of `all` pages.
+ * Returns 0 to go on; anything else ends the work, which then fails with ECANCELED. It may use the
+ * arena, but not release the snapshot.
+ */
+typedef int cowarena_progress_fn(void *ctx, uint64_t done, uint64_t all);
+
+/* Options of cowarena_snapshot_save(): start from COWARENA_SAVE_OPTIONS_INIT. 0 is the default. */
+struct cowarena_save_options {
+	size_t sz;      /* sizeof(struct cowarena_save_options) */
+	unsigned flags; /* enum cowarena_save_flags, or-ed */
+	int fd;         /* where to write, if the path is NULL */
+	cowarena_progress_fn *progress;
+	void *ctx; /* for progress */
+};
+
+/* clang-format off */
+#define COWARENA_SAVE_OPTIONS_INIT { sizeof(struct cowarena_save_options), 0, -1, NULL, NULL }
+/* clang-format on */
+
+/*
+ * Write a snapshot to a file, an image, from which cowarena_load() makes the heap again, in another
+ * process too. The heap may be written to meanwhile, and other snapshots taken and released. Pages
+ * of zeros take no room. All else has a checksum: XXH3 of Yann Collet's xxHash, of 64 bits, which
+ * finds accidents and no attacks.
+ *
+ * path: the image's name, NULL for options->fd. An image appears under its name when it is
+ *	complete, and takes the place of what had that name; until then it has a name beside,
+ *	which a process that is killed leaves behind (PATH.tmp-*). Without COWARENA_SAVE_NO_SYNC
+ *	the image is on the disk when the call returns; with it a power cut may leave no image, or
+ *	a broken one, which cowarena_load() tells.
+ * options: NULL for the defaults. fd: an open file, pipe or socket, which is written to from where
+ *	it stands, never sought in, not closed, and not synced. A pipe that nobody reads from raises
+ *	SIGPIPE, as for write(2).
+ * Returns: 0; or -1 with errno:
+ *	EINVAL     snapshot is NULL; unknown flags; neither path nor fd
+ *	ESTALE     the snapshot was given up
+ *	ECANCELED  progress has said so
+ *	ENOMEM     no memory for the list of what was written
+ *	and those of open(2), write(2), fsync(2), rename(2). What had the name has it still, unless
+ *	the message says otherwise.
+ * Threads: safe; the snapshot must not be released meanwhile. Signals: not safe. No cancellation
+ *	point. Cost: each page in use is read, those that are not zeros are hashed and written.
+ * Since: 0.1
+ */
+int cowarena_snapshot_save(cowarena_snapshot *snapshot, const char *path,
+			   const struct cowarena_save_options *options);
+
+/* Flags of cowarena_load(). */
+enum cowarena_load_flags {
+	COWARENA_LOAD_SPARSE = 1 /* the heap may be much larger than the file */
+};
+
+/* Options of cowarena_load(): start from COWARENA_LOAD_OPTIONS_INIT. 0 is the default. */
+struct cowarena_load_options {
+	size_t sz;                            /* sizeof(struct cowarena_load_options) */
+	unsigned flags;                       /* enum cowarena_load_flags, or-ed */
+	const struct cowarena_options *arena; /* engine, flags, limits; its capacity and base do
+						  not count. NULL: the defaults */
+	cowarena_progress_fn *progress;
+	void *ctx; /* for progress */
+};
+
+/* clang-format off */
+#define COWARENA_LOAD_OPTIONS_INIT { sizeof(struct cowarena_load_options), 0, NULL, NULL, NULL }
+/* clang-format on */
+
+/*
+ * Make an arena from an image: blocks, their content, the root and the allocator's state are what
+ * they were at the snapshot, at the same addresses, so that pointers in the heap hold. (Pointers to
+ * memory outside do not.) The arena has no snapshots.
+ *
+ * Everything in the file is checked before it is used, checksums as well as the heap's bookkeeping.
+ * So a file that is damaged, cut short or no image is refused. What users' blocks hold is theirs to
+ * judge: a file from somebody else may hold any bytes there.
+ *
+ * Returns: the arena, or NULL with errno:
+ *	EINVAL     path is NULL, unknown flags
+ *	EBADMSG    no image, or a damaged one: the message says where
+ *	ENOTSUP    an image of a system with pages of another size, or of another version
+ *	EADDRINUSE something else lies at the image's addresses in this process. To be safe from
+ *		   that give the arena an address that is free in every process (options.base).
+ *	EFBIG      the heap has more than 4 GiB and 1,024 times what the file has, as one with
+ *		   large blocks that were never touched, and COWARENA_LOAD_SPARSE is not set: the
+ *		   bookkeeping takes 32 bytes a page, which a file from somebody else could abuse
+ *	ESPIPE     path names no file: an image from a pipe must be written to a file first
+ *	ECANCELED  progress has said so
+ *	and those of open(2), read(2), cowarena_create()
+ * Threads: safe. Signals: not safe. No cancellation point. Cost: the file is read and hashed once,
+ *	and its pages copied.
+ * Since: 0.1
+ */
+cowarena *cowarena_load(const char *path, const struct cowarena_load_options *options);
+
+/* ============================================================================================
  * Statistics and messages
  * ========================================================================================= */
 

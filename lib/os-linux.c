@@ -95,8 +95,8 @@ int above_standard(int (*open_one)(int arg), int arg)
 	return higher;
 }
 
-/* 0, or an errno. (By syscall number: fstat() is a function only in newer C libraries.) */
-static int status_of(int fd, struct stat *status)
+/* By syscall number: fstat() is a function only in newer C libraries. */
+int status_of(int fd, struct stat *status)
 {
 	int e = errno;
 #ifdef SYS_fstat

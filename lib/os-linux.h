@@ -35,6 +35,10 @@ static inline void before_protection(void)
 	atomic_thread_fence(memory_order_release);
 }
 
+/* fstat(2). Returns 0, or an errno; errno is as it was. [fault path] */
+struct stat;
+int status_of(int fd, struct stat *status);
+
 /* Whether a sandbox may refuse calls with this errno. */
 bool is_refusal(int errnum);
 

@@ -69,6 +69,32 @@ bool os_file_is_ours(const struct os_file *file);
 /* Close the descriptor if it is still ours, and forget it. */
 void os_file_close(struct os_file *file);
 
+/* ---- files that the user names: lengths need not be multiples of a page ---- */
+
+/* Create a file to write to, which must not exist; or open one to read. -1 with errno. */
+int os_file_create(struct os_file *file, const char *path);
+int os_file_open(struct os_file *file, const char *path);
+
+/* How long the file is. ESPIPE, EISDIR: it is no regular file. */
+int os_file_bytes(const struct os_file *file, uint64_t *bytes);
+
+/* Write all n bytes; read n bytes from that offset on (ENODATA: the file ends before). */
+int os_write(int fd, const void *p, size_t n);
+int os_read_at(const struct os_file *file, void *p, size_t n, uint64_t offset);
+
+/* Until this is done, a power cut may lose what was written. */
+int os_file_sync(const struct os_file *file);
+
+/* Give the file the name `to`, whatever had that name; have a power cut undo that no more. */
+int os_rename(const char *from, const char *to);
+int os_sync_name(const char *path);
+
+/* Best effort. */
+void os_remove(const char *path);
+
+/* n random bytes, 256 at most. */
+int os_random(void *p, size_t n);
+
 /* ---- what failed ---- */
 
 /* The system call that failed last in a function here in this thread, like "mmap(2)"; NULL if none
