@@ -14,23 +14,10 @@
 #include "records.h"
 #include "snapshot-read.h"
 #include "track.h"
+#include "written.h"
 
 #include <errno.h>
 #include <string.h>
-
-struct candidates {
-	struct bitmap pages;
-	uint64_t before; /* only versions that ended before this epoch */
-	struct cowarena *arena;
-};
-
-static void add_candidate(void *ctx, size_t page, uint32_t frame)
-{
-	struct candidates *c = ctx;
-
-	if (version_last(frames_version(&c->arena->frames, frame)) < c->before)
-		bitmap_set(&c->pages, page);
-}
 
 /* A run that may continue with the next page. */
 struct run {
@@ -77,8 +64,8 @@ static int report_bytes(struct run *r, char *live, const char *a, const char *b,
 	return 0;
 }
 
-static int walk(struct candidates *c, cowarena_snapshot *older, cowarena_snapshot *newer,
-		size_t pages, unsigned flags, struct run *run)
+static int walk(const struct written *w, cowarena_snapshot *older, cowarena_snapshot *newer,
+		unsigned flags, struct run *run)
 {
 	struct cowarena *arena = older->arena;
 	size_t size = arena_page_size(arena);
@@ -88,8 +75,8 @@ static int walk(struct candidates *c, cowarena_snapshot *older, cowarena_snapsho
 
 	if (!then)
 		return error_set(ENOMEM, "no memory for two pages: " ERROR_NO_ROOM);
-	for (size_t page = bitmap_next(&c->pages, 0); page < c->pages.bits && !result;
-	     page = bitmap_next(&c->pages, page + 1)) {
+	for (size_t page = bitmap_next(&w->pages, 0); page < w->pages.bits && !result;
+	     page = bitmap_next(&w->pages, page + 1)) {
 		char *live = arena_address(arena, page);
 		size_t offset = page << arena->page_shift;
 		snapshot_copy(older, then, offset, size);
@@ -108,9 +95,9 @@ static int walk(struct candidates *c, cowarena_snapshot *older, cowarena_snapsho
 	records_give(then, 2 * size);
 	/* Pages that came into use since are reported without a look: reading them would only
 	   allocate them. */
-	if (!result && pages > older->pages)
+	if (!result && w->end > older->pages)
 		result = extend(run, arena_address(arena, older->pages),
-				(pages - older->pages) << arena->page_shift);
+				(w->end - older->pages) << arena->page_shift);
 	if (!result)
 		result = flush(run);
 	/* Checked whatever fn returned: what it was told may be wrong. */
@@ -122,7 +109,7 @@ static int walk(struct candidates *c, cowarena_snapshot *older, cowarena_snapsho
 int cowarena_diff_with(cowarena_snapshot *older, cowarena_snapshot *newer, unsigned flags,
 		       cowarena_diff_fn *fn, void *ctx)
 {
-	sigset_t signals;
+	struct written w;
 
 	snapshot_in_use(older, __func__);
 	snapshot_in_use(newer, __func__);
@@ -132,40 +119,14 @@ int cowarena_diff_with(cowarena_snapshot *older, cowarena_snapshot *newer, unsig
 		return error_set(EINVAL, "fn is NULL");
 	if (flags & ~(unsigned)COWARENA_DIFF_BYTES)
 		return error_set(EINVAL, "unknown diff flags (%#x)", flags);
-	struct cowarena *arena = older->arena;
-	if (newer && newer->arena != arena)
-		return error_set(EINVAL, "the snapshots are of two arenas");
-	if (newer && newer->epoch < older->epoch)
-		return error_set(EINVAL, "snapshot %llu is older than %llu: swap the arguments",
-				 (unsigned long long)newer->id, (unsigned long long)older->id);
-
-	struct candidates c = {.before = newer ? newer->epoch : UINT64_MAX, .arena = arena};
-	size_t bytes = bitmap_bytes(older->pages);
-	void *memory = records_take(bytes);
-	if (!memory)
-		return error_set(ENOMEM, "no memory for a bit a page: " ERROR_NO_ROOM);
-	bitmap_init(&c.pages, memory, older->pages);
-
-	arena_lock_snapshots(arena, &signals);
-	size_t pages = newer ? newer->pages : atomic_load(&arena->pages);
-	/* A snapshot that was spoiled in the meantime is out of the order. */
-	bool spoiled = atomic_load(&older->spoiled), found = private_collect(arena) == 0;
-	if (!spoiled && found)
-		timeline_each(arena, older, add_candidate, &c);
-	arena_unlock_snapshots(arena, &signals);
-	if (spoiled || !found) {
-		records_give(memory, bytes);
-		return spoiled ? snapshot_usable(older)
-			       : error_set(ENOMEM, "no address space for the records of pages that "
-						   "have changed: " ERROR_NO_ROOM);
-	}
-
+	if (written_between(older, newer, &w))
+		return -1;
 	struct run run = {.fn = fn, .ctx = ctx};
 	int e = errno;
-	int result = walk(&c, older, newer, pages, flags, &run);
+	int result = walk(&w, older, newer, flags, &run);
 	if (result != -1)
 		errno = e;
-	records_give(memory, bytes);
+	written_discard(&w);
 	return result;
 }
 
