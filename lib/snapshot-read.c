@@ -123,3 +123,43 @@ void snapshot_copy(struct cowarena_snapshot *s, void *dst, size_t offset, size_t
 		n -= part;
 	}
 }
+
+/* ---- without a copy ---- */
+
+static bool races_are_seen(void)
+{
+#ifdef TRACK_TSAN
+	return true;
+#else
+	return track_is_active();
+#endif
+}
+
+bool snapshot_borrow(struct cowarena_snapshot *s, size_t first, size_t n, struct borrowed *b)
+{
+	struct cowarena *arena = s->arena;
+
+	if (races_are_seen())
+		return false;
+	*b = (struct borrowed){.first = first, .n = n, .at = arena_past(arena, first)};
+	for (size_t i = 0; i < n; i++) {
+		b->states[i] = page_peek(&arena->table.pages[first + i]);
+		if (page_stamp(b->states[i]) > s->epoch || b->states[i] & PAGE_FRESH ||
+		    range_is_hole(arena, first + i))
+			return false;
+	}
+	TEST_POINT();
+	return true;
+}
+
+bool snapshot_was_borrowed(struct cowarena_snapshot *s, const struct borrowed *b)
+{
+	TEST_POINT();
+	/* As in copy_part(): who has read anything of a later store sees the new state now. */
+	track_copied();
+	for (size_t i = 0; i < b->n; i++)
+		if (atomic_load_explicit(&s->arena->table.pages[b->first + i].state,
+					 memory_order_relaxed) != b->states[i])
+			return false;
+	return true;
+}
