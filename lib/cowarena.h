@@ -757,12 +757,17 @@ struct cowarena_save_options {
 	size_t sz;      /* sizeof(struct cowarena_save_options) */
 	unsigned flags; /* enum cowarena_save_flags, or-ed */
 	int fd;         /* where to write, if the path is NULL */
+	/* Save only the pages that have changed since one of these (an increment). */
+	cowarena_snapshot *parent;  /* an older snapshot that has been saved */
+	const char *const *parents; /* an image of the heap, and then those that it builds on, in
+				       any order; NULL ends the list */
 	cowarena_progress_fn *progress;
 	void *ctx; /* for progress */
 };
 
 /* clang-format off */
-#define COWARENA_SAVE_OPTIONS_INIT { sizeof(struct cowarena_save_options), 0, -1, NULL, NULL }
+#define COWARENA_SAVE_OPTIONS_INIT \
+	{ sizeof(struct cowarena_save_options), 0, -1, NULL, NULL, NULL, NULL }
 /* clang-format on */
 
 /*
@@ -779,15 +784,23 @@ struct cowarena_save_options {
  * options: NULL for the defaults. fd: an open file, pipe or socket, which is written to from where
  *	it stands, never sought in, not closed, and not synced. A pipe that nobody reads from raises
  *	SIGPIPE, as for write(2).
+ *	parent: the increment has the pages that were written to since that snapshot, and builds on
+ *	its last complete image. Neither may be released meanwhile. parents: for a heap that was
+ *	loaded, or whose snapshot was released: the pages are compared with those of the files,
+ *	which are read as a whole. An increment is loaded together with what it builds on.
  * Returns: 0; or -1 with errno:
- *	EINVAL     snapshot is NULL; unknown flags; neither path nor fd
- *	ESTALE     the snapshot was given up
+ *	EINVAL     snapshot is NULL; unknown flags; neither path nor fd; the parent is of another
+ *		   arena, newer, or was never saved; the parents are of another heap, or one of them
+ *		   is missing; both are given
+ *	ESTALE     the snapshot, or the parent, was given up
+ *	EBADMSG, ENOTSUP  of parents, as for cowarena_load()
  *	ECANCELED  progress has said so
  *	ENOMEM     no memory for the list of what was written
  *	and those of open(2), write(2), fsync(2), rename(2). What had the name has it still, unless
  *	the message says otherwise.
  * Threads: safe; the snapshot must not be released meanwhile. Signals: not safe. No cancellation
- *	point. Cost: each page in use is read, those that are not zeros are hashed and written.
+ *	point. Cost: each page in use is read, those that are not zeros are hashed and written; of
+ *	an increment with a parent, each page that was written to.
  * Since: 0.1
  */
 int cowarena_snapshot_save(cowarena_snapshot *snapshot, const char *path,
@@ -804,12 +817,16 @@ struct cowarena_load_options {
 	unsigned flags;                       /* enum cowarena_load_flags, or-ed */
 	const struct cowarena_options *arena; /* engine, flags, limits; its capacity and base do
 						  not count. NULL: the defaults */
+	/* What an increment builds on: images in any order; NULL ends the list. Those that are not
+	   needed are left out. */
+	const char *const *parents;
 	cowarena_progress_fn *progress;
 	void *ctx; /* for progress */
 };
 
 /* clang-format off */
-#define COWARENA_LOAD_OPTIONS_INIT { sizeof(struct cowarena_load_options), 0, NULL, NULL, NULL }
+#define COWARENA_LOAD_OPTIONS_INIT \
+	{ sizeof(struct cowarena_load_options), 0, NULL, NULL, NULL, NULL }
 /* clang-format on */
 
 /*
@@ -822,12 +839,12 @@ struct cowarena_load_options {
  * judge: a file from somebody else may hold any bytes there.
  *
  * Returns: the arena, or NULL with errno:
- *	EINVAL     path is NULL, unknown flags
+ *	EINVAL     path is NULL, unknown flags; an image that an increment builds on is missing
  *	EBADMSG    no image, or a damaged one: the message says where
  *	ENOTSUP    an image of a system with pages of another size, or of another version
  *	EADDRINUSE something else lies at the image's addresses in this process. To be safe from
  *		   that give the arena an address that is free in every process (options.base).
- *	EFBIG      the heap has more than 4 GiB and 1,024 times what the file has, as one with
+ *	EFBIG      the heap has more than 4 GiB and 1,024 times what the files have, as one with
  *		   large blocks that were never touched, and COWARENA_LOAD_SPARSE is not set: the
  *		   bookkeeping takes 32 bytes a page, which a file from somebody else could abuse
  *	ESPIPE     path names no file: an image from a pipe must be written to a file first

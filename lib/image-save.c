@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* image-save.c - writes snapshots to images (image.h). */
+/*
+ * image-save.c - writes snapshots to images (image.h).
+ *
+ * Pages that have not changed since the snapshot are hashed and written where they are, and looked
+ * at again afterwards; others are copied first.
+ */
 #include "config.h"
 
 #include "arena.h"
 #include "error.h"
-#include "image.h"
+#include "image-chain.h"
 #include "objects.h"
 #include "options.h"
 #include "records.h"
 #include "snapshot-read.h"
 #include "track.h"
+#include "written.h"
 
 #include <errno.h>
 #include <string.h>
@@ -21,11 +27,17 @@ struct saver {
 	int fd;
 	const struct os_file *file; /* NULL: the user's descriptor */
 	uint64_t offset;            /* bytes written so far */
+	uint64_t reach;             /* where the file ends: some may have been written in vain */
 	char *pages;                /* a group's */
+	char *theirs;               /* the parent files' pages of a group */
 	size_t pages_bytes;
 	struct image_header header;
 	struct image_group *index;
 	size_t index_bytes, groups;
+	/* What the image is an increment of, if it is one. */
+	struct written written; /* since options->parent */
+	struct image_chain parents;
+	uint64_t parent;
 };
 
 static int write_failed(const struct saver *s)
@@ -43,9 +55,10 @@ static int put(struct saver *s, const void *p, size_t n)
 	if (s->file && !os_file_is_ours(s->file))
 		return error_set(EBADF, "the program has closed the image's descriptor while it "
 					"was being written: close only what is your own");
-	if (os_write(s->fd, p, n))
+	if (s->file ? os_write_at(s->file, p, n, s->offset) : os_write(s->fd, p, n))
 		return write_failed(s);
 	s->offset += n;
+	s->reach = s->reach > s->offset ? s->reach : s->offset;
 	return 0;
 }
 
@@ -78,53 +91,168 @@ static int put_header(struct saver *s)
 	    .base = (uintptr_t)arena->base,
 	    .reserved = arena->reserved,
 	    .pages = s->snapshot->pages,
+	    .parent = s->parent,
 	    .epoch = s->snapshot->epoch,
 	    .snapshot = s->snapshot->id,
 	};
-	if (os_random(s->header.number, sizeof s->header.number))
+	if (os_random(&s->header.number, sizeof s->header.number))
 		return error_system(errno, "no random number for the image (%s)",
 				    error_name(errno));
+	s->header.number += !s->header.number;
 	s->header.checksum = image_header_checksum(&s->header);
 	return put_words(s, &s->header, sizeof s->header) || put_zeros(s, s->header.page_size) ? -1
 											       : 0;
 }
 
-/* Move the pages that are not zeros to the front. Returns a bit for each. */
-static uint64_t compress(char *pages, size_t n, size_t size)
-{
-	uint64_t present = 0;
-	char *to = pages;
+/* ---- groups ---- */
 
-	for (size_t i = 0; i < n; i++) {
-		if (track_is_zeros(pages + i * size, size))
+static uint64_t all_of(size_t n)
+{
+	return n < 64 ? ((uint64_t)1 << n) - 1 : UINT64_MAX;
+}
+
+/* Which of a group's n pages may have changed since the parent. */
+static uint64_t may_have_changed(const struct saver *s, size_t first, size_t n)
+{
+	const struct bitmap *written = &s->written.pages;
+
+	if (!s->written.memory)
+		return all_of(n);
+	if (first + n <= written->bits)
+		return atomic_load(&written->words[first / 64]) & all_of(n);
+	/* Those that the parent does not have are new. */
+	uint64_t had = first < written->bits ? all_of(written->bits - first) : 0;
+	uint64_t bits = had ? atomic_load(&written->words[first / 64]) & had : 0;
+	return bits | (all_of(n) & ~had);
+}
+
+/* The page after a run of pages from this one on. */
+static unsigned run_end(uint64_t bits, unsigned page)
+{
+	uint64_t others = ~(bits >> page);
+
+	return others ? page + (unsigned)__builtin_ctzll(others) : 64;
+}
+
+/* Copy these pages of the group, one after the other. */
+static int copy(struct saver *s, size_t first, uint64_t bits)
+{
+	struct cowarena *arena = s->snapshot->arena;
+	size_t size = arena_page_size(arena);
+	char *to = s->pages;
+
+	for (unsigned i = 0, end; i < 64 && bits >> i; i = end) {
+		i += (unsigned)__builtin_ctzll(bits >> i);
+		end = run_end(bits, i);
+		if (cowarena_snapshot_read(s->snapshot, to, arena_address(arena, first + i),
+					   (end - i) * size))
+			return -1;
+		to += (end - i) * size;
+	}
+	return 0;
+}
+
+/* Of these pages, which have been copied, move to the front those that are not zeros, nor what the
+   parent files have; set *zeros for what has become zeros. Returns a bit for each that is left. */
+static uint64_t pack(const struct saver *s, uint64_t bits, uint64_t theirs, uint64_t *zeros)
+{
+	size_t size = arena_page_size(s->snapshot->arena);
+	char *from = s->pages, *to = s->pages;
+	uint64_t present = 0;
+
+	for (uint64_t left = bits, bit; left; left &= left - 1, from += size) {
+		bit = left & -left;
+		if (track_is_zeros(from, size)) {
+			*zeros |= bit;
 			continue;
-		present |= (uint64_t)1 << i;
-		if (to != pages + i * size)
-			memcpy(to, pages + i * size, size);
+		}
+		const char *other = s->theirs + (unsigned)__builtin_ctzll(bit) * size;
+		if (theirs & bit && track_same(from, other, size))
+			continue;
+		present |= bit;
+		if (to != from)
+			memcpy(to, from, size);
 		to += size;
 	}
 	return present;
 }
 
-static int put_group(struct saver *s, size_t first)
+/* What the parent files have of the group. */
+static int read_theirs(struct saver *s, size_t first, uint64_t *present)
 {
-	struct cowarena *arena = s->snapshot->arena;
-	size_t size = arena_page_size(arena), left = s->snapshot->pages - first;
-	size_t n = left < IMAGE_GROUP ? left : IMAGE_GROUP;
+	uint64_t next;
 
-	if (cowarena_snapshot_read(s->snapshot, s->pages, arena_address(arena, first), n * size))
-		return -1;
-	uint64_t present = compress(s->pages, n, size);
-	if (!present)
-		return 0;
-	size_t bytes = (size_t)__builtin_popcountll(present) * size;
+	*present = 0;
+	return s->theirs && image_chain_next(&s->parents, &next) && next == first
+		   ? image_chain_fetch(&s->parents, first, s->theirs, present)
+		   : 0;
+}
+
+/* Which of the group's n pages the parent may have with bytes. */
+static uint64_t may_have_bytes(const struct saver *s, size_t first, size_t n, uint64_t theirs)
+{
+	size_t had = s->written.memory ? s->written.pages.bits : 0;
+
+	return s->theirs ? theirs : first < had ? all_of(had - first < n ? had - first : n) : 0;
+}
+
+static int enter(struct saver *s, size_t first, uint64_t present, uint64_t zeros, const char *bytes)
+{
+	size_t n = (size_t)__builtin_popcountll(present) * arena_page_size(s->snapshot->arena);
+
 	s->index[s->groups++] = (struct image_group){
 	    .first = first,
 	    .present = present,
+	    .zeros = zeros,
 	    .offset = s->offset,
-	    .checksum = image_checksum(s->pages, bytes, image_group_seed(&s->header, first)),
+	    .bytes = n,
+	    .checksum = image_checksum(bytes, n, image_group_seed(&s->header, first)),
 	};
-	return put(s, s->pages, bytes);
+	return put(s, bytes, n);
+}
+
+static int put_copied(struct saver *s, size_t first, size_t n)
+{
+	uint64_t theirs, zeros = 0, bits = may_have_changed(s, first, n);
+
+	if (!bits)
+		return 0;
+	if (copy(s, first, bits) || read_theirs(s, first, &theirs))
+		return -1;
+	uint64_t present = pack(s, bits, theirs, &zeros);
+	zeros &= may_have_bytes(s, first, n, theirs);
+	return present | zeros ? enter(s, first, present, zeros, s->pages) : 0;
+}
+
+/* Write a whole group, none of which is zeros, from where it is. 1: that cannot be done. Only to a
+   file, where what was written can be written again. */
+static int put_borrowed(struct saver *s, size_t first, size_t n)
+{
+	struct borrowed borrowed;
+	size_t size = arena_page_size(s->snapshot->arena);
+	uint64_t offset = s->offset;
+
+	if (!s->file || s->theirs || may_have_changed(s, first, n) != all_of(n) ||
+	    !snapshot_borrow(s->snapshot, first, n, &borrowed))
+		return 1;
+	for (size_t i = 0; i < n; i++)
+		if (track_is_zeros(borrowed.at + i * size, size))
+			return 1;
+	if (enter(s, first, all_of(n), 0, borrowed.at))
+		return -1;
+	if (snapshot_was_borrowed(s->snapshot, &borrowed))
+		return 0;
+	s->groups--;
+	s->offset = offset;
+	return 1;
+}
+
+static int put_group(struct saver *s, size_t first)
+{
+	size_t left = s->snapshot->pages - first, n = left < IMAGE_GROUP ? left : IMAGE_GROUP;
+	int result = put_borrowed(s, first, n);
+
+	return result > 0 ? put_copied(s, first, n) : result;
 }
 
 static int put_groups(struct saver *s)
@@ -157,18 +285,8 @@ static int put_index(struct saver *s)
 
 static int put_all(struct saver *s)
 {
-	size_t groups = s->snapshot->pages / IMAGE_GROUP + 1;
-
-	s->pages_bytes = IMAGE_GROUP * arena_page_size(s->snapshot->arena);
-	s->index_bytes = groups * sizeof *s->index;
-	s->pages = records_take(s->pages_bytes);
-	s->index = records_take(s->index_bytes);
-	int result = s->pages && s->index
-			 ? put_header(s) || put_groups(s) || put_index(s)
-			 : error_set(ENOMEM, "no memory to save with: " ERROR_NO_ROOM);
-	records_give(s->pages, s->pages_bytes);
-	records_give(s->index, s->index_bytes);
-	return result ? -1 : 0;
+	return put_header(s) || put_groups(s) || put_index(s) || snapshot_intact(s->snapshot) ? -1
+											      : 0;
 }
 
 /* ---- to a file with a name ---- */
@@ -198,7 +316,7 @@ static int complete(struct saver *s, struct os_file *file, const char *name)
 {
 	bool sync = !(s->options->flags & COWARENA_SAVE_NO_SYNC);
 
-	if (sync && os_file_sync(file))
+	if ((s->reach > s->offset && os_file_cut(file, s->offset)) || (sync && os_file_sync(file)))
 		return write_failed(s);
 	os_file_close(file);
 	if (os_rename(name, s->path))
@@ -241,12 +359,81 @@ static int save_to_path(struct saver *s)
 	return result;
 }
 
+/* ---- increments ---- */
+
+static int since_snapshot(struct saver *s)
+{
+	struct cowarena_snapshot *parent = s->options->parent;
+
+	snapshot_in_use(parent, "cowarena_snapshot_save");
+	if (parent->arena == s->snapshot->arena && parent->epoch > s->snapshot->epoch)
+		return error_set(EINVAL,
+				 "options.parent, snapshot %llu, is newer than %llu: give "
+				 "an older one",
+				 (unsigned long long)parent->id,
+				 (unsigned long long)s->snapshot->id);
+	if (snapshot_intact(parent) || written_between(parent, s->snapshot, &s->written))
+		return -1;
+	s->parent = atomic_load(&parent->image);
+	return s->parent ? 0
+			 : error_set(EINVAL,
+				     "options.parent, snapshot %llu, was never saved: save "
+				     "it first",
+				     (unsigned long long)parent->id);
+}
+
+static int since_files(struct saver *s)
+{
+	const struct cowarena *arena = s->snapshot->arena;
+	const char *const *files = s->options->parents;
+	struct image_file newest;
+
+	if (image_open(&newest, files[0]) || image_chain_open(&s->parents, &newest, files + 1))
+		return -1;
+	const struct image_header *h = &newest.header;
+	s->parent = h->number;
+	s->theirs = records_take(s->pages_bytes);
+	if (!s->theirs)
+		return error_set(ENOMEM, "no memory to save with: " ERROR_NO_ROOM);
+	return h->page_size == arena_page_size(arena) && h->layout == heap_layout(arena) &&
+		       h->base == (uintptr_t)arena->base && h->reserved == arena->reserved &&
+		       h->pages <= s->snapshot->pages
+		   ? 0
+		   : error_set(EINVAL,
+			       "%s, of options.parents, is the image of another heap, or of a "
+			       "later time: save without a parent",
+			       files[0]);
+}
+
+static int find_parent(struct saver *s)
+{
+	const struct cowarena_save_options *o = s->options;
+	bool files = o->parents && o->parents[0];
+
+	if (o->parent && files)
+		return error_set(EINVAL, "both options.parent and options.parents: give one");
+	return o->parent ? since_snapshot(s) : files ? since_files(s) : 0;
+}
+
 static int read_options(struct cowarena_save_options *out, const struct cowarena_save_options *in)
 {
 	*out = (struct cowarena_save_options)COWARENA_SAVE_OPTIONS_INIT;
 	return options_copy(out, sizeof *out, in, "COWARENA_SAVE_OPTIONS_INIT")
 		   ? -1
 		   : options_check_flags(out->flags, COWARENA_SAVE_NO_SYNC);
+}
+
+static int save(struct saver *s)
+{
+	s->pages_bytes = IMAGE_GROUP * arena_page_size(s->snapshot->arena);
+	s->index_bytes = (s->snapshot->pages / IMAGE_GROUP + 1) * sizeof *s->index;
+	s->pages = records_take(s->pages_bytes);
+	s->index = records_take(s->index_bytes);
+	if (!s->pages || !s->index)
+		return error_set(ENOMEM, "no memory to save with: " ERROR_NO_ROOM);
+	if (find_parent(s))
+		return -1;
+	return s->path ? save_to_path(s) : put_all(s);
 }
 
 int cowarena_snapshot_save(cowarena_snapshot *snapshot, const char *path,
@@ -260,9 +447,21 @@ int cowarena_snapshot_save(cowarena_snapshot *snapshot, const char *path,
 		return -1;
 	if (!path && o.fd < 0)
 		return error_set(EINVAL, "neither a path nor options.fd: give one of them");
-	struct saver s = {.snapshot = snapshot, .options = &o, .path = path, .fd = o.fd};
-	int result = path ? save_to_path(&s) : put_all(&s);
-	if (!result)
-		errno = e;
+	struct saver s = {.snapshot = snapshot,
+			  .options = &o,
+			  .path = path,
+			  .fd = o.fd,
+			  .parents.newest.file = OS_NO_FILE};
+	int result = save(&s);
+	if (result)
+		e = errno;
+	else
+		atomic_store(&snapshot->image, s.header.number);
+	records_give(s.pages, s.pages_bytes);
+	records_give(s.theirs, s.pages_bytes);
+	records_give(s.index, s.index_bytes);
+	written_discard(&s.written);
+	image_chain_close(&s.parents);
+	errno = e;
 	return result;
 }

@@ -5,12 +5,11 @@
 #include "image.h"
 
 #include <endian.h>
-#include <stdbool.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-_Static_assert(sizeof(struct image_header) == 12 * 8 && sizeof(struct image_group) == 4 * 8 &&
+_Static_assert(sizeof(struct image_header) == 12 * 8 && sizeof(struct image_group) == 6 * 8 &&
 		   sizeof(struct image_trailer) == 6 * 8,
 	       "no gaps");
 
@@ -49,5 +48,5 @@ uint64_t image_trailer_checksum(const struct image_trailer *t)
 
 uint64_t image_group_seed(const struct image_header *h, uint64_t first)
 {
-	return h->number[0] ^ (h->number[1] + first);
+	return h->number + first * UINT64_C(0x9e3779b185ebca87); /* XXH64's first prime */
 }

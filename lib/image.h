@@ -11,6 +11,9 @@
  * little-endian. The index comes last, so that an image can be written to a pipe; data lie at
  * multiples of a page, so that they can be mapped.
  *
+ * An increment is an image of the pages that have changed since another one, its parent: other
+ * pages are the parent's. A page that has become zeros has a bit and no bytes.
+ *
  * Checksums are XXH3 of 64 bits. That of a group has the image's number and the group's place for
  * its seed, that of the index the header's checksum: parts of other images, or other parts of this
  * one, do not pass.
@@ -33,7 +36,8 @@ struct image_header {
 	uint64_t base;      /* address of the heap */
 	uint64_t reserved;  /* bytes of address space */
 	uint64_t pages;     /* in use */
-	uint64_t number[2]; /* of this image, random */
+	uint64_t number;    /* of this image, random, not 0 */
+	uint64_t parent;    /* number of the image that this one is an increment of, or 0 */
 	uint64_t epoch;     /* that the snapshot has ended */
 	uint64_t snapshot;  /* cowarena_snapshot_id() */
 	uint64_t checksum;  /* of all before */
@@ -41,9 +45,11 @@ struct image_header {
 
 struct image_group {
 	uint64_t first;    /* page, a multiple of IMAGE_GROUP */
-	uint64_t present;  /* a bit for each page whose bytes are there; the others are zeros */
+	uint64_t present;  /* a bit for each page whose bytes are there */
+	uint64_t zeros;    /* in an increment, a bit for each page that is zeros; else 0 */
 	uint64_t offset;   /* in the file */
-	uint64_t checksum; /* of its bytes */
+	uint64_t bytes;    /* in the file */
+	uint64_t checksum; /* of these bytes */
 };
 
 struct image_trailer {

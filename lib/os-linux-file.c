@@ -93,6 +93,24 @@ int os_write(int fd, const void *p, size_t n)
 	return 0;
 }
 
+int os_write_at(const struct os_file *file, const void *p, size_t n, uint64_t offset)
+{
+	for (const char *from = p; n;) {
+		long done =
+		    syscall(SYS_pwrite64, file->fd, from, n < PART ? n : PART, (off_t)offset);
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0) {
+			errno = done ? errno : ENOSPC;
+			return failed_in("pwrite(2)");
+		}
+		from += done;
+		n -= (size_t)done;
+		offset += (uint64_t)done;
+	}
+	return 0;
+}
+
 int os_read_at(const struct os_file *file, void *p, size_t n, uint64_t offset)
 {
 	for (char *to = p; n;) {
@@ -108,6 +126,16 @@ int os_read_at(const struct os_file *file, void *p, size_t n, uint64_t offset)
 		offset += (uint64_t)done;
 	}
 	return 0;
+}
+
+int os_file_cut(const struct os_file *file, uint64_t bytes)
+{
+	long failed;
+
+	do
+		failed = syscall(SYS_ftruncate, file->fd, (off_t)bytes);
+	while (failed && errno == EINTR);
+	return failed ? failed_in("ftruncate(2)") : 0;
 }
 
 int os_file_sync(const struct os_file *file)

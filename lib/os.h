@@ -78,9 +78,15 @@ int os_file_open(struct os_file *file, const char *path);
 /* How long the file is. ESPIPE, EISDIR: it is no regular file. */
 int os_file_bytes(const struct os_file *file, uint64_t *bytes);
 
-/* Write all n bytes; read n bytes from that offset on (ENODATA: the file ends before). */
+/* Write all n bytes: where the descriptor stands, or from that offset on. */
 int os_write(int fd, const void *p, size_t n);
+int os_write_at(const struct os_file *file, const void *p, size_t n, uint64_t offset);
+
+/* Read n bytes from that offset on. ENODATA: the file ends before. */
 int os_read_at(const struct os_file *file, void *p, size_t n, uint64_t offset);
+
+/* Have the file end there. */
+int os_file_cut(const struct os_file *file, uint64_t bytes);
 
 /* Until this is done, a power cut may lose what was written. */
 int os_file_sync(const struct os_file *file);

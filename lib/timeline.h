@@ -44,8 +44,9 @@ struct cowarena_snapshot {
 	unsigned views;         /* open ones */
 	/* Set once, when the snapshot's versions are given up (I7). */
 	_Atomic bool spoiled;
-	_Atomic uint8_t end; /* why: enum snapshot_end; set before */
-	uint64_t *hashes;    /* of its first `hashed` pages; verify.c */
+	_Atomic uint8_t end;    /* why: enum snapshot_end; set before */
+	_Atomic uint64_t image; /* number of the last image of it (image.h), or 0 */
+	uint64_t *hashes;       /* of its first `hashed` pages; verify.c */
 	size_t hashed;
 };
 

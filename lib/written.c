@@ -15,14 +15,14 @@
 struct search {
 	struct bitmap *pages;
 	uint64_t before; /* only versions that ended before this epoch */
-	const struct frames *frames;
+	const struct cowarena *arena;
 };
 
 static void add(void *ctx, size_t page, uint32_t frame)
 {
 	struct search *s = ctx;
 
-	if (version_last(frames_version(s->frames, frame)) < s->before)
+	if (version_last(frames_version(&s->arena->frames, frame)) < s->before)
 		bitmap_set(s->pages, page);
 }
 
@@ -42,9 +42,8 @@ int written_between(struct cowarena_snapshot *older, struct cowarena_snapshot *n
 	if (!w->memory)
 		return error_set(ENOMEM, "no memory for a bit a page: " ERROR_NO_ROOM);
 	bitmap_init(&w->pages, w->memory, older->pages);
-	struct search s = {.pages = &w->pages,
-			   .before = newer ? newer->epoch : UINT64_MAX,
-			   .frames = &arena->frames};
+	struct search s = {
+	    .pages = &w->pages, .before = newer ? newer->epoch : UINT64_MAX, .arena = arena};
 
 	arena_lock_snapshots(arena, &signals);
 	w->end = newer ? newer->pages : atomic_load(&arena->pages);

@@ -624,16 +624,25 @@ START_TEST(forged_numbers)
 	FORGE(g->header.base = 0, EBADMSG, "place");
 	FORGE(g->header.base = -(uint64_t)chunks_size(), EBADMSG, "place");
 	FORGE(g->header.reserved++, EBADMSG, "place");
-	FORGE(g->header.reserved = 0, EBADMSG, "place");
+	FORGE(g->header.reserved = 0, EBADMSG, "nonsense");
 	FORGE(g->header.reserved = (uint64_t)1 << 62, EBADMSG, "place");
-	FORGE(g->header.pages = 0, EBADMSG, "place");
+	FORGE(g->header.pages = 0, EBADMSG, "nonsense");
 	FORGE(g->header.pages = 1, EBADMSG, "");
-	FORGE(g->header.pages = UINT64_MAX, EBADMSG, "place");
+	FORGE(g->header.pages = UINT64_MAX, EBADMSG, "nonsense");
+	FORGE(g->header.page_size++, EBADMSG, "size of pages");
+	FORGE(g->header.page_size = 0, EBADMSG, "size of pages");
+	FORGE(g->header.page_size <<= 32, EBADMSG, "size of pages");
+	FORGE(g->header.number = 0, EBADMSG, "nonsense");
+	FORGE(g->header.parent = g->header.number, EBADMSG, "nonsense");
+	FORGE(g->header.parent++, EINVAL, "options.parents");
 	FORGE((g->header.reserved = (uint64_t)1 << 44, g->header.pages = (uint64_t)1 << 30), EFBIG,
 	      "COWARENA_LOAD_SPARSE");
 	FORGE(g->index[0].first = 1, EBADMSG, "nonsense");
 	FORGE(g->index[0].first = (uint64_t)1 << 40, EBADMSG, "nonsense");
 	FORGE(g->index[0].present = 0, EBADMSG, "nonsense");
+	FORGE(g->index[0].zeros = ~g->index[0].present, EBADMSG, "nonsense");
+	FORGE(g->index[0].bytes -= page_size(), EBADMSG, "nonsense");
+	FORGE(g->index[0].bytes = UINT64_MAX, EBADMSG, "nonsense");
 	FORGE(g->index[0].present ^= (uint64_t)1 << 63, EBADMSG, "");
 	FORGE(g->index[0].offset += page_size(), EBADMSG, "nonsense");
 	FORGE(g->index[1].first = 0, EBADMSG, "nonsense");
