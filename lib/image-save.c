@@ -199,16 +199,20 @@ static uint64_t may_have_bytes(const struct saver *s, size_t first, size_t n, ui
 static int enter(struct saver *s, size_t first, uint64_t present, uint64_t zeros, const char *bytes)
 {
 	size_t n = (size_t)__builtin_popcountll(present) * arena_page_size(s->snapshot->arena);
+	uint64_t offset = s->offset;
 
+	/* Hashed afterwards, from the cache, to which write(2) has brought them. */
+	if (put(s, bytes, n))
+		return -1;
 	s->index[s->groups++] = (struct image_group){
 	    .first = first,
 	    .present = present,
 	    .zeros = zeros,
-	    .offset = s->offset,
+	    .offset = offset,
 	    .bytes = n,
 	    .checksum = image_checksum(bytes, n, image_group_seed(&s->header, first)),
 	};
-	return put(s, bytes, n);
+	return 0;
 }
 
 static int put_copied(struct saver *s, size_t first, size_t n)

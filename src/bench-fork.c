@@ -7,6 +7,7 @@
 #include "bench.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,8 @@
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25 /* absent from older headers */
 #endif
+
+#define WRITE_PART ((size_t)1 << 20)
 
 struct answer {
 	double value;
@@ -130,8 +133,40 @@ static int read_past(struct side *s, bool begin)
 	return 0;
 }
 
-static const struct side_ops ops = {freeze,  view, thaw,  settle,   save,
-				    restore, held, ready, read_past};
+static int write_all(int fd, const char *p, size_t n)
+{
+	while (n) {
+		ssize_t done = write(fd, p, n < WRITE_PART ? n : WRITE_PART);
+		if (done <= 0)
+			return -1;
+		p += done;
+		n -= (size_t)done;
+	}
+	return 0;
+}
+
+static int write_out(struct side *s, bool increment, double *seconds)
+{
+	double start = seconds_now();
+	int fd = open(side_file(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	(void)increment;
+	if (fd < 0)
+		return side_fail(s, "no file in $TMPDIR");
+	if (write_all(fd, s->block, s->pages->count * s->pages->page)) {
+		side_fail(s, "no room in $TMPDIR, choose a smaller --size");
+		close(fd);
+		side_file_remove();
+		return -1;
+	}
+	close(fd);
+	*seconds = seconds_now() - start;
+	side_file_remove();
+	return 0;
+}
+
+static const struct side_ops ops = {freeze,  view, thaw,  settle,    save,
+				    restore, held, ready, read_past, write_out};
 
 static void serve(int fd, const struct scenario *scenario, const struct pages *pages, bool huge)
 {

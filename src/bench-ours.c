@@ -128,8 +128,37 @@ static int read_past(struct side *s, bool begin)
 	return errno ? side_fail(s, "no second thread, see ulimit -s and -u") : 0;
 }
 
-static const struct side_ops ops = {freeze,  view, thaw,  settle,   save,
-				    restore, held, ready, read_past};
+static int save_to(struct side *s, cowarena_snapshot *snapshot, cowarena_snapshot *parent,
+		   double *seconds)
+{
+	struct cowarena_save_options options = COWARENA_SAVE_OPTIONS_INIT;
+
+	options.flags = COWARENA_SAVE_NO_SYNC;
+	options.parent = parent;
+	double start = seconds_now();
+	if (cowarena_snapshot_save(snapshot, side_file(), &options))
+		return failed(s);
+	*seconds = seconds_now() - start;
+	side_file_remove();
+	return 0;
+}
+
+static int write_out(struct side *s, bool increment, double *seconds)
+{
+	cowarena_snapshot *older = s->snapshot;
+	cowarena_snapshot *newer = cowarena_snapshot_take(s->arena, 0);
+
+	if (!newer)
+		return failed(s);
+	s->snapshot = newer;
+	int result = save_to(s, newer, increment ? older : NULL, seconds);
+	if (cowarena_snapshot_release(older))
+		return failed(s);
+	return result;
+}
+
+static const struct side_ops ops = {freeze,  view, thaw,  settle,    save,
+				    restore, held, ready, read_past, write_out};
 
 int ours_open(struct side *s, const struct pages *pages, unsigned engine)
 {

@@ -449,6 +449,37 @@ static int threads_2(struct side *s, unsigned round, double *value)
 	return s->ops->thaw(s);
 }
 
+/* ---- files ---- */
+
+const char *side_file(void)
+{
+	static char name[PATH_MAX];
+	const char *folder = getenv("TMPDIR");
+
+	snprintf(name, sizeof name, "%s/cowarena-bench.%ld", folder ? folder : "/tmp",
+		 (long)getpid());
+	return name;
+}
+
+void side_file_remove(void)
+{
+	unlink(side_file());
+}
+
+static int save(struct side *s, unsigned round, double *value)
+{
+	(void)round;
+	return s->ops->write_out(s, false, value);
+}
+
+static int save_1pct(struct side *s, unsigned round, double *value)
+{
+	if (!round && s->ops->write_out(s, false, value))
+		return -1;
+	write_pages(s, s->list, pick(s, s->pages->count / 100, round));
+	return s->ops->write_out(s, true, value);
+}
+
 const struct scenario scenarios[] = {
     {"pause_first", "us", pause_first, US, false},
     {"pause_clean", "us", pause_clean, US, false},
@@ -469,6 +500,8 @@ const struct scenario scenarios[] = {
     {"syscall_read", "us", syscall_read, US, false},
     {"read_after_cut", "us", read_after_cut, US, false},
     {"big_value", "us", big_value, US, false},
+    {"save", "us", save, US, false},
+    {"save_1pct", "us", save_1pct, US, false},
 };
 const size_t scenario_count = sizeof scenarios / sizeof *scenarios;
 

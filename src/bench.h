@@ -73,6 +73,9 @@ struct side_ops {
 	/* From now on somebody reads the first side->past bytes of the frozen memory, over and
 	   over; or stops. Freeze with `past` set. */
 	int (*read)(struct side *side, bool begin);
+	/* Write all memory to a file, or what was written since the last time. The rival always
+	   writes all, by write(2). Neither waits for the disk. */
+	int (*write_out)(struct side *side, bool increment, double *seconds);
 };
 
 struct side {
@@ -116,6 +119,9 @@ int scenario_run(const struct scenario *scenario, struct side *side, unsigned ro
 double seconds_now(void);
 /* Read n bytes, a word in each line of the cache. */
 void read_lines(const char *p, size_t n);
+/* The name of this process's file for write_out(), in $TMPDIR; and remove the file. */
+const char *side_file(void);
+void side_file_remove(void);
 /* Keep what failed, and errno in words. Returns: -1. */
 int side_fail(struct side *side, const char *what);
 
