@@ -742,7 +742,8 @@ int cowarena_view_close(cowarena_view *view);
 
 /* Flags of cowarena_snapshot_save(). */
 enum cowarena_save_flags {
-	COWARENA_SAVE_NO_SYNC = 1 /* do not wait for the disk */
+	COWARENA_SAVE_NO_SYNC = 1, /* do not wait for the disk */
+	COWARENA_SAVE_LAST_USE = 2 /* the snapshot is of no use afterwards, but to be released */
 };
 
 /*
@@ -788,11 +789,16 @@ struct cowarena_save_options {
  *	its last complete image. Neither may be released meanwhile. parents: for a heap that was
  *	loaded, or whose snapshot was released: the pages are compared with those of the files,
  *	which are read as a whole. An increment is loaded together with what it builds on.
+ *	COWARENA_SAVE_LAST_USE: pages that were saved are not preserved any more when they are
+ *	written to, so the save takes less memory the further it is. Until it is released nothing
+ *	else can be done with the snapshot, whether the save succeeds or not: it fails with ESTALE.
+ *	Such a snapshot is no parent.
  * Returns: 0; or -1 with errno:
  *	EINVAL     snapshot is NULL; unknown flags; neither path nor fd; the parent is of another
  *		   arena, newer, or was never saved; the parents are of another heap, or one of them
  *		   is missing; both are given
- *	ESTALE     the snapshot, or the parent, was given up
+ *	ESTALE     the snapshot, or the parent, was given up, or saved for the last time
+ *	EBUSY      COWARENA_SAVE_LAST_USE, and the snapshot has open views
  *	EBADMSG, ENOTSUP  of parents, as for cowarena_load()
  *	ECANCELED  progress has said so
  *	ENOMEM     no memory for the list of what was written
@@ -888,6 +894,7 @@ struct cowarena_stats {
 	uint64_t huge_bytes; /* of the heap, mapped by huge pages as far as the library knows */
 	uint64_t warm_bytes; /* of the heap, armed page by page by engine hybrid, or private */
 	uint64_t spoiled;    /* snapshots given up: at held_limit, or without their protection */
+	uint64_t saved_free; /* pages not copied since a save had passed them */
 };
 
 /*

@@ -468,8 +468,12 @@ static void privatise_locked(struct cowarena *arena, size_t page)
 
 static void privatise(struct cowarena *arena, size_t page)
 {
+	const struct cowarena_snapshot *newest = arena->timeline.newest;
 	size_t end = chunk_end(arena, page);
 
+	/* The kernel would copy pages that a save has passed. */
+	if (newest && atomic_load_explicit(&newest->last_use, memory_order_relaxed))
+		return;
 	if (!private_works(arena) || arena->on_page || end > arena_pages(arena) ||
 	    chunks_is_private(&arena->chunks, page) || goes_on(arena, page, 1, end) ||
 	    mappings_width(arena, borders(arena)) > 1 ||

@@ -134,10 +134,12 @@ static bool preserve_page(struct cowarena *arena, size_t page, uint64_t state,
 	uint64_t stamp = page_stamp(state);
 	bool fresh = state & PAGE_FRESH, written = as == COWARENA_PAGE_COPIED;
 
-	if (timeline_newest(&arena->timeline) < stamp) { /* no snapshot since it was last written */
+	if (!timeline_needs(&arena->timeline, page, stamp)) {
 		if (written)
 			count_and_tell(arena, fresh ? COWARENA_PAGE_ZERO : COWARENA_PAGE_REUSED,
 				       page, count);
+		if (!fresh && timeline_newest(&arena->timeline) >= stamp)
+			stats_add(&count->saved_free, 1);
 		return true;
 	}
 	/* Charge everything in one piece, before anything is touched: so nothing has to be

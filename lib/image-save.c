@@ -9,12 +9,14 @@
 
 #include "arena.h"
 #include "error.h"
+#include "helper.h"
 #include "image-chain.h"
 #include "objects.h"
 #include "options.h"
 #include "records.h"
 #include "snapshot-read.h"
 #include "track.h"
+#include "verify.h"
 #include "written.h"
 
 #include <errno.h>
@@ -144,12 +146,13 @@ static int copy(struct saver *s, size_t first, uint64_t bits)
 	for (unsigned i = 0, end; i < 64 && bits >> i; i = end) {
 		i += (unsigned)__builtin_ctzll(bits >> i);
 		end = run_end(bits, i);
-		if (cowarena_snapshot_read(s->snapshot, to, arena_address(arena, first + i),
-					   (end - i) * size))
-			return -1;
-		to += (end - i) * size;
+		size_t offset = (first + i) << arena->page_shift, n = (end - i) * size;
+		snapshot_copy(s->snapshot, to, offset, n);
+		track_read(to, n);
+		verify_read(s->snapshot, offset, n);
+		to += n;
 	}
-	return 0;
+	return snapshot_protected(s->snapshot);
 }
 
 /* Of these pages, which have been copied, move to the front those that are not zeros, nor what the
@@ -268,6 +271,7 @@ static int put_groups(struct saver *s)
 		done = first + IMAGE_GROUP < pages ? first + IMAGE_GROUP : pages;
 		if (put_group(s, first))
 			return -1;
+		timeline_pass(s->snapshot, done);
 		if (o->progress && o->progress(o->ctx, done, pages))
 			return error_set(ECANCELED, "options.progress has ended the save");
 	}
@@ -289,8 +293,9 @@ static int put_index(struct saver *s)
 
 static int put_all(struct saver *s)
 {
-	return put_header(s) || put_groups(s) || put_index(s) || snapshot_intact(s->snapshot) ? -1
-											      : 0;
+	return put_header(s) || put_groups(s) || put_index(s) || snapshot_protected(s->snapshot)
+		   ? -1
+		   : 0;
 }
 
 /* ---- to a file with a name ---- */
@@ -424,7 +429,46 @@ static int read_options(struct cowarena_save_options *out, const struct cowarena
 	*out = (struct cowarena_save_options)COWARENA_SAVE_OPTIONS_INIT;
 	return options_copy(out, sizeof *out, in, "COWARENA_SAVE_OPTIONS_INIT")
 		   ? -1
-		   : options_check_flags(out->flags, COWARENA_SAVE_NO_SYNC);
+		   : options_check_flags(out->flags,
+					 COWARENA_SAVE_NO_SYNC | COWARENA_SAVE_LAST_USE);
+}
+
+/* ---- the last use of a snapshot ---- */
+
+static int begin_last_use(struct cowarena_snapshot *s)
+{
+	struct cowarena *arena = s->arena;
+	sigset_t signals;
+
+	if (s->hashes)
+		verify_all(s);
+	arena_lock_snapshots(arena, &signals);
+	int failed = timeline_begin_last_use(s);
+	arena_unlock_snapshots(arena, &signals);
+	if (failed == EBUSY)
+		return error_set(EBUSY,
+				 "COWARENA_SAVE_LAST_USE, and snapshot %llu has open views: close "
+				 "them first",
+				 (unsigned long long)s->id);
+	if (failed)
+		return snapshot_usable(s);
+	verify_forget(s); /* what it reads from now on is of no meaning */
+	return 0;
+}
+
+static void end_last_use(struct cowarena_snapshot *s)
+{
+	struct cowarena *arena = s->arena;
+	sigset_t signals;
+	int e = errno;
+
+	arena_lock_snapshots(arena, &signals);
+	private_collect(arena); /* pages that the kernel has copied count too */
+	timeline_end_last_use(arena, s);
+	bool surplus = helper_can_give_back(arena);
+	arena_unlock_snapshots(arena, &signals);
+	helper_after_release(arena, surplus);
+	errno = e;
 }
 
 static int save(struct saver *s)
@@ -437,7 +481,13 @@ static int save(struct saver *s)
 		return error_set(ENOMEM, "no memory to save with: " ERROR_NO_ROOM);
 	if (find_parent(s))
 		return -1;
-	return s->path ? save_to_path(s) : put_all(s);
+	bool last = s->options->flags & COWARENA_SAVE_LAST_USE;
+	if (last && begin_last_use(s->snapshot))
+		return -1;
+	int result = s->path ? save_to_path(s) : put_all(s);
+	if (last)
+		end_last_use(s->snapshot);
+	return result;
 }
 
 int cowarena_snapshot_save(cowarena_snapshot *snapshot, const char *path,

@@ -47,7 +47,7 @@ static bool note(struct cowarena *arena, size_t page)
 	if (was_own && bitmap_test(&t->dirty, page))
 		return true;
 	uint64_t state = page_lock(&t->pages[page]), stamp = page_stamp(state);
-	bool needed = timeline_newest(&arena->timeline) >= stamp;
+	bool needed = timeline_needs(&arena->timeline, page, stamp);
 	bool noted = !needed || publish_filed(arena, page, stamp);
 	if (noted) {
 		if (!was_own)
@@ -57,6 +57,8 @@ static bool note(struct cowarena *arena, size_t page)
 		chunks_touch(&arena->chunks, page, 1, epoch);
 		if (stamp < epoch && !was_own) /* else it was copied at a cut */
 			stats_add(&events[needed ? COWARENA_PAGE_COPIED : COWARENA_PAGE_REUSED], 1);
+		if (!needed && timeline_newest(&arena->timeline) >= stamp)
+			stats_add(&arena->counters.shard[0].saved_free, 1);
 		state = epoch << PAGE_STAMP_SHIFT;
 	}
 	page_unlock(&t->pages[page], state);

@@ -103,7 +103,7 @@ static void restore_all(struct cowarena *arena, struct cowarena_snapshot *s)
 /* Snapshot lock held. 0, or an errno. */
 static int roll_back(struct cowarena *arena, struct cowarena_snapshot *s)
 {
-	if (atomic_load(&s->spoiled))
+	if (timeline_is_lost(s))
 		return ESTALE;
 	if (frames_reserve(&arena->frames, atomic_load(&arena->pages)) || private_collect(arena))
 		return ENOMEM;

@@ -13,10 +13,9 @@
 #include <errno.h>
 #include <string.h>
 
-int snapshot_usable(const struct cowarena_snapshot *s)
+/* That it was not given up. */
+static int check_end(const struct cowarena_snapshot *s)
 {
-	if (!s)
-		return error_set(EINVAL, "snapshot is NULL");
 	/* If the caller has read from a frame that was recycled meanwhile, the flag was set
 	   before. */
 	track_copied();
@@ -30,28 +29,49 @@ int snapshot_usable(const struct cowarena_snapshot *s)
 				     "only what is your own, or take snapshots afterwards",
 	    [SNAPSHOT_NOT_FORKED] = "was taken before fork(): a child has a copy of the heap at "
 				    "most, and takes snapshots of its own",
+	    [SNAPSHOT_SAVED] = "was saved with COWARENA_SAVE_LAST_USE: save without that flag what "
+			       "is used afterwards",
 	};
 	return error_set(ESTALE, "snapshot %llu %s", (unsigned long long)s->id,
 			 why[atomic_load(&s->end)]);
 }
 
+int snapshot_usable(const struct cowarena_snapshot *s)
+{
+	if (!s)
+		return error_set(EINVAL, "snapshot is NULL");
+	if (check_end(s))
+		return -1;
+	return atomic_load(&s->last_use)
+		   ? error_set(ESTALE,
+			       "snapshot %llu is being saved with COWARENA_SAVE_LAST_USE: save "
+			       "without that flag what is used otherwise",
+			       (unsigned long long)s->id)
+		   : 0;
+}
+
 int snapshot_intact(const struct cowarena_snapshot *s)
+{
+	return snapshot_usable(s) ? -1 : snapshot_protected(s);
+}
+
+int snapshot_protected(const struct cowarena_snapshot *s)
 {
 	sigset_t signals;
 
-	if (snapshot_usable(s))
+	if (check_end(s))
 		return -1;
 	struct cowarena *arena = s->arena;
 	/* After a "no" from lost(), check again: another thread may have given up all snapshots,
-	   and opened the engine anew, since snapshot_usable() looked. */
+	   and opened the engine anew, since check_end() looked. */
 	const struct engine *engine = arena->engine; /* another engine may take over soon */
 	if (!engine->lost || !engine->lost(arena))
-		return snapshot_usable(s);
+		return check_end(s);
 	arena_lock_snapshots(arena, &signals);
 	if (arena->engine->lost && arena->engine->lost(arena)) /* not renewed in the meantime */
 		timeline_spoil_all(arena, SNAPSHOT_UNPROTECTED);
 	arena_unlock_snapshots(arena, &signals);
-	return snapshot_usable(s);
+	return check_end(s);
 }
 
 /* Copy a part of one page. */

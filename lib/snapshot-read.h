@@ -17,6 +17,9 @@ int snapshot_usable(const struct cowarena_snapshot *snapshot);
    afterwards. Snapshot lock not held. */
 int snapshot_intact(const struct cowarena_snapshot *snapshot);
 
+/* The same for the save that is a snapshot's last use. */
+int snapshot_protected(const struct cowarena_snapshot *snapshot);
+
 /* Copy n bytes at an offset in the heap, as the snapshot holds them. The range must be in the
    snapshot. No lock held. */
 void snapshot_copy(struct cowarena_snapshot *snapshot, void *dst, size_t offset, size_t n);

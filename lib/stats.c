@@ -40,6 +40,7 @@ static void add_counters(struct cowarena *arena, struct cowarena_stats *out)
 		out->shadowed += load(&c->pages[COWARENA_PAGE_SHADOWED]);
 		out->reused += load(&c->pages[COWARENA_PAGE_REUSED]);
 		out->zero += load(&c->pages[COWARENA_PAGE_ZERO]);
+		out->saved_free += load(&c->saved_free);
 		if (load(&c->fault_ns_max) > out->fault_ns_max)
 			out->fault_ns_max = load(&c->fault_ns_max);
 		for (unsigned b = 0; b < STATS_BUCKETS; b++) {
@@ -151,6 +152,7 @@ static const struct field {
     FIELD(pause_ns_last),   FIELD(pause_ns_max),   FIELD(fault_ns_p50),
     FIELD(fault_ns_p99),    FIELD(fault_ns_max),   FIELD(mappings),
     FIELD(huge_bytes),      FIELD(warm_bytes),     FIELD(spoiled),
+    FIELD(saved_free),
 };
 
 int cowarena_stats_print(cowarena *arena, FILE *stream, unsigned flags)

@@ -22,6 +22,7 @@ struct counters {
 	struct counter_shard {
 		_Alignas(64) _Atomic uint64_t faults;
 		_Atomic uint64_t pages[COWARENA_PAGE_EVENTS];
+		_Atomic uint64_t saved_free;
 		_Atomic uint64_t fault_ns_max;
 		_Atomic uint64_t histogram[STATS_BUCKETS];
 	} shard[GATE_SHARDS];

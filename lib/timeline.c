@@ -7,6 +7,8 @@
 #include "point.h"
 #include "versions.h"
 
+#include <errno.h>
+
 void timeline_append(struct cowarena *arena, struct cowarena_snapshot *s)
 {
 	struct timeline *t = &arena->timeline;
@@ -92,8 +94,9 @@ static void unlink_snapshot(struct cowarena *arena, struct cowarena_snapshot *s)
 {
 	struct timeline *t = &arena->timeline;
 	/* Handlers look at the newest snapshot only: they push to its list, and ask for its
-	   epoch. */
-	bool seen = s == t->newest;
+	   epoch; or for the next one's, if they need not preserve pages for the newest
+	   (timeline_needs). */
+	bool seen = s == t->newest || (s == t->newest->older && atomic_load(&t->newest->last_use));
 
 	if (seen)
 		gate_close(&arena->gate);
@@ -155,6 +158,26 @@ static void give_up(struct cowarena *arena, struct cowarena_snapshot *s, enum sn
 	TEST_POINT();
 	timeline_retire(arena, s);
 	atomic_fetch_add(&t->spoils, 1); /* once its memory is free */
+	debug_check(arena);
+}
+
+int timeline_begin_last_use(struct cowarena_snapshot *s)
+{
+	if (timeline_is_lost(s))
+		return ESTALE;
+	if (s->views)
+		return EBUSY;
+	atomic_store(&s->last_use, true);
+	return 0;
+}
+
+void timeline_end_last_use(struct cowarena *arena, struct cowarena_snapshot *s)
+{
+	if (atomic_load(&s->spoiled))
+		return;
+	atomic_store_explicit(&s->end, SNAPSHOT_SAVED, memory_order_relaxed);
+	atomic_store(&s->spoiled, true); /* as in give_up() */
+	timeline_retire(arena, s);
 	debug_check(arena);
 }
 

@@ -29,7 +29,8 @@
 enum snapshot_end {
 	SNAPSHOT_AT_LIMIT,    /* of held memory */
 	SNAPSHOT_UNPROTECTED, /* the program has closed the userfaultfd */
-	SNAPSHOT_NOT_FORKED   /* this is a child of fork() */
+	SNAPSHOT_NOT_FORKED,  /* this is a child of fork() */
+	SNAPSHOT_SAVED        /* a save was its last use */
 };
 
 struct cowarena_snapshot {
@@ -44,7 +45,10 @@ struct cowarena_snapshot {
 	unsigned views;         /* open ones */
 	/* Set once, when the snapshot's versions are given up (I7). */
 	_Atomic bool spoiled;
-	_Atomic uint8_t end;    /* why: enum snapshot_end; set before */
+	_Atomic uint8_t end; /* why: enum snapshot_end; set before */
+	/* A save is its last use, and has passed so many pages: those need not be preserved. */
+	_Atomic bool last_use;
+	_Atomic size_t passed;
 	_Atomic uint64_t image; /* number of the last image of it (image.h), or 0 */
 	uint64_t *hashes;       /* of its first `hashed` pages; verify.c */
 	size_t hashed;
@@ -90,6 +94,37 @@ static inline uint64_t timeline_newest(const struct timeline *t)
 {
 	return t->newest ? t->newest->epoch : 0;
 }
+
+/*
+ * Whether a live snapshot needs what the page has held since epoch `stamp`. A snapshot whose last
+ * use is a save needs no page that the save has passed: acquire pairs with timeline_pass(), so a
+ * store that follows comes after the save's reads. Inside the gate or under the snapshot lock.
+ */
+static inline bool timeline_needs(const struct timeline *t, size_t page, uint64_t stamp)
+{
+	const struct cowarena_snapshot *s = t->newest;
+
+	if (s && page < atomic_load_explicit(&s->passed, memory_order_acquire))
+		s = s->older;
+	return s && s->epoch >= stamp;
+}
+
+/* Whether nobody but the save may use the snapshot, or nobody at all. */
+static inline bool timeline_is_lost(const struct cowarena_snapshot *s)
+{
+	return atomic_load(&s->spoiled) || atomic_load(&s->last_use);
+}
+
+/* A save is the snapshot's last use: EBUSY, it has views; ESTALE, it was given up, or there is
+   such a save already. Then the save passes one page after the other, and ends. Locks as for
+   timeline_retire(), except for passing, which takes none. 0, or an errno. */
+int timeline_begin_last_use(struct cowarena_snapshot *snapshot);
+static inline void timeline_pass(struct cowarena_snapshot *s, size_t pages)
+{
+	if (atomic_load_explicit(&s->last_use, memory_order_relaxed))
+		atomic_store_explicit(&s->passed, pages, memory_order_release);
+}
+void timeline_end_last_use(struct cowarena *arena, struct cowarena_snapshot *snapshot);
 
 /*
  * Publish a frame that holds what `page` has held since epoch `first`: from now on every snapshot

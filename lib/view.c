@@ -146,7 +146,7 @@ static int open_locked(struct cowarena *arena, struct cowarena_view *view)
 	struct filling f = {.view = view};
 	struct cowarena_snapshot *s = view->snapshot;
 
-	if (atomic_load(&s->spoiled))
+	if (timeline_is_lost(s))
 		return ESTALE;
 	view->poke = arena->poke;
 	/* From here on the handler splits off pages that change; the pages that have changed

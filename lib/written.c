@@ -48,7 +48,7 @@ int written_between(struct cowarena_snapshot *older, struct cowarena_snapshot *n
 	arena_lock_snapshots(arena, &signals);
 	w->end = newer ? newer->pages : atomic_load(&arena->pages);
 	/* A snapshot that was spoiled in the meantime is out of the order. */
-	bool spoiled = atomic_load(&older->spoiled), found = private_collect(arena) == 0;
+	bool spoiled = timeline_is_lost(older), found = private_collect(arena) == 0;
 	if (!spoiled && found)
 		timeline_each(arena, older, add, &s);
 	arena_unlock_snapshots(arena, &signals);

@@ -157,8 +157,65 @@ static int write_out(struct side *s, bool increment, double *seconds)
 	return result;
 }
 
-static const struct side_ops ops = {freeze,  view, thaw,  settle,    save,
-				    restore, held, ready, read_past, write_out};
+static void *write_list(void *p)
+{
+	struct side *s = p;
+	volatile char *block = s->block;
+
+	for (size_t i = 0; i < s->writes; i++)
+		block[s->list[i] * s->pages->page]++;
+	return NULL;
+}
+
+struct most {
+	cowarena *arena;
+	uint64_t bytes;
+};
+
+static int note_most(void *ctx, uint64_t done, uint64_t all)
+{
+	struct cowarena_stats stats = {.sz = sizeof stats};
+	struct most *most = ctx;
+
+	(void)done, (void)all;
+	if (cowarena_stats_peek(most->arena, &stats) == 0 && stats.held_bytes > most->bytes)
+		most->bytes = stats.held_bytes;
+	return 0;
+}
+
+/* The snapshot's last use. */
+static int save_busy(struct side *s, cowarena_snapshot *snapshot, struct most *most)
+{
+	struct cowarena_save_options options = COWARENA_SAVE_OPTIONS_INIT;
+	pthread_t thread;
+
+	options.flags = COWARENA_SAVE_NO_SYNC | COWARENA_SAVE_LAST_USE;
+	options.progress = note_most;
+	options.ctx = most;
+	errno = pthread_create(&thread, NULL, write_list, s);
+	if (errno)
+		return side_fail(s, "no second thread, see ulimit -s and -u");
+	int result = cowarena_snapshot_save(snapshot, side_file(), &options) ? failed(s) : 0;
+	pthread_join(thread, NULL);
+	side_file_remove();
+	return result;
+}
+
+static int write_out_busy(struct side *s, size_t n, double *bytes)
+{
+	struct most most = {.arena = s->arena};
+	cowarena_snapshot *snapshot = cowarena_snapshot_take(s->arena, 0);
+
+	if (!snapshot)
+		return failed(s);
+	s->writes = n;
+	int result = save_busy(s, snapshot, &most);
+	*bytes = (double)most.bytes;
+	return cowarena_snapshot_release(snapshot) ? failed(s) : result;
+}
+
+static const struct side_ops ops = {freeze, view,  thaw,      settle,    save,          restore,
+				    held,   ready, read_past, write_out, write_out_busy};
 
 int ours_open(struct side *s, const struct pages *pages, unsigned engine)
 {

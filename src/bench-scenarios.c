@@ -480,6 +480,12 @@ static int save_1pct(struct side *s, unsigned round, double *value)
 	return s->ops->write_out(s, true, value);
 }
 
+/* Every page is written to once, at random, as fast as it goes. */
+static int save_memory(struct side *s, unsigned round, double *value)
+{
+	return s->ops->write_out_busy(s, pick(s, s->pages->count, round), value);
+}
+
 const struct scenario scenarios[] = {
     {"pause_first", "us", pause_first, US, false},
     {"pause_clean", "us", pause_clean, US, false},
@@ -502,6 +508,7 @@ const struct scenario scenarios[] = {
     {"big_value", "us", big_value, US, false},
     {"save", "us", save, US, false},
     {"save_1pct", "us", save_1pct, US, false},
+    {"save_memory", "MiB", save_memory, 0x1p-20, false},
 };
 const size_t scenario_count = sizeof scenarios / sizeof *scenarios;
 

@@ -76,6 +76,9 @@ struct side_ops {
 	/* Write all memory to a file, or what was written since the last time. The rival always
 	   writes all, by write(2). Neither waits for the disk. */
 	int (*write_out)(struct side *side, bool increment, double *seconds);
+	/* Write all memory to a file while the first n pages of side->list are written to, once.
+	   *bytes: the most memory that was taken meanwhile. */
+	int (*write_out_busy)(struct side *side, size_t n, double *bytes);
 };
 
 struct side {
@@ -86,6 +89,7 @@ struct side {
 	double drop;    /* seconds that ending the previous freeze took, if they count */
 	size_t past;
 	bool has_table; /* big_value() has made it */
+	size_t writes;  /* of write_out_busy() */
 	char error[400];
 	/* the arena */
 	cowarena *arena;

@@ -31,6 +31,7 @@ static const struct field {
     FIELD(pause_ns_last),   FIELD(pause_ns_max),   FIELD(fault_ns_p50),
     FIELD(fault_ns_p99),    FIELD(fault_ns_max),   FIELD(mappings),
     FIELD(huge_bytes),      FIELD(warm_bytes),     FIELD(spoiled),
+    FIELD(saved_free),
 };
 #define FIELDS (sizeof fields / sizeof *fields)
 
