@@ -169,8 +169,8 @@ static uint64_t pack(const struct saver *s, uint64_t bits, uint64_t theirs, uint
 			*zeros |= bit;
 			continue;
 		}
-		const char *other = s->theirs + (unsigned)__builtin_ctzll(bit) * size;
-		if (theirs & bit && track_same(from, other, size))
+		size_t at = (unsigned)__builtin_ctzll(bit) * size; /* there may be no files */
+		if (theirs & bit && track_same(from, s->theirs + at, size))
 			continue;
 		present |= bit;
 		if (to != from)
