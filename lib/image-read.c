@@ -53,7 +53,7 @@ static int read_header(struct image_file *f)
 				 "%d: load it with the version that has written it",
 				 f->path, (unsigned long long)h->version, cowarena_version(),
 				 IMAGE_VERSION);
-	if (h->checksum != image_header_checksum(h))
+	if (!image_same_checksum(h->checksum, image_header_checksum(h)))
 		return image_damaged(f, 0, "the header's checksum is wrong");
 	/* Whoever can forge a checksum can forge these. */
 	if (h->page_size < PAGE_MIN || h->page_size > PAGE_MAX || h->page_size & (h->page_size - 1))
@@ -73,8 +73,8 @@ static int read_trailer(struct image_file *f)
 		return image_damaged(f, f->bytes, "the file ends too early");
 	if (fetch_words(f, t, sizeof *t, at))
 		return -1;
-	if (t->magic != IMAGE_END_MAGIC || t->checksum != image_trailer_checksum(t) ||
-	    t->bytes != f->bytes)
+	if (t->magic != IMAGE_END_MAGIC ||
+	    !image_same_checksum(t->checksum, image_trailer_checksum(t)) || t->bytes != f->bytes)
 		return image_damaged(f, at,
 				     "the end of an image is missing: it was cut short, or more "
 				     "was written behind");
@@ -151,7 +151,8 @@ int image_read_index(struct image_file *f)
 		return error_set(ENOMEM, "no memory for the image's index: " ERROR_NO_ROOM);
 	if (fetch(f, f->index, n, f->trailer.index))
 		return -1;
-	if (image_checksum(f->index, n, f->header.checksum) != f->trailer.index_checksum)
+	if (!image_same_checksum(image_checksum(f->index, n, f->header.checksum),
+				 f->trailer.index_checksum))
 		return image_damaged(f, f->trailer.index, "the index's checksum is wrong");
 	image_swap(f->index, n);
 	return check_index(f);
@@ -161,7 +162,8 @@ int image_read_group(const struct image_file *f, const struct image_group *g, ch
 {
 	if (fetch(f, pages, g->bytes, g->offset))
 		return -1;
-	if (image_checksum(pages, g->bytes, image_group_seed(&f->header, g->first)) != g->checksum)
+	uint64_t checksum = image_checksum(pages, g->bytes, image_group_seed(&f->header, g->first));
+	if (!image_same_checksum(checksum, g->checksum))
 		return image_damaged(f, g->offset, "begin pages whose checksum is wrong");
 	return 0;
 }
