@@ -6,7 +6,7 @@ srcdir=${srcdir:-.}
 . "$srcdir/tests/list-files.sh"
 
 # Prose and data need none.
-files=$(list_files | grep -v -e '\.md$' -e '^LICENSE$' -e '^doc/' -e '^tests/data/' -e '^tests/cowkv/corpus-')
+files=$(list_files | grep -v -e '\.md$' -e '^LICENSE$' -e '^doc/' -e '^tests/data/' -e '^tests/cowkv/corpus-' -e '^tests/fuzz/corpus-')
 status=0
 for file in $files; do
 	if ! head -n 3 "$srcdir/$file" | grep -q 'SPDX-License-Identifier: '; then
