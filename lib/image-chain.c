@@ -19,8 +19,8 @@ static struct image_file *file(struct image_chain *c, size_t i)
 static int is_missing(const struct image_file *child)
 {
 	return error_set(EINVAL,
-			 "%s has only what changed since image %016llx: name that image, and those "
-			 "that it builds on, in options.parents",
+			 "%s has only what changed since image %016llx: name that image too, and "
+			 "those that it builds on (options.parents)",
 			 child->path, (unsigned long long)child->header.parent);
 }
 

@@ -30,5 +30,6 @@ const char *try_engine(unsigned engine);
 
 int info(bool json);
 int bench(int argc, char **argv);
+int image(int argc, char **argv);
 
 #endif

@@ -15,6 +15,7 @@ static const char usage[] =
     "                      [--rival-huge] [--json FILE] [--plot FILE.svg]\n"
     "       cowarena bench --scaling [--size LARGEST] [--rounds N] [--scenario KEY]...\n"
     "                      [--engine NAME] [--json FILE] [--plot FILE.svg]\n"
+    "       cowarena image info|ls|verify|diff|extract ...   (see 'cowarena image --help')\n"
     "       cowarena help\n";
 
 int main(int argc, char **argv)
@@ -29,6 +30,8 @@ int main(int argc, char **argv)
 		status = info(json);
 	else if (strcmp(command, "bench") == 0)
 		status = bench(argc - 1, argv + 1);
+	else if (strcmp(command, "image") == 0)
+		status = image(argc - 1, argv + 1);
 	else if (argc > 2)
 		return fail("'%s' does not take '%s'; see 'cowarena help'", command,
 			    argv[argc - 1]);
