@@ -9,7 +9,16 @@
 #include <errno.h>
 #include <string.h>
 
-enum { COLUMNS = 64, ROWS = 64, CELL = 12, LEFT = 150, TOP = 78, RIGHT = 24, LEGEND = 56 };
+enum {
+	COLUMNS = 64,
+	ROWS = 64,
+	CELL = 12,
+	LEFT = 150,
+	TOP = 78,
+	RIGHT = 24,
+	LEGEND = 56,
+	NAME = 40
+};
 
 /* The background is part of the picture, so that it can be read wherever it is shown. */
 static const char style[] =
@@ -37,6 +46,20 @@ static void put_text(FILE *to, const char *s)
 			fputs("&amp;", to);
 		else
 			putc((unsigned char)*s < ' ' ? '?' : *s, to);
+}
+
+/* The end of a long name; from the beginning of a character on. */
+static void put_name(FILE *to, const char *name)
+{
+	size_t n = strlen(name);
+
+	if (n > NAME) {
+		name += n - NAME;
+		while ((*name & 0xc0) == 0x80)
+			name++;
+		fputs("...", to);
+	}
+	put_text(to, name);
 }
 
 static void put_cell(FILE *to, uint64_t column, uint64_t row, uint64_t cells, unsigned shade)
@@ -100,9 +123,9 @@ static void draw(const struct map *map, FILE *to, const char *a, const char *b)
 		"<rect class=\"paper\" width=\"%u\" height=\"%llu\"/>\n"
 		"<text class=\"title\" x=\"24\" y=\"32\">",
 		width, height, width, height, style, width, height);
-	put_text(to, a);
+	put_name(to, a);
 	fputs(" and ", to);
-	put_text(to, b);
+	put_name(to, b);
 	fprintf(to,
 		"</text>\n<text x=\"24\" y=\"54\">%llu of %llu pages differ; a square is %llu "
 		"page%s of %zu bytes</text>\n",
