@@ -30,8 +30,9 @@ static void worse(struct check *c, int status)
 static void print_bad(const struct image_file *f, const struct image_group *g, bool json,
 		      bool first)
 {
-	unsigned long long page = g->first + (unsigned)__builtin_ctzll(g->present),
-			   end = g->first + 64 - (unsigned)__builtin_clzll(g->present),
+	uint64_t all = g->present | g->zeros; /* a forged one may have no bytes */
+	unsigned long long page = g->first + (unsigned)__builtin_ctzll(all),
+			   end = g->first + 64 - (unsigned)__builtin_clzll(all),
 			   address = image_address(&f->header, page), offset = g->offset,
 			   bytes = g->bytes;
 
