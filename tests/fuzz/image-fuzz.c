@@ -53,12 +53,11 @@ static void put(struct part *p, const uint8_t *data, size_t n)
 /* A file for each image. */
 static void split(const uint8_t *data, size_t n)
 {
-	static const uint64_t magic = IMAGE_MAGIC;
 	size_t count = 0;
 
 	open_parts();
 	while (count < PARTS) {
-		const uint8_t *next = n > 8 ? memmem(data + 1, n - 1, &magic, sizeof magic) : NULL;
+		const uint8_t *next = n > 8 ? memmem(data + 1, n - 1, "COWARENA", 8) : NULL;
 		size_t part = next && count + 1 < PARTS ? (size_t)(next - data) : n;
 		put(&parts[count], data, part);
 		paths[count] = parts[count].path;
