@@ -150,6 +150,7 @@ extern "C" {
 typedef struct cowarena cowarena;
 typedef struct cowarena_snapshot cowarena_snapshot;
 typedef struct cowarena_view cowarena_view;
+typedef struct cowarena_store cowarena_store;
 
 /* ============================================================================================
  * Arenas
@@ -861,6 +862,172 @@ struct cowarena_load_options {
  * Since: 0.1
  */
 cowarena *cowarena_load(const char *path, const struct cowarena_load_options *options);
+
+/* ============================================================================================
+ * Stores: arenas that survive a power cut
+ * ========================================================================================= */
+
+/* Flags of cowarena_store_open(). */
+enum cowarena_store_flags {
+	COWARENA_STORE_READ_ONLY = 1, /* beside another process that has the store open, or none */
+	COWARENA_STORE_SPARSE = 2     /* the heap may be much larger than the file */
+};
+
+/* Options of cowarena_store_open(): start from COWARENA_STORE_OPTIONS_INIT. 0 is the default. */
+struct cowarena_store_options {
+	size_t sz;                            /* sizeof(struct cowarena_store_options) */
+	unsigned flags;                       /* enum cowarena_store_flags, or-ed */
+	const struct cowarena_options *arena; /* NULL: the defaults. Of a store that exists the
+						  capacity and base do not count */
+};
+
+/* clang-format off */
+#define COWARENA_STORE_OPTIONS_INIT { sizeof(struct cowarena_store_options), 0, NULL }
+/* clang-format on */
+
+/*
+ * Open a store: a file, and an arena that is brought to it by checkpoints. If there is no such file
+ * it is created, with an empty arena. Otherwise the arena is what it was at the last checkpoint
+ * that is durable, at the same addresses, whatever has happened since: the process was killed, the
+ * power was cut in the midst of a checkpoint, the disk was full. Blocks, their content, the root
+ * and the allocator's state are there. (Pointers to memory outside are not.) Everything is verified
+ * by checksums (XXH3 of 64 bits, which finds accidents and no attacks) and by the heap's own
+ * bookkeeping.
+ *
+ * path: the file's name. A new file appears under it when it is whole; until then it has a name
+ *	beside, which a process that is killed leaves behind (PATH.tmp-*). The file system must
+ *	keep what fdatasync(2) and fsync(2) have promised.
+ * options: NULL for the defaults. A new store whose options give no base puts its heap where other
+ *	processes rarely have anything mapped.
+ *	COWARENA_STORE_READ_ONLY: a heap of one's own, as it was at the last checkpoint, though
+ *	another process goes on taking checkpoints. It is never written to the file, and does not
+ *	follow it.
+ * Returns: the store, or NULL with errno:
+ *	EINVAL     path is NULL, unknown flags
+ *	ENOENT     no such file, with COWARENA_STORE_READ_ONLY
+ *	EBUSY      the store is open already, there or here
+ *	EEXIST     another process has created the store at the same time
+ *	EBADMSG    no store, or a damaged one: the message says where
+ *	ENOTSUP    a store of a system with pages of another size, or of another version
+ *	EADDRINUSE something else lies at the store's addresses in this process
+ *	EFBIG      the heap has more than 4 GiB and 1,024 times what the file has, and
+ *		   COWARENA_STORE_SPARSE is not set
+ *	EAGAIN     read only: the writer is faster than the reader
+ *	and those of open(2), pread(2), pwrite(2), fdatasync(2), cowarena_create(),
+ *	cowarena_snapshot_take()
+ * Threads: safe. Signals: not safe. No cancellation point. Cost: the pages of the checkpoint are
+ *	read, hashed and copied; of named checkpoints the index is read, a 256th of their pages.
+ * Since: 0.1
+ */
+cowarena_store *cowarena_store_open(const char *path, const struct cowarena_store_options *options);
+
+/*
+ * The store's arena, an arena like any other, until the store is closed: which destroys it, so it
+ * must not be destroyed otherwise. Between checkpoints a snapshot of the last one is alive. In a
+ * child of fork() the arena is as any other, and the store is the parent's: calls fail with
+ * EPERM, but for this one and cowarena_store_close().
+ *
+ * Returns: the arena; NULL with errno EINVAL (store is NULL). Since: 0.1
+ */
+cowarena *cowarena_store_arena(cowarena_store *store);
+
+/* Flags of cowarena_store_checkpoint(), beside COWARENA_QUIESCENT. */
+enum cowarena_checkpoint_flags {
+	COWARENA_STORE_ASYNC = 2 /* do not wait for the disk */
+};
+
+/*
+ * Make what the arena is now what cowarena_store_open() will find. A snapshot is taken, the only
+ * pause, and the pages that were written since the last checkpoint go to the file.
+ *
+ * flags: COWARENA_STORE_ASYNC returns after the snapshot, and a thread of the store writes it;
+ *	cowarena_store_wait() tells how that has ended. Of checkpoints that come faster than the
+ *	disk takes them, only the newest is written. COWARENA_QUIESCENT is handed to
+ *	cowarena_snapshot_take().
+ * Returns: 0, without COWARENA_STORE_ASYNC when the checkpoint is durable; or -1 with errno:
+ *	EINVAL  store is NULL, unknown flags
+ *	EROFS   the store was opened with COWARENA_STORE_READ_ONLY
+ *	EPERM   in a child of fork()
+ *	EBADF   the program has closed the store's descriptor
+ *	ESTALE  the snapshot was given up at options.held_limit
+ *	ENOSPC, EDQUOT, EIO, EFBIG and others of pwrite(2), fdatasync(2)
+ *	ENOMEM  no memory for the index; or as cowarena_snapshot_take()
+ *	After a failure the last checkpoint is as good as before (or, where only the last
+ *	fdatasync(2) has failed, this one may be the last after all); the arena goes on, and the
+ *	next checkpoint has all that this one had.
+ * Threads: safe. Signals: not safe. No cancellation point. Cost: for each page written since the
+ *	last checkpoint, reading, hashing and writing it, and up to as much for the index, 1/256
+ *	where neighbours were written; two fdatasync(2). The file takes at most three times what
+ *	the last checkpoint and the named ones have, while one is being written (where it can give
+ *	memory back, fallocate(2), and no fdatasync(2) fails).
+ * Since: 0.1
+ */
+int cowarena_store_checkpoint(cowarena_store *store, unsigned flags);
+
+/*
+ * Wait until all checkpoints that were asked for before are durable, or have failed.
+ *
+ * Returns: 0 if the newest of them is durable; or -1 with its errno, as
+ *	cowarena_store_checkpoint(). Since: 0.1
+ */
+int cowarena_store_wait(cowarena_store *store);
+
+/*
+ * Keep the last durable checkpoint under a name of 1 to 63 bytes, until cowarena_store_drop().
+ *
+ * Returns: 0 when that is durable; or -1 with errno EINVAL, ENAMETOOLONG (the name), ENOENT (no
+ *	checkpoint yet), EEXIST (the name is in use), EROFS, EPERM, or those of pwrite(2),
+ *	fdatasync(2).
+ * Threads: safe; waits for a checkpoint that is being written. Cost: two blocks, two fdatasync(2).
+ * Since: 0.1
+ */
+int cowarena_store_keep(cowarena_store *store, const char *name);
+
+/* A checkpoint with a name. */
+struct cowarena_store_checkpoint {
+	size_t sz; /* of this struct, of the library's version */
+	const char *name;
+	uint64_t snapshot; /* cowarena_snapshot_id() of its snapshot, in the process of that time */
+	uint64_t bytes;    /* of the heap, in use */
+};
+
+/* Called for each of them; anything but 0 that it returns ends the list. It may call the store. */
+typedef int cowarena_store_fn(void *ctx, const struct cowarena_store_checkpoint *checkpoint);
+
+/*
+ * List the named checkpoints, the oldest name first. (With COWARENA_STORE_READ_ONLY: none.)
+ *
+ * Returns: 0; what fn has returned; or -1 with errno EINVAL, ENOMEM, EPERM. Since: 0.1
+ */
+int cowarena_store_list(cowarena_store *store, cowarena_store_fn *fn, void *ctx);
+
+/*
+ * Drop a name. What only it has is free.
+ *
+ * Returns: 0 when that is durable; or -1 with errno ENOENT (no such name), or as
+ *	cowarena_store_keep(). Cost: besides, the index of the other names is read. Since: 0.1
+ */
+int cowarena_store_drop(cowarena_store *store, const char *name);
+
+/*
+ * Bring the arena back to a named checkpoint, like a rollback: no other thread may use the arena
+ * meanwhile. The next checkpoint makes that durable.
+ *
+ * Returns: 0; or -1 with errno ENOENT (no such name), EBADMSG (it is damaged), EIO, or as
+ *	cowarena_snapshot_take(). Then the arena is as it was, unless the message is that of
+ *	cowarena_rollback().
+ * Cost: the checkpoint is read and hashed twice, and compared with the heap. Since: 0.1
+ */
+int cowarena_store_restore(cowarena_store *store, const char *name);
+
+/*
+ * Write the checkpoints that wait, close the store, and destroy the arena. Takes no checkpoint:
+ * what was written since the last one goes. store: NULL does nothing.
+ *
+ * Returns: 0; or -1 with errno as cowarena_store_wait(): the store is closed all the same.
+ * Since: 0.1
+ */
+int cowarena_store_close(cowarena_store *store);
 
 /* ============================================================================================
  * Statistics and messages

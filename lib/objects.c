@@ -15,6 +15,8 @@ static const struct {
      "the pointer is not a snapshot", "the pointer is a snapshot, which is not what is wanted"},
     {MARK_VIEW, "the view was closed already, or its arena destroyed", "the pointer is not a view",
      "the pointer is a view, which is not what is wanted"},
+    {MARK_STORE, "the store was closed already", "the pointer is not a store",
+     "the pointer is a store, which is not what is wanted"},
 };
 
 void objects_complain(const void *object, enum mark kind, const char *function)

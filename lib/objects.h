@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * objects.h - checks the handles that the program holds: of arenas, snapshots and views.
+ * objects.h - checks the handles that the program holds: of arenas, snapshots, views and
+ * stores.
  *
  * Each object begins with a mark, which is changed when the object ends. The record stays readable,
  * and is reused late (records.h): so a handle that is used too long is found out, and so is a
@@ -17,6 +18,7 @@ enum mark {
 	MARK_ARENA = 0x41a9e0c5,
 	MARK_SNAPSHOT = 0x5a9b07e3,
 	MARK_VIEW = 0x71e43d19,
+	MARK_STORE = 0x2b8c64f7,
 };
 
 _Noreturn void objects_complain(const void *object, enum mark kind, const char *function);

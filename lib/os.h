@@ -101,6 +101,59 @@ void os_remove(const char *path);
 /* n random bytes, 256 at most. */
 int os_random(void *p, size_t n);
 
+/* ---- the file of a store (os-linux-store.c): lengths need not be multiples of a page ---- */
+
+/* Create a file to read and write, which must not exist; or open one. -1 with errno. */
+int os_store_create(struct os_file *file, const char *path);
+int os_store_open(struct os_file *file, const char *path, bool writes);
+
+/* Keep others from locking the file until the last descriptor of this opening is closed. EAGAIN:
+   somebody else has locked it. */
+int os_store_lock(const struct os_file *file);
+
+/* As os_read_at() and os_write(), at an offset. */
+int os_store_read(const struct os_file *file, void *p, size_t n, uint64_t offset);
+int os_store_write(const struct os_file *file, const void *p, size_t n, uint64_t offset);
+
+/* Until this is done, a power cut may lose any part of what was written. After a failure that part
+   may be lost though a later call succeeds. */
+int os_store_sync(const struct os_file *file);
+
+/* Make the file so long; free the memory of a part, which becomes zeros. */
+int os_store_cut(const struct os_file *file, uint64_t bytes);
+int os_store_punch(const struct os_file *file, uint64_t offset, uint64_t n);
+
+/* Give the file another name, which must not exist (EEXIST); have a power cut undo that no more. */
+int os_store_name(const char *from, const char *to);
+int os_store_sync_name(const char *path);
+
+/* An address where as good as no process has anything mapped, a multiple of align, for memory that
+   has to come back there in another process; chosen by a random number. NULL: none is known. */
+void *os_store_place(uint64_t random, size_t align);
+
+/* For tests: called before each of these calls with what it is about to do; NULL for nobody. An
+   errno that it returns is what the call fails with, which then does nothing. */
+enum os_store_kind {
+	OS_STORE_CREATE,
+	OS_STORE_OPEN,
+	OS_STORE_READ,
+	OS_STORE_WRITE,
+	OS_STORE_SYNC,
+	OS_STORE_CUT,
+	OS_STORE_PUNCH,
+	OS_STORE_NAME,
+	OS_STORE_SYNC_NAME
+};
+struct os_store_call {
+	enum os_store_kind kind;
+	int fd;
+	const void *p;
+	uint64_t n, offset;
+	const char *path;
+};
+typedef int os_store_fn(const struct os_store_call *call);
+extern os_store_fn *os_store_hook;
+
 /* ---- what failed ---- */
 
 /* The system call that failed last in a function here in this thread, like "mmap(2)"; NULL if none

@@ -31,6 +31,7 @@ threads pthread_setspecific # before any lock of an arena; what is allocated is 
 os-linux pthread_create # no lock held
 trap pthread_atfork # once, with locks that no heap wants
 fork pthread_atfork # the same
+store-open pthread_atfork # the same
 trap-sigsegv sigsegv_init # no memory
 trap-sigsegv sigsegv_register # a node for each arena, from malloc; only the lock of forks is held
 trap-sigsegv sigsegv_unregister # gives it back
