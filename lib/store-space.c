@@ -88,14 +88,20 @@ bool space_meet(const struct space *s, enum space_set a, enum space_set b)
 	return false;
 }
 
-/* A bit for each block that is not free. */
-static uint64_t used_word(const struct space *s, size_t i)
+/* A bit for each block that is in one of the first sets. */
+static uint64_t word_of(const struct space *s, size_t i, enum space_set end)
 {
 	uint64_t used = i ? 0 : ((uint64_t)1 << STORE_FIRST) - 1;
 
-	for (int set = 0; set < SPACE_HOLE; set++)
+	for (unsigned set = 0; set < end; set++)
 		used |= s->words[set][i];
 	return used;
+}
+
+/* A bit for each block that is not free. */
+static uint64_t used_word(const struct space *s, size_t i)
+{
+	return word_of(s, i, SPACE_HOLE);
 }
 
 uint64_t space_take(struct space *s)
@@ -124,14 +130,24 @@ void space_rewind(struct space *s)
 	s->hint = 0;
 }
 
-uint64_t space_end(const struct space *s)
+static uint64_t end_of(const struct space *s, enum space_set end)
 {
 	for (size_t i = s->capacity; i-- > 0;) {
-		uint64_t used = used_word(s, i);
+		uint64_t used = word_of(s, i, end);
 		if (used)
 			return i * 64 + 64 - (unsigned)__builtin_clzll(used);
 	}
 	return STORE_FIRST;
+}
+
+uint64_t space_end(const struct space *s)
+{
+	return end_of(s, SPACE_HOLE);
+}
+
+uint64_t space_reach(const struct space *s)
+{
+	return end_of(s, SPACE_DOUBT);
 }
 
 uint64_t space_used(const struct space *s)

@@ -13,13 +13,15 @@
 #include <stdint.h>
 
 enum space_set {
+	/* What a slot may refer to. */
 	SPACE_LAST,    /* the last durable checkpoint has it */
 	SPACE_TABLE,   /* the table of names */
 	SPACE_KEPT,    /* a named checkpoint has it */
 	SPACE_ATTEMPT, /* was taken for the checkpoint that is being written */
-	SPACE_DOUBT,   /* a slot that could not be made durable, and may be all the same, has it */
-	SPACE_AVOID,   /* was written by an attempt whose sync failed */
-	SPACE_HOLE,    /* has no memory in the file */
+	/* What it does not. */
+	SPACE_DOUBT, /* a slot that could not be made durable, and may be all the same, has it */
+	SPACE_AVOID, /* was written by an attempt whose sync failed */
+	SPACE_HOLE,  /* has no memory in the file */
 	SPACE_SETS
 };
 
@@ -52,8 +54,12 @@ bool space_meet(const struct space *s, enum space_set a, enum space_set b);
 uint64_t space_take(struct space *s);
 void space_rewind(struct space *s);
 
-/* The end of the last block in use; how many are in use, and how many have memory in the file. */
+/* The end of the last block in use; of the last one that a slot written now may refer to. What a
+   failed sync has left behind may lie beyond what the disk knows as the file's end. */
 uint64_t space_end(const struct space *s);
+uint64_t space_reach(const struct space *s);
+
+/* How many blocks are in use, and how many have memory in the file. */
 uint64_t space_used(const struct space *s);
 uint64_t space_backed(const struct space *s);
 

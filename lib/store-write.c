@@ -224,7 +224,7 @@ static int commit_slot(struct cowarena_store *store, struct store_slot *slot)
 
 	slot->magic = STORE_SLOT_MAGIC;
 	slot->sequence = ++store->sequence;
-	slot->length = space_end(&store->space);
+	slot->length = space_reach(&store->space);
 	slot->checksum = store_slot_checksum(&store->file.header, slot, which);
 	if (put_slot(store, slot, which)) {
 		space_move(&store->space, SPACE_DOUBT, SPACE_ATTEMPT);

@@ -164,7 +164,7 @@ static void apply(const struct call *c, bool ended, uint64_t *state)
 		disk.may_be_named = !c->failed;
 		return;
 	case OS_STORE_SYNC_NAME:
-		disk.named = disk.may_be_named && ended && !c->failed;
+		disk.named |= disk.may_be_named && ended && !c->failed;
 		return;
 	case OS_STORE_SYNC:
 		if (c->failed)

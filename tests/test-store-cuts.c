@@ -206,6 +206,21 @@ static int call_store(cowarena_store *store, const struct state *now, struct sta
 	return cowarena_store_wait(store);
 }
 
+/* The process ends, without a word to the file, and another one finds what the kernel has: perhaps a
+   slot that no disk has, of which a sync has failed. */
+static cowarena_store *open_again(cowarena_store *store, struct state *now)
+{
+	size_t i = history.n++;
+
+	cowarena_store_close(store);
+	history.asked[i] = disk_calls();
+	store = must_open(path);
+	*now = state_of_file(path);
+	history.state[i] = *now;
+	history.acknowledged[i] = disk_calls();
+	return store;
+}
+
 /* A store lives for a while; failures: some of its calls fail. */
 static void make_history(uint64_t *state, bool failures)
 {
@@ -223,7 +238,11 @@ static void make_history(uint64_t *state, bool failures)
 	small = cowarena_calloc(arena, 30, sizeof *small);
 	ck_assert_ptr_nonnull(small);
 	history.n = 1;
-	while (history.n <= EVENTS) {
+	while (history.n < EVENTS) {
+		if (now.heap && rng(state) % 8 == 0) {
+			store = open_again(store, &now);
+			arena = cowarena_store_arena(store);
+		}
 		size_t i = history.n;
 		write_some(arena, state);
 		/* (A restore is a write like any other.) */
