@@ -69,15 +69,28 @@ int os_store_open(struct os_file *file, const char *path, bool writes)
 	return open_file(file, path, (writes ? O_RDWR : O_RDONLY) | O_NONBLOCK);
 }
 
+static long set_lock(const struct os_file *file, short type)
+{
+	struct flock lock = {.l_type = type, .l_whence = SEEK_SET};
+
+	return syscall(SYS_fcntl, file->fd, F_OFD_SETLK, &lock);
+}
+
 int os_store_lock(const struct os_file *file)
 {
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-
-	if (syscall(SYS_fcntl, file->fd, F_OFD_SETLK, &lock) == 0)
+	if (set_lock(file, F_WRLCK) == 0)
 		return 0;
 	if (errno == EACCES)
 		errno = EAGAIN;
 	return failed_in("fcntl(2)");
+}
+
+void os_store_unlock(const struct os_file *file)
+{
+	int e = errno;
+
+	set_lock(file, F_UNLCK);
+	errno = e;
 }
 
 int os_store_read(const struct os_file *file, void *p, size_t n, uint64_t offset)

@@ -111,6 +111,9 @@ int os_store_open(struct os_file *file, const char *path, bool writes);
    somebody else has locked it. */
 int os_store_lock(const struct os_file *file);
 
+/* Let others lock it, whoever has inherited the descriptor. */
+void os_store_unlock(const struct os_file *file);
+
 /* As os_read_at() and os_write(), at an offset. */
 int os_store_read(const struct os_file *file, void *p, size_t n, uint64_t offset);
 int os_store_write(const struct os_file *file, const void *p, size_t n, uint64_t offset);

@@ -326,9 +326,9 @@ int store_load_space(struct cowarena_store *store)
 	if (os_file_bytes(&store->file.file, &bytes))
 		return error_system(errno, "%s cannot be read (%s)", store->path,
 				    error_name(errno));
-	if (space_reserve(s, bytes / store->file.page + 1))
+	if (space_reserve(s, store->last.length))
 		return no_memory();
-	/* A part of a block behind counts too: it goes when the file is cut. */
+	/* What lies behind what the slot knows goes when the file is cut, a part of a block too. */
 	s->length = (bytes + store->file.page - 1) / store->file.page;
 	if (mark_last(store) || read_names(store) ||
 	    store_mark_kept(store, store->names, store->names_count))

@@ -143,8 +143,9 @@ static int replace(struct cowarena_store *store, const struct store_root *root,
 	heap_stop(arena);
 	/* First without a change: damage is found then. */
 	int result = store_fill(store, root, false) || store_fill(store, root, true) ? -1 : 0;
+	/* It may have local heaps that this process has no records of. */
 	if (!result)
-		heap_replaced(arena);
+		result = heap_attached(arena);
 	heap_go(arena);
 	if (!result && cowarena_heap_check(arena, NULL)) {
 		result = -1;

@@ -281,6 +281,9 @@ static void destroy(struct cowarena_store *store)
 {
 	leave_list(store);
 	cowarena_destroy(store->arena);
+	/* A child of fork() that was made just now may not have closed it yet. */
+	if (!atomic_load(&store->inherited) && os_file_is_ours(&store->file.file))
+		os_store_unlock(&store->file.file);
 	os_file_close(&store->file.file);
 	tree_destroy(&store->tree);
 	space_destroy(&store->space);

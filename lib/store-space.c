@@ -188,7 +188,7 @@ static bool is_waste(const struct space *s, uint64_t block)
 
 bool space_next_waste(const struct space *s, uint64_t from, uint64_t *first, uint64_t *n)
 {
-	uint64_t end = s->length;
+	uint64_t room = (uint64_t)s->capacity * 64, end = s->length < room ? s->length : room;
 
 	while (from < end && !is_waste(s, from))
 		from++;

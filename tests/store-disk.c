@@ -9,7 +9,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#define SECTOR 512
+#define SECTOR 512 /* what disks write whole */
+#define CRUMB 32   /* what not even those do that break their promise */
 #define BYTES_MAX ((size_t)16 << 20)
 #define CALLS_MAX 20000
 
@@ -103,8 +104,10 @@ static void set_size(uint64_t size)
 /* Those of its sectors that chance takes; what lies beyond the file's end is not there. */
 static void put_sectors(const struct call *c, uint64_t *state, unsigned share)
 {
-	for (uint64_t at = 0; at < c->n; at += SECTOR) {
-		uint64_t n = c->n - at < SECTOR ? c->n - at : SECTOR;
+	uint64_t sector = share == 2 && rng(state) % 2 ? CRUMB : SECTOR;
+
+	for (uint64_t at = 0; at < c->n; at += sector) {
+		uint64_t n = c->n - at < sector ? c->n - at : sector;
 		if (c->offset + at + n > disk.size)
 			break;
 		if (rng(state) % 4 < share) {

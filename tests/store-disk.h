@@ -4,9 +4,9 @@
  *
  * disk_record() is an os_store_hook that keeps a log of what the library does to the file. From the
  * log disk_make() makes a file as it may be after a cut at any of these calls: what was not synced
- * is there, or not, in any combination, in parts of 512 bytes; the file may be longer without the
- * data (zeros); its name may be lost. What was pending at a sync that failed may be lost though
- * later ones succeed.
+ * is there, or not, in any combination, in parts of 512 bytes, and now and then of 32; the file may
+ * be longer without the data (zeros); its name may be lost. What was pending at a sync that failed
+ * may be lost though later ones succeed.
  */
 #ifndef COWARENA_TESTS_STORE_DISK_H
 #define COWARENA_TESTS_STORE_DISK_H

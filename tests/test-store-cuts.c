@@ -9,6 +9,7 @@
 #include "common.h"
 #include "store-disk.h"
 #include "store-handle.h"
+#include "track.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -74,12 +75,14 @@ static uint64_t page_sum(uint64_t page, const void *bytes)
 
 static uint64_t live_sum(cowarena *arena)
 {
-	static const char zeros[65536];
+	static char page[65536];
 	uint64_t sum = 0;
 
-	for (size_t i = 0; i < arena_pages(arena); i++)
-		if (memcmp(arena_address(arena, i), zeros, page_size()) != 0)
-			sum += page_sum(i, arena_address(arena, i));
+	for (size_t i = 0; i < arena_pages(arena); i++) {
+		track_copy(page, arena_address(arena, i), page_size()); /* parts are in no block */
+		if (!track_is_zeros(page, page_size()))
+			sum += page_sum(i, page);
+	}
 	return sum;
 }
 
@@ -206,7 +209,7 @@ static int call_store(cowarena_store *store, const struct state *now, struct sta
 	return cowarena_store_wait(store);
 }
 
-/* The process ends, without a word to the file, and another one finds what the kernel has: perhaps a
+/* The process ends without a word to the file, and another one finds what the kernel has: perhaps a
    slot that no disk has, of which a sync has failed. */
 static cowarena_store *open_again(cowarena_store *store, struct state *now)
 {

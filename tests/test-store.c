@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test-store.c - arenas in files: checkpoints, one after the other, at once, and failed ones. (Power
-   cuts: test-store-cuts.c.) */
+/* test-store.c - arenas in files: checkpoints, one after the other, at once, and failed ones. (For
+   power cuts see test-store-cuts.c.) */
 #include "config.h"
 
 #include "arena.h"
