@@ -80,6 +80,7 @@ static uint64_t live_sum(cowarena *arena)
 
 	for (size_t i = 0; i < arena_pages(arena); i++) {
 		track_copy(page, arena_address(arena, i), page_size()); /* parts are in no block */
+		track_read(page, page_size());
 		if (!track_is_zeros(page, page_size()))
 			sum += page_sum(i, page);
 	}
