@@ -341,6 +341,37 @@ START_TEST(in_children)
 }
 END_TEST
 
+static void close_twice(void *arg)
+{
+	cowarena_store_close(arg);
+	cowarena_store_close(arg);
+}
+
+static void take_for_a_store(void *arg)
+{
+	cowarena_store_checkpoint(arg, 0);
+}
+
+START_TEST(misused)
+{
+	char *said;
+
+	make_folder();
+	cowarena_store *store = open_default();
+	int status = in_child(close_twice, store, &said);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	ck_assert_msg(strstr(said, "cowarena_store_close: the store was closed already"), "%s",
+		      said);
+	free(said);
+	status = in_child(take_for_a_store, cowarena_store_arena(store), &said);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	ck_assert_msg(strstr(said, "is an arena"), "%s", said);
+	free(said);
+	works(cowarena_store_close(store));
+	remove_folder();
+}
+END_TEST
+
 /* A reader opens the store again and again: each time all is of one checkpoint. */
 static _Noreturn void read_on(size_t pages, size_t rounds)
 {
@@ -449,6 +480,7 @@ int main(void)
 	tcase_add_test(others, locked_no_longer_than_needed);
 	tcase_add_loop_test(others, in_children, 0, 2);
 	tcase_add_test(others, read_beside_a_writer);
+	tcase_add_test(others, misused);
 	tcase_add_test(others, wrong_arguments);
 	suite_add_tcase(suite, others);
 	return run_suite(suite);
