@@ -31,7 +31,7 @@ static int raised(int fd)
 	return above;
 }
 
-static int open_file(struct os_file *file, const char *path, int flags)
+int open_named(struct os_file *file, const char *path, int flags)
 {
 	int fd;
 
@@ -51,13 +51,13 @@ static int open_file(struct os_file *file, const char *path, int flags)
 
 int os_file_create(struct os_file *file, const char *path)
 {
-	return open_file(file, path, O_WRONLY | O_CREAT | O_EXCL);
+	return open_named(file, path, O_WRONLY | O_CREAT | O_EXCL);
 }
 
 int os_file_open(struct os_file *file, const char *path)
 {
 	/* Not waiting for the other end of a pipe. */
-	return open_file(file, path, O_RDONLY | O_NONBLOCK);
+	return open_named(file, path, O_RDONLY | O_NONBLOCK);
 }
 
 int os_file_bytes(const struct os_file *file, uint64_t *bytes)
@@ -161,7 +161,7 @@ static int open_directory(struct os_file *file, const char *path)
 	}
 	memcpy(name, path, n);
 	name[n] = 0;
-	return open_file(file, !slash ? "." : n ? name : "/", O_RDONLY | O_DIRECTORY);
+	return open_named(file, !slash ? "." : n ? name : "/", O_RDONLY | O_DIRECTORY);
 }
 
 int os_rename(const char *from, const char *to)

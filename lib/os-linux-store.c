@@ -13,11 +13,8 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#define PART ((size_t)1 << 30) /* of one call: Linux moves 2 GiB at most */
 
 os_store_fn *os_store_hook;
 
@@ -31,33 +28,12 @@ static bool refused(const struct os_store_call *call)
 	return errnum != 0;
 }
 
-static int open_file(struct os_file *file, const char *path, int flags)
-{
-	int fd;
-
-	*file = OS_NO_FILE;
-	do
-		fd = (int)syscall(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC, 0666);
-	while (fd < 0 && errno == EINTR);
-	if (fd >= 0 && fd <= STDERR_FILENO) { /* never the number of a standard stream */
-		int low = fd;
-		fd = (int)syscall(SYS_fcntl, low, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-		int e = errno;
-		os_close(low);
-		errno = e;
-	}
-	if (fd < 0)
-		return failed_in("openat(2)");
-	os_file_set(file, fd);
-	return 0;
-}
-
 int os_store_create(struct os_file *file, const char *path)
 {
 	*file = OS_NO_FILE;
 	if (refused(&(struct os_store_call){.kind = OS_STORE_CREATE, .path = path}))
 		return failed_in("openat(2)");
-	return open_file(file, path, O_RDWR | O_CREAT | O_EXCL);
+	return open_named(file, path, O_RDWR | O_CREAT | O_EXCL);
 }
 
 int os_store_open(struct os_file *file, const char *path, bool writes)
@@ -66,7 +42,7 @@ int os_store_open(struct os_file *file, const char *path, bool writes)
 	if (refused(&(struct os_store_call){.kind = OS_STORE_OPEN, .path = path}))
 		return failed_in("openat(2)");
 	/* Not waiting for the other end of a pipe. */
-	return open_file(file, path, (writes ? O_RDWR : O_RDONLY) | O_NONBLOCK);
+	return open_named(file, path, (writes ? O_RDWR : O_RDONLY) | O_NONBLOCK);
 }
 
 static long set_lock(const struct os_file *file, short type)
@@ -106,20 +82,7 @@ int os_store_write(const struct os_file *file, const void *p, size_t n, uint64_t
 	if (refused(&(struct os_store_call){
 		.kind = OS_STORE_WRITE, .fd = file->fd, .p = p, .n = n, .offset = offset}))
 		return failed_in("pwrite(2)");
-	for (const char *from = p; n;) {
-		long done =
-		    syscall(SYS_pwrite64, file->fd, from, n < PART ? n : PART, (off_t)offset);
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done <= 0) {
-			errno = done ? errno : ENOSPC;
-			return failed_in("pwrite(2)");
-		}
-		from += done;
-		n -= (size_t)done;
-		offset += (uint64_t)done;
-	}
-	return 0;
+	return os_write_at(file, p, n, offset);
 }
 
 int os_store_sync(const struct os_file *file)
@@ -137,7 +100,7 @@ int os_store_cut(const struct os_file *file, uint64_t bytes)
 {
 	if (refused(&(struct os_store_call){.kind = OS_STORE_CUT, .fd = file->fd, .offset = bytes}))
 		return failed_in("ftruncate(2)");
-	return syscall(SYS_ftruncate, file->fd, (off_t)bytes) ? failed_in("ftruncate(2)") : 0;
+	return os_file_cut(file, bytes);
 }
 
 int os_store_punch(const struct os_file *file, uint64_t offset, uint64_t n)

@@ -35,6 +35,9 @@ static inline void before_protection(void)
 	atomic_thread_fence(memory_order_release);
 }
 
+/* open(2), never to the number of a standard stream. -1 with errno. */
+int open_named(struct os_file *file, const char *path, int flags);
+
 /* fstat(2). Returns 0, or an errno; errno is as it was. [fault path] */
 struct stat;
 int status_of(int fd, struct stat *status);

@@ -88,7 +88,7 @@ int os_read_at(const struct os_file *file, void *p, size_t n, uint64_t offset);
 /* Have the file end there. */
 int os_file_cut(const struct os_file *file, uint64_t bytes);
 
-/* Until this is done, a power cut may lose what was written. */
+/* Until this is done, a power cut may lose what was written (K39). */
 int os_file_sync(const struct os_file *file);
 
 /* Give the file the name `to`, whatever had that name; have a power cut undo that no more. */
@@ -108,7 +108,7 @@ int os_store_create(struct os_file *file, const char *path);
 int os_store_open(struct os_file *file, const char *path, bool writes);
 
 /* Keep others from locking the file until the last descriptor of this opening is closed. EAGAIN:
-   somebody else has locked it. */
+   somebody else has locked it (K40). */
 int os_store_lock(const struct os_file *file);
 
 /* Let others lock it, whoever has inherited the descriptor. */
@@ -126,7 +126,8 @@ int os_store_sync(const struct os_file *file);
 int os_store_cut(const struct os_file *file, uint64_t bytes);
 int os_store_punch(const struct os_file *file, uint64_t offset, uint64_t n);
 
-/* Give the file another name, which must not exist (EEXIST); have a power cut undo that no more. */
+/* Give the file another name, which must not exist (EEXIST, K41); have a power cut undo that no
+   more. */
 int os_store_name(const char *from, const char *to);
 int os_store_sync_name(const char *path);
 

@@ -917,6 +917,87 @@ START_TEST(alone_or_not)
 }
 END_TEST
 
+/* ---- files with names ---- */
+
+/* Closed by the parent, a child has it still. */
+static pid_t child_with(int fd)
+{
+	pid_t child = fork();
+
+	if (child == 0) {
+		char byte;
+		_exit(read(fd, &byte, 1) < 0);
+	}
+	ck_assert_int_gt(child, 0);
+	return child;
+}
+
+START_TEST(a_lock_belongs_to_an_opening)
+{
+	char folder[] = "/tmp/cowarena-assumptions.XXXXXX", path[sizeof folder + 8];
+	struct os_file first, second;
+	int pipes[2];
+
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	snprintf(path, sizeof path, "%s/a", folder);
+	ck_assert_int_eq(os_store_create(&first, path), 0);
+	ck_assert_int_eq(os_store_open(&second, path, true), 0);
+	ck_assert_int_eq(os_store_lock(&first), 0);
+	ck_assert_int_eq(os_store_lock(&first), 0);
+	ck_assert(os_store_lock(&second) == -1 && errno == EAGAIN);
+	ck_assert_int_eq(pipe(pipes), 0);
+	pid_t child = child_with(pipes[0]);
+	os_file_close(&first);
+	ck_assert(os_store_lock(&second) == -1 && errno == EAGAIN);
+	close(pipes[1]);
+	kill(child, SIGKILL);
+	ck_assert_int_eq(waitpid(child, NULL, 0), child);
+	ck_assert_int_eq(os_store_lock(&second), 0);
+	os_file_close(&second);
+	close(pipes[0]);
+	unlink(path);
+	ck_assert_int_eq(rmdir(folder), 0);
+}
+END_TEST
+
+static uint64_t length_of(const char *path)
+{
+	struct os_file file;
+	uint64_t bytes;
+
+	ck_assert_int_eq(os_file_open(&file, path), 0);
+	ck_assert_int_eq(os_file_bytes(&file, &bytes), 0);
+	os_file_close(&file);
+	return bytes;
+}
+
+START_TEST(names_are_given_and_taken)
+{
+	char folder[] = "/tmp/cowarena-assumptions.XXXXXX";
+	char a[sizeof folder + 8], b[sizeof folder + 8];
+	struct os_file file;
+
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	snprintf(a, sizeof a, "%s/a", folder);
+	snprintf(b, sizeof b, "%s/b", folder);
+	ck_assert_int_eq(os_file_create(&file, a), 0);
+	ck_assert_int_eq(os_write(file.fd, "abc", 3), 0);
+	os_file_close(&file);
+	ck_assert_int_eq(os_file_create(&file, b), 0);
+	os_file_close(&file);
+	ck_assert(os_store_name(a, b) == -1 && errno == EEXIST);
+	ck_assert_uint_eq(length_of(b), 0);
+	ck_assert_int_eq(os_rename(a, b), 0);
+	ck_assert_uint_eq(length_of(b), 3);
+	ck_assert(os_file_open(&file, a) == -1 && errno == ENOENT);
+	ck_assert_int_eq(os_store_name(b, a), 0);
+	ck_assert_uint_eq(length_of(a), 3);
+	ck_assert(os_file_open(&file, b) == -1 && errno == ENOENT);
+	unlink(a);
+	ck_assert_int_eq(rmdir(folder), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("assumptions");
@@ -942,6 +1023,8 @@ int main(void)
 	tcase_add_test(tc, own_pages_stay);
 	tcase_add_test(tc, writers_wait);
 	tcase_add_test(tc, alone_or_not);
+	tcase_add_test(tc, a_lock_belongs_to_an_opening);
+	tcase_add_test(tc, names_are_given_and_taken);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }
