@@ -300,27 +300,6 @@ static int put_all(struct saver *s)
 
 /* ---- to a file with a name ---- */
 
-/* A name beside the image's. NULL when there is no memory. */
-static char *name_beside(const char *path, size_t *bytes)
-{
-	static const char mark[] = ".tmp-";
-	unsigned char number[8];
-	size_t n = strlen(path);
-
-	*bytes = n + sizeof mark + 2 * sizeof number;
-	char *name = os_random(number, sizeof number) ? NULL : records_take(*bytes);
-	if (!name)
-		return NULL;
-	memcpy(name, path, n);
-	memcpy(name + n, mark, sizeof mark - 1);
-	n += sizeof mark - 1;
-	for (size_t i = 0; i < sizeof number; i++) {
-		name[n++] = "0123456789abcdef"[number[i] / 16];
-		name[n++] = "0123456789abcdef"[number[i] % 16];
-	}
-	return name;
-}
-
 static int complete(struct saver *s, struct os_file *file, const char *name)
 {
 	bool sync = !(s->options->flags & COWARENA_SAVE_NO_SYNC);
@@ -357,12 +336,14 @@ static int save_to_name(struct saver *s, const char *name)
 
 static int save_to_path(struct saver *s)
 {
-	size_t bytes;
-	char *name = name_beside(s->path, &bytes);
+	size_t bytes = strlen(s->path) + OS_NAME_BESIDE;
+	char *name = records_take(bytes);
 
-	if (!name)
-		return error_system(errno, "no name for the image (%s): " ERROR_NO_ROOM,
-				    error_name(errno));
+	if (!name || os_name_beside(name, s->path)) {
+		int e = errno;
+		records_give(name, bytes);
+		return error_system(e, "no name for the image (%s): " ERROR_NO_ROOM, error_name(e));
+	}
 	int result = save_to_name(s, name);
 	records_give(name, bytes);
 	return result;

@@ -200,3 +200,23 @@ int os_random(void *p, size_t n)
 	while (done < 0 && errno == EINTR);
 	return done == (long)n ? 0 : failed_in("getrandom(2)");
 }
+
+int os_name_beside(char *name, const char *path)
+{
+	static const char mark[] = ".tmp-";
+	unsigned char number[8];
+	size_t n = strlen(path);
+
+	_Static_assert(sizeof mark + 2 * sizeof number == OS_NAME_BESIDE, "with the last byte");
+	if (os_random(number, sizeof number))
+		return -1;
+	memcpy(name, path, n);
+	memcpy(name + n, mark, sizeof mark - 1);
+	n += sizeof mark - 1;
+	for (size_t i = 0; i < sizeof number; i++) {
+		name[n++] = "0123456789abcdef"[number[i] / 16];
+		name[n++] = "0123456789abcdef"[number[i] % 16];
+	}
+	name[n] = 0;
+	return 0;
+}

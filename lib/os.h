@@ -101,6 +101,11 @@ void os_remove(const char *path);
 /* n random bytes, 256 at most. */
 int os_random(void *p, size_t n);
 
+/* A name beside that of a file, for what is not complete yet: OS_NAME_BESIDE bytes more, the last
+   one included, which is 0. -1 with errno when there is no random number. */
+#define OS_NAME_BESIDE 22
+int os_name_beside(char *name, const char *path);
+
 /* ---- the file of a store (os-linux-store.c): lengths need not be multiples of a page ---- */
 
 /* Create a file to read and write, which must not exist; or open one. -1 with errno. */

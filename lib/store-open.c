@@ -158,21 +158,6 @@ static int put_first_blocks(struct cowarena_store *store)
 	return os_store_sync(&store->file.file) ? create_failed(store) : 0;
 }
 
-/* A name beside the store's. */
-static int name_beside(char *name, size_t n, const char *path)
-{
-	uint64_t number;
-
-	if (os_random(&number, sizeof number))
-		return -1;
-	memcpy(name, path, n);
-	memcpy(name + n, ".tmp-", 5);
-	for (n += 5; number; number /= 16)
-		name[n++] = "0123456789abcdef"[number % 16];
-	name[n] = 0;
-	return 0;
-}
-
 /* Give it its name when it is whole, and not before. */
 static int create_as(struct cowarena_store *store, const char *name)
 {
@@ -194,23 +179,23 @@ static int create_as(struct cowarena_store *store, const char *name)
 
 static int create(struct cowarena_store *store, const struct cowarena_options *options)
 {
-	size_t n = strlen(store->path);
+	size_t n = strlen(store->path) + OS_NAME_BESIDE;
 
 	if (make_arena(store, options))
 		return -1;
 	store->file.path = store->path;
 	store->file.page = os_page_size();
 	store->blocks = records_take(STORE_RUN * store->file.page);
-	char *name = records_take(n + 32);
+	char *name = records_take(n);
 	int result = -1;
 	if (!store->blocks || !name || space_reserve(&store->space, STORE_FIRST))
 		error_set(ENOMEM, "no memory for the store: " ERROR_NO_ROOM);
-	else if (name_beside(name, n, store->path))
+	else if (os_name_beside(name, store->path))
 		error_system(errno, "no random number for the store (%s)", error_name(errno));
 	else
 		result = make_header(store) || create_as(store, name) ? -1 : 0;
 	store->space.length = STORE_FIRST;
-	records_give(name, n + 32);
+	records_give(name, n);
 	return result;
 }
 
