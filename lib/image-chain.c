@@ -95,13 +95,28 @@ void image_chain_close(struct image_chain *c)
 	c->n = 0;
 }
 
-bool image_chain_next(struct image_chain *c, uint64_t *first)
+/* The first group of a file that does not lie before that page; NULL if there is none. */
+static const struct image_group *find(const struct image_file *f, uint64_t first)
+{
+	size_t low = 0, high = f->trailer.groups;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (f->index[middle].first < first)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < f->trailer.groups ? &f->index[low] : NULL;
+}
+
+bool image_chain_next(struct image_chain *c, uint64_t from, uint64_t *first)
 {
 	*first = UINT64_MAX;
 	for (size_t i = 0; i <= c->n; i++) {
-		const struct image_file *f = file(c, i);
-		if (f->at < f->trailer.groups && f->index[f->at].first < *first)
-			*first = f->index[f->at].first;
+		const struct image_group *g = find(file(c, i), from);
+		if (g && g->first < *first)
+			*first = g->first;
 	}
 	return *first != UINT64_MAX;
 }
@@ -121,8 +136,8 @@ int image_chain_fetch(struct image_chain *c, uint64_t first, char *to, uint64_t 
 
 	*present = 0;
 	for (size_t i = c->n + 1; i--;) { /* the oldest first */
-		struct image_file *f = file(c, i);
-		const struct image_group *g = f->at < f->trailer.groups ? &f->index[f->at] : NULL;
+		const struct image_file *f = file(c, i);
+		const struct image_group *g = find(f, first);
 		if (!g || g->first != first)
 			continue;
 		if (image_read_group(f, g, c->pages))
@@ -131,7 +146,6 @@ int image_chain_fetch(struct image_chain *c, uint64_t first, char *to, uint64_t 
 		for (uint64_t left = *present & g->zeros; left; left &= left - 1)
 			memset(to + (unsigned)__builtin_ctzll(left) * size, 0, size);
 		*present = (*present | g->present) & ~g->zeros;
-		f->at++;
 	}
 	return 0;
 }

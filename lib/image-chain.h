@@ -22,13 +22,14 @@ int image_chain_open(struct image_chain *chain, const struct image_file *newest,
 		     const char *const *files);
 void image_chain_close(struct image_chain *chain);
 
-/* The first page of the next group that any image has. False when there is none. */
-bool image_chain_next(struct image_chain *chain, uint64_t *first);
+/* The first page of the first group from page `from` on that any image has. False when there is
+   none. Cost: logarithmic in the number of groups, for each image. */
+bool image_chain_next(struct image_chain *chain, uint64_t from, uint64_t *first);
 
 /*
- * Put that group's pages to `to`, IMAGE_GROUP pages. *present has a bit for each that is not zeros;
- * of the others nothing is written, unless an older image has bytes for them. -1 with errno and
- * message.
+ * Put the pages of the group that begins with page `first`, if there is one, to `to`, IMAGE_GROUP
+ * pages. *present has a bit for each that is not zeros; of the others nothing is written, unless an
+ * older image has bytes for them. Takes no memory. -1 with errno and message.
  */
 int image_chain_fetch(struct image_chain *chain, uint64_t first, char *to, uint64_t *present);
 

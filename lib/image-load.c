@@ -101,9 +101,9 @@ static int make_arena(struct loader *l)
 static int fill(struct loader *l)
 {
 	const struct cowarena_load_options *o = &l->options;
-	uint64_t pages = header(l)->pages, first, done, present;
+	uint64_t pages = header(l)->pages, first = 0, done, present;
 
-	while (image_chain_next(&l->images, &first)) {
+	for (; image_chain_next(&l->images, first, &first); first += IMAGE_GROUP) {
 		if (image_chain_fetch(&l->images, first, arena_address(l->arena, first), &present))
 			return -1;
 		done = first + IMAGE_GROUP < pages ? first + IMAGE_GROUP : pages;

@@ -18,7 +18,6 @@ struct image_file {
 	struct image_trailer trailer;
 	struct image_group *index; /* NULL until it was read */
 	size_t index_bytes;
-	size_t at; /* groups that were passed (image-chain.c) */
 };
 
 /*

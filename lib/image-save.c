@@ -183,12 +183,8 @@ static uint64_t pack(const struct saver *s, uint64_t bits, uint64_t theirs, uint
 /* What the parent files have of the group. */
 static int read_theirs(struct saver *s, size_t first, uint64_t *present)
 {
-	uint64_t next;
-
 	*present = 0;
-	return s->theirs && image_chain_next(&s->parents, &next) && next == first
-		   ? image_chain_fetch(&s->parents, first, s->theirs, present)
-		   : 0;
+	return s->theirs ? image_chain_fetch(&s->parents, first, s->theirs, present) : 0;
 }
 
 /* Which of the group's n pages the parent may have with bytes. */

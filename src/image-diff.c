@@ -82,11 +82,7 @@ static bool page_differs(const struct comparison *c, unsigned i)
 /* What the side has of this group. */
 static int fetch(struct side *s, uint64_t first)
 {
-	uint64_t next;
-
-	s->present = 0;
-	if (image_chain_next(&s->chain, &next) && next == first &&
-	    image_chain_fetch(&s->chain, first, s->pages, &s->present)) {
+	if (image_chain_fetch(&s->chain, first, s->pages, &s->present)) {
 		image_failed();
 		return -1;
 	}
@@ -107,12 +103,12 @@ static int compare(struct comparison *c)
 {
 	uint64_t a, b, pages = pages_of(c);
 
-	for (;;) {
-		bool more = image_chain_next(&c->a.chain, &a);
-		more |= image_chain_next(&c->b.chain, &b);
+	for (uint64_t first = 0;; first += IMAGE_GROUP) {
+		bool more = image_chain_next(&c->a.chain, first, &a);
+		more |= image_chain_next(&c->b.chain, first, &b);
 		if (!more)
 			break;
-		uint64_t first = a < b ? a : b;
+		first = a < b ? a : b;
 		progress("comparing", first, pages);
 		if (compare_group(c, first))
 			return EXIT_ERROR;

@@ -114,9 +114,10 @@ static int put_page(struct extract *x, uint64_t page, const char *p)
 
 static int put_heap(struct extract *x)
 {
-	uint64_t first, present, size = header(x)->page_size, pages = header(x)->pages;
+	uint64_t first = 0, present, size = header(x)->page_size, pages = header(x)->pages;
 
-	while (image_chain_next(&x->chain, &first) && first * size < x->end) {
+	for (; image_chain_next(&x->chain, first, &first) && first * size < x->end;
+	     first += IMAGE_GROUP) {
 		progress("extracting", first, pages);
 		if (image_chain_fetch(&x->chain, first, x->group, &present))
 			return image_failed();

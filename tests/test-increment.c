@@ -374,12 +374,12 @@ static void same_as_snapshot(cowarena_snapshot *s, size_t i)
 	static char group[2][IMAGE_GROUP << 16];
 	struct image_file newest;
 	struct image_chain chain;
-	uint64_t first, present;
+	uint64_t first = 0, present;
 	size_t n = IMAGE_GROUP * page_size(), groups = 0;
 
 	ck_assert_int_eq(image_open(&newest, file[i]), 0);
 	ck_assert_int_eq(image_chain_open(&chain, &newest, NULL), 0);
-	for (; image_chain_next(&chain, &first); groups++) {
+	for (; image_chain_next(&chain, first, &first); first += IMAGE_GROUP, groups++) {
 		memset(group, 0, sizeof group);
 		ck_assert_msg(!image_chain_fetch(&chain, first, group[0], &present), "%s",
 			      cowarena_errmsg());

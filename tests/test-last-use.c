@@ -51,12 +51,12 @@ static void check_image(cowarena *arena, char *p)
 	static char group[IMAGE_GROUP << 16];
 	struct image_file newest;
 	struct image_chain chain;
-	uint64_t first, present;
+	uint64_t first = 0, present;
 	size_t size = page_size(), block = arena_page(arena, p), found = 0;
 
 	ck_assert_int_eq(image_open(&newest, path), 0);
 	ck_assert_int_eq(image_chain_open(&chain, &newest, NULL), 0);
-	while (image_chain_next(&chain, &first)) {
+	for (; image_chain_next(&chain, first, &first); first += IMAGE_GROUP) {
 		memset(group, 0, IMAGE_GROUP * size);
 		ck_assert_int_eq(image_chain_fetch(&chain, first, group, &present), 0);
 		for (size_t i = 0; i < IMAGE_GROUP; i++) {

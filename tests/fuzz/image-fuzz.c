@@ -110,17 +110,17 @@ static int read_one(const char *path)
 
 static int walk(struct image_chain *c)
 {
-	uint64_t first, before = 0, present, pages = c->newest.header.pages;
+	uint64_t first, from = 0, present, pages = c->newest.header.pages;
 	size_t size = c->newest.header.page_size;
 	char *group = size <= WALKED_MAX ? malloc(IMAGE_GROUP * size) : NULL;
 	int result = 0;
 
-	while (group && !result && image_chain_next(c, &first)) {
-		must(first < pages && (!before || first >= before), "groups in their order");
+	while (group && !result && image_chain_next(c, from, &first)) {
+		must(first < pages && first >= from, "groups in their order");
 		result = image_chain_fetch(c, first, group, &present);
 		must(result || pages - first >= IMAGE_GROUP || !(present >> (pages - first)),
 		     "pages in the heap");
-		before = first + IMAGE_GROUP;
+		from = first + IMAGE_GROUP;
 	}
 	free(group);
 	return result;
