@@ -3,19 +3,12 @@
 #include "config.h"
 
 #include "arena.h"
-#include "arenas.h"
 #include "error.h"
 #include "image-chain.h"
+#include "loaded-heap.h"
 #include "options.h"
-#include "range.h"
-#include "track.h"
 
 #include <errno.h>
-#include <string.h>
-
-/* A heap of which the file has less could be a trap: its page table takes 32 bytes a page. */
-#define SPARSE_MIN ((uint64_t)4 << 30)
-#define SPARSE_RATIO 1024
 
 #define EPOCH_MAX ((uint64_t)1 << 40) /* the millionth part of what a stamp has room for */
 
@@ -53,53 +46,44 @@ static int check_header(const struct loader *l)
 	return 0;
 }
 
-/* What the file's length justifies. An increment may be of few pages: then its parents' lengths
-   count. */
-static int check_ratio(const struct loader *l)
+static struct loaded_heap heap_of(const struct loader *l)
 {
-	uint64_t heap = header(l)->pages * header(l)->page_size, bytes = l->images.newest.bytes;
+	return (struct loaded_heap){.path = l->path,
+				    .kind = "image",
+				    .sparse = "COWARENA_LOAD_SPARSE",
+				    .base = header(l)->base,
+				    .reserved = header(l)->reserved,
+				    .layout = header(l)->layout};
+}
+
+/* An increment may be of few pages: then its parents' lengths count. */
+static int check_size(const struct loader *l)
+{
+	struct loaded_heap from = heap_of(l);
+	uint64_t bytes = l->images.newest.bytes;
 
 	for (size_t i = 0; i < l->images.n; i++)
 		bytes += l->images.parents[i].bytes;
-	if (l->options.flags & COWARENA_LOAD_SPARSE || heap <= SPARSE_MIN + bytes * SPARSE_RATIO)
+	if (l->options.flags & COWARENA_LOAD_SPARSE)
 		return 0;
-	return error_set(
-	    EFBIG,
-	    "%s says that its heap has %llu MiB, and has %llu KiB itself: if you trust "
-	    "it, set COWARENA_LOAD_SPARSE in options.flags",
-	    l->path, (unsigned long long)heap >> 20, (unsigned long long)bytes >> 10);
+	return loaded_heap_check_size(&from, header(l)->pages * header(l)->page_size, bytes);
 }
 
-/* ---- the heap ---- */
-
+/* In the epoch that came next, so that the allocator goes on as it did there. */
 static int make_arena(struct loader *l)
 {
+	struct loaded_heap from = heap_of(l);
 	struct cowarena_options o;
 
 	if (options_read(&o, l->options.arena))
 		return -1;
-	o.base = (void *)(uintptr_t)header(l)->base;
-	/* In the epoch that came next, so that the allocator goes on as it did there. */
-	l->arena = arena_create(&o, header(l)->reserved, header(l)->epoch + 1);
-	if (!l->arena && errno == EEXIST)
-		return error_set(EADDRINUSE,
-				 "the heap of %s must lie at %p, where something else is mapped: "
-				 "load it before that, or create the arena with an options.base "
-				 "that is free in every process",
-				 l->path, o.base);
-	if (!l->arena)
-		return -1;
-	return header(l)->layout == heap_layout(l->arena)
-		   ? 0
-		   : error_set(ENOTSUP,
-			       "%s is an image of a version that lays its heap out in another "
-			       "way than this one (%s): load it with the version that has written "
-			       "it",
-			       l->path, cowarena_version());
+	l->arena = loaded_heap_create(&from, &o, header(l)->epoch + 1);
+	return l->arena ? 0 : -1;
 }
 
-static int fill(struct loader *l)
+static int fill(void *p)
 {
+	struct loader *l = p;
 	const struct cowarena_load_options *o = &l->options;
 	uint64_t pages = header(l)->pages, first = 0, done, present;
 
@@ -113,35 +97,13 @@ static int fill(struct loader *l)
 	return 0;
 }
 
-/* The memory of the arena's own empty heap is replaced. Nobody else knows the arena. */
-static int replace(struct loader *l)
-{
-	struct cowarena *arena = l->arena;
-	size_t size = header(l)->page_size;
-
-	heap_stop(arena);
-	memset(arena->base, 0, arena_pages(arena) * size);
-	int result = range_grow(arena, header(l)->pages * size);
-	track_defined(arena->base, arena_pages(arena) * size);
-	if (!result)
-		result = fill(l);
-	heap_go(arena);
-	return result;
-}
-
 static int attach(struct loader *l)
 {
-	if (cowarena_heap_check(l->arena, NULL))
-		return errno == EUCLEAN ? damaged(l, header(l)->page_size,
-						  "begins a heap whose bookkeeping is damaged")
-					: -1;
-	heap_stop(l->arena);
-	int result = heap_attached(l->arena);
-	heap_go(l->arena);
-	/* Not before: a fork(), or the end of a thread, would wait for the heap. */
-	if (!result)
-		arenas_add(l->arena);
-	return result;
+	if (loaded_heap_attach(l->arena) == 0)
+		return 0;
+	return errno == EUCLEAN
+		   ? damaged(l, header(l)->page_size, "begins a heap whose bookkeeping is damaged")
+		   : -1;
 }
 
 static int load(struct loader *l)
@@ -151,10 +113,9 @@ static int load(struct loader *l)
 	if (image_open(&newest, l->path))
 		return -1;
 	l->images.newest = newest;
-	/* The arena comes before anything that takes memory, which could lie in its place. */
-	return check_header(l) || (!newest.header.parent && check_ratio(l)) || make_arena(l) ||
-		       image_chain_open(&l->images, &newest, l->options.parents) ||
-		       check_ratio(l) || replace(l) || attach(l)
+	return check_header(l) || (!newest.header.parent && check_size(l)) || make_arena(l) ||
+		       image_chain_open(&l->images, &newest, l->options.parents) || check_size(l) ||
+		       loaded_heap_replace(l->arena, header(l)->pages, false, fill, l) || attach(l)
 		   ? -1
 		   : 0;
 }

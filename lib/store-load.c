@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * store-load.c - makes an arena from the last checkpoint of a store, and fills it with others.
- *
- * (What a heap from a file needs is much as in image-load.c.)
  */
 #include "config.h"
 
 #include "arena.h"
-#include "arenas.h"
 #include "error.h"
-#include "heap.h"
+#include "loaded-heap.h"
 #include "range.h"
 #include "records.h"
 #include "store-handle.h"
@@ -17,10 +14,6 @@
 
 #include <errno.h>
 #include <string.h>
-
-/* A heap of which the file has less could be a trap: its page table takes 32 bytes a page. */
-#define SPARSE_MIN ((uint64_t)4 << 30)
-#define SPARSE_RATIO 1024
 
 /* A reader's arena begins so many epochs later than a writer's would: by then the writer may have
    taken so many snapshots. */
@@ -67,8 +60,9 @@ static size_t run_of(const struct store_entry *e, size_t page, size_t end)
 }
 
 /* Bring the pages that are not there yet to what the index says. */
-static int fill(struct cowarena_store *store)
+static int fill(void *p)
 {
+	struct cowarena_store *store = p;
 	struct tree_level *l = &store->tree.level[0];
 	size_t pages = store->tree.pages, size = store->file.page;
 
@@ -91,93 +85,46 @@ static int fill(struct cowarena_store *store)
 
 /* ---- an arena ---- */
 
-static int make_arena(struct cowarena_store *store, const struct cowarena_options *options,
-		      uint64_t epoch)
+static struct loaded_heap heap_of(const struct cowarena_store *store)
 {
 	const struct store_header *h = &store->file.header;
-	struct cowarena_options o = *options;
 
-	o.base = (void *)(uintptr_t)h->base;
-	store->arena = arena_create(&o, h->reserved, epoch);
-	if (!store->arena && errno == EEXIST)
-		return error_set(EADDRINUSE,
-				 "the heap of %s must lie at %p, where something else is mapped: "
-				 "open it before that, or create the store with an options.base "
-				 "that is free in every process",
-				 store->path, o.base);
-	if (!store->arena)
-		return -1;
-	return h->layout == heap_layout(store->arena)
-		   ? 0
-		   : error_set(ENOTSUP,
-			       "%s is a store of a version that lays its heap out in another way "
-			       "than this one (%s): open it with the version that has written it",
-			       store->path, cowarena_version());
-}
-
-static int check_ratio(const struct cowarena_store *store, const struct store_slot *slot)
-{
-	uint64_t heap = slot->root.pages * store->file.page;
-	uint64_t bytes = slot->length * store->file.page;
-
-	if (heap <= SPARSE_MIN + bytes * SPARSE_RATIO)
-		return 0;
-	return error_set(EFBIG,
-			 "%s says that its heap has %llu MiB, and has %llu KiB itself: if you "
-			 "trust it, set COWARENA_STORE_SPARSE in options.flags",
-			 store->path, (unsigned long long)heap >> 20,
-			 (unsigned long long)bytes >> 10);
-}
-
-/* The memory of the arena's own empty heap is replaced. Nobody else knows the arena. */
-static int replace(struct cowarena_store *store, const struct store_slot *slot, bool again)
-{
-	struct cowarena *arena = store->arena;
-	size_t size = store->file.page;
-
-	heap_stop(arena);
-	if (!again)
-		memset(arena->base, 0, arena_pages(arena) * size);
-	int result = range_grow(arena, slot->root.pages * size);
-	track_defined(arena->base, arena_pages(arena) * size);
-	if (!result)
-		result = fill(store);
-	heap_go(arena);
-	return result;
+	return (struct loaded_heap){.path = store->path,
+				    .kind = "store",
+				    .sparse = "COWARENA_STORE_SPARSE",
+				    .base = h->base,
+				    .reserved = h->reserved,
+				    .layout = h->layout};
 }
 
 static int attach(struct cowarena_store *store)
 {
-	if (store->last.root.pages && cowarena_heap_check(store->arena, NULL))
-		return errno == EUCLEAN
-			   ? store_file_damaged(&store->file, store->last.root.root.block,
-						"begins the index of a heap whose bookkeeping is "
-						"damaged")
-			   : -1;
-	heap_stop(store->arena);
-	int result = heap_attached(store->arena);
-	heap_go(store->arena);
-	/* Not before: a fork(), or the end of a thread, would wait for the heap. */
-	if (!result)
-		arenas_add(store->arena);
-	return result;
+	if (loaded_heap_attach(store->arena) == 0)
+		return 0;
+	return errno == EUCLEAN
+		   ? store_file_damaged(&store->file, store->last.root.root.block,
+					"begins the index of a heap whose bookkeeping is damaged")
+		   : -1;
 }
 
 /* One try. The arena, once it is there, is kept for the next one, with the pages that are right. */
 static int load_slot(struct cowarena_store *store, const struct cowarena_options *options,
 		     bool sparse)
 {
+	struct loaded_heap from = heap_of(store);
 	struct store_slot slot;
 	bool again = store->arena != NULL;
+	size_t size = store->file.page;
 	uint64_t epochs = store->read_only ? READER_EPOCHS : 1;
 
 	if (store_file_slot(&store->file, &slot, &store->which))
 		return -1;
 	store->last = slot;
-	if (!sparse && check_ratio(store, &slot))
+	if (!sparse && loaded_heap_check_size(&from, slot.root.pages * size, slot.length * size))
 		return -1;
-	/* The arena comes before anything that takes memory, which could lie in its place. */
-	if (!again && make_arena(store, options, slot.root.epoch + epochs))
+	if (!again)
+		store->arena = loaded_heap_create(&from, options, slot.root.epoch + epochs);
+	if (!store->arena)
 		return -1;
 	if (!store->blocks)
 		store->blocks = records_take(STORE_RUN * store->file.page);
@@ -189,7 +136,10 @@ static int load_slot(struct cowarena_store *store, const struct cowarena_options
 		return error_set(EAGAIN,
 				 "%s is written to faster than it can be read: open it again",
 				 store->path);
-	return read_index(store, &slot) || replace(store, &slot, again) ? -1 : 0;
+	return read_index(store, &slot) ||
+		       loaded_heap_replace(store->arena, slot.root.pages, again, fill, store)
+		   ? -1
+		   : 0;
 }
 
 /* A writer may use blocks again while they are being read: then there is a newer checkpoint, and
