@@ -9,6 +9,7 @@
 #include "fault.h"
 #include "fork.h"
 #include "helper.h"
+#include "lazy.h"
 #include "objects.h"
 #include "options.h"
 #include "private.h"
@@ -221,6 +222,7 @@ void cowarena_destroy(cowarena *arena)
 		trap_remove(arena->trap);
 		arena->base = arena->fork_base;
 		engine_abandon(arena);
+		lazy_drop_inherited(arena);
 		heap_destroy(arena);
 		os_file_close(&arena->poke);
 		os_file_close(&arena->file);
@@ -228,6 +230,7 @@ void cowarena_destroy(cowarena *arena)
 		errno = e;
 		return;
 	}
+	lazy_stop(arena);
 	helper_stop(arena);
 	/* A thread that resolves faults may still have one, of a write that is done long since. */
 	engine_close(arena);

@@ -28,6 +28,7 @@
 #include "streams.h"
 #include "timeline.h"
 
+struct lazy;
 struct trap_span;
 
 struct cowarena {
@@ -64,6 +65,8 @@ struct cowarena {
 	const struct engine *fork_engine;
 	struct os_file fork_file;
 
+	struct lazy *lazy; /* lazy.h; NULL: all memory has been there from the beginning */
+	_Atomic bool has_absent;
 	struct helper helper;
 	size_t mapping_limit;
 
@@ -141,6 +144,13 @@ static inline void arena_widen(const struct cowarena *a, size_t *first, size_t *
 	*first -= *first % width;
 	end = (end + width - 1) / width * width;
 	*n = (end < pages ? end : pages) - *first;
+}
+
+/* Whether pages may be absent from the memory file that are no holes (lazy.h). Once it is false it
+   stays so. Acquire: who sees that all are there finds them in the file. */
+static inline bool arena_has_absent(const struct cowarena *a)
+{
+	return atomic_load_explicit(&a->has_absent, memory_order_acquire);
 }
 
 /* Begin and end a section of ordinary code under the snapshot lock: all signals blocked. */

@@ -815,7 +815,8 @@ int cowarena_snapshot_save(cowarena_snapshot *snapshot, const char *path,
 
 /* Flags of cowarena_load(). */
 enum cowarena_load_flags {
-	COWARENA_LOAD_SPARSE = 1 /* the heap may be much larger than the file */
+	COWARENA_LOAD_SPARSE = 1, /* the heap may be much larger than the file */
+	COWARENA_LOAD_LAZY = 2    /* return at once, pages come in as they are touched */
 };
 
 /* Options of cowarena_load(): start from COWARENA_LOAD_OPTIONS_INIT. 0 is the default. */
@@ -845,6 +846,18 @@ struct cowarena_load_options {
  * So a file that is damaged, cut short or no image is refused. What users' blocks hold is theirs to
  * judge: a file from somebody else may hold any bytes there.
  *
+ * With COWARENA_LOAD_LAZY the call takes a millisecond or two, whatever the size of the heap. A
+ * thread brings the pages, those that are touched first; who touches one that is not there waits,
+ * system calls too. Snapshots and rollbacks need not wait; views, saves and fork() wait until all
+ * is there, or fail if a page cannot be read. A page whose checksum is wrong is found when it comes
+ * in: who touches such a page ends the process, with a message. The bookkeeping is not gone over
+ * before it is used. So this is for files of one's own. progress is not called; the files stay open
+ * until all is there, and must not be written to. This takes the privilege of a userfaultfd(2) for
+ * faults of the kernel (CAP_SYS_PTRACE, or sysctl vm.unprivileged_userfaultfd=1), and engine hybrid
+ * or sigsegv without COWARENA_FAITHFUL; elsewhere, and under a debugger, Valgrind or
+ * AddressSanitizer, all is loaded at once. (A debugger or tracer that is attached meanwhile, stops
+ * all threads, and reads memory that is not there yet, waits for ever.)
+ *
  * Returns: the arena, or NULL with errno:
  *	EINVAL     path is NULL, unknown flags; an image that an increment builds on is missing
  *	EBADMSG    no image, or a damaged one: the message says where
@@ -870,7 +883,8 @@ cowarena *cowarena_load(const char *path, const struct cowarena_load_options *op
 /* Flags of cowarena_store_open(). */
 enum cowarena_store_flags {
 	COWARENA_STORE_READ_ONLY = 1, /* beside another process that has the store open, or none */
-	COWARENA_STORE_SPARSE = 2     /* the heap may be much larger than the file */
+	COWARENA_STORE_SPARSE = 2,    /* the heap may be much larger than the file */
+	COWARENA_STORE_LAZY = 4       /* return at once, pages come in as they are touched */
 };
 
 /* Options of cowarena_store_open(): start from COWARENA_STORE_OPTIONS_INIT. 0 is the default. */
@@ -902,6 +916,9 @@ struct cowarena_store_options {
  *	COWARENA_STORE_READ_ONLY: a heap of one's own, as it was at the last checkpoint, though
  *	another process goes on taking checkpoints. It is never written to the file, and does not
  *	follow it.
+ *	COWARENA_STORE_LAZY: as COWARENA_LOAD_LAZY does. The first checkpoint is taken at once, and
+ *	written when all is there; what concerns names waits for that. With COWARENA_STORE_READ_ONLY
+ *	all is read at once.
  * Returns: the store, or NULL with errno:
  *	EINVAL     path is NULL, unknown flags
  *	ENOENT     no such file, with COWARENA_STORE_READ_ONLY

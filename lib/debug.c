@@ -89,7 +89,8 @@ static void check_page(struct cowarena *arena, size_t page)
 		"P4: a clean page, or one that is not private, has a version in the file", page);
 	/* The versions, newest first: they do not overlap, and all are older than the stamp. */
 	for (uint32_t f = versions_upto(&arena->frames, entry->versions, PAGE_STAMP_MAX);
-	     f != FRAME_NONE; f = versions_upto(&arena->frames, entry->versions, newest - 1)) {
+	     f != FRAME_NONE;
+	     f = newest ? versions_upto(&arena->frames, entry->versions, newest - 1) : FRAME_NONE) {
 		const struct version *v = frames_version(&arena->frames, f);
 		require(v->page == page, "a version is in another page's tree", page);
 		require(v->first <= version_last(v) && version_last(v) < newest, "versions overlap",

@@ -526,6 +526,7 @@ static bool can_write(struct cowarena *arena, size_t page)
 const struct engine engine_hybrid = {
     .name = "hybrid",
     .bus = true,
+    .takes_absent = true,
     .merge_gap = 16, /* as with uffd */
     .open = open_engine,
     .close = close_engine,

@@ -54,6 +54,7 @@ static size_t mappings(struct cowarena *arena)
 
 const struct engine engine_mprotect = {
     .name = "sigsegv",
+    .takes_absent = true,
     .merge_gap = 64, /* arming costs 0.06 us a page, a call that splits and merges mappings 4 us */
     .commit = commit,
     .arm = arm,

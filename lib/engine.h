@@ -25,6 +25,8 @@ struct engine {
 	bool syscall_safe;
 	/* Faults arrive as SIGBUS, not as SIGSEGV. */
 	bool bus;
+	/* It goes with a heap that comes in as it is touched (lazy.h). */
+	bool takes_absent;
 	/* Arm a clean gap of up to so many pages along with the dirty runs at its sides,
 	   rather than making one more call. */
 	size_t merge_gap;

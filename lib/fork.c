@@ -7,6 +7,7 @@
 #include "error.h"
 #include "fault.h"
 #include "fork.h"
+#include "lazy.h"
 #include "range.h"
 #include "records.h"
 #include "snapshot-read.h"
@@ -309,11 +310,12 @@ static void before_fork(void)
 	forking.cancel = cancel;
 	forking.any = false;
 	for (struct cowarena *a = arenas_first(); a; a = a->arenas_next) {
-		a->is_copied = a->flags & COWARENA_FORK_COPY && !trap_inherited(a->trap);
+		bool whole = !trap_inherited(a->trap) && lazy_finish(a) == 0;
+		a->is_copied = a->flags & COWARENA_FORK_COPY && whole;
 		forking.any |= a->is_copied;
 		/* The child may copy the file (cowarena_after_fork_in_child()). */
 		if (!trap_inherited(a->trap))
-			a->file_is_whole = !private_flush(a);
+			a->file_is_whole = whole && !private_flush(a);
 	}
 	errno = e;
 	if (!forking.any)

@@ -20,8 +20,9 @@
 static bool is_spare(struct cowarena *arena, size_t page)
 {
 	uint64_t state = page_peek(&arena->table.pages[page]);
+	uint64_t newest = timeline_newest(&arena->timeline);
 
-	return page_stamp(state) > timeline_newest(&arena->timeline) && !(state & PAGE_FRESH);
+	return (!newest || page_stamp(state) > newest) && !(state & PAGE_FRESH);
 }
 
 static void give_pages(struct cowarena *arena, size_t first, size_t end)
@@ -53,7 +54,7 @@ void heap_trim_units(struct cowarena *arena, uint32_t unit, uint32_t n)
 	size_t first = os_round_up((size_t)unit << UNIT_SHIFT, page) >> arena->page_shift;
 	size_t end = (((size_t)unit + n) << UNIT_SHIFT) >> arena->page_shift;
 
-	if (first < end)
+	if (first < end && !arena_has_absent(arena))
 		give_pages(arena, first, end);
 }
 

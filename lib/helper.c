@@ -131,7 +131,8 @@ static bool worth_collapsing(struct cowarena *arena, size_t chunk, uint32_t quie
 	size_t per = chunks_pages(&arena->chunks), first = chunk * per;
 	uint64_t epoch = atomic_load_explicit(&arena->timeline.epoch, memory_order_relaxed);
 
-	return first + per <= atomic_load_explicit(&arena->pages, memory_order_acquire) &&
+	return !arena_has_absent(arena) &&
+	       first + per <= atomic_load_explicit(&arena->pages, memory_order_acquire) &&
 	       !atomic_load_explicit(&arena->chunks.at[chunk].huge, memory_order_relaxed) &&
 	       chunks_quiet(&arena->chunks, chunk, epoch) >= quiet &&
 	       (quiet == 0 || pagetable_uniform(&arena->table, first, per) != PAGES_MIXED) &&

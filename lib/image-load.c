@@ -5,10 +5,13 @@
 #include "arena.h"
 #include "error.h"
 #include "image-chain.h"
+#include "lazy.h"
 #include "loaded-heap.h"
 #include "options.h"
+#include "records.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define EPOCH_MAX ((uint64_t)1 << 40) /* the millionth part of what a stamp has room for */
 
@@ -97,13 +100,99 @@ static int fill(void *p)
 	return 0;
 }
 
-static int attach(struct loader *l)
+static int attach(struct loader *l, bool check)
 {
-	if (loaded_heap_attach(l->arena) == 0)
+	if (loaded_heap_attach(l->arena, check) == 0)
 		return 0;
 	return errno == EUCLEAN
 		   ? damaged(l, header(l)->page_size, "begins a heap whose bookkeeping is damaged")
 		   : -1;
+}
+
+/* ---- as it is touched ---- */
+
+/* The files, with their paths, for as long as pages come in. */
+struct lazy_image {
+	struct image_chain images;
+	size_t bytes; /* of this record */
+	char paths[]; /* of all files, one after the other */
+};
+
+static int fetch(void *ctx, size_t first, size_t n, char *to, uint64_t *present)
+{
+	struct lazy_image *lazy = ctx;
+
+	(void)n;
+	return image_chain_fetch(&lazy->images, first, to, present);
+}
+
+static void end(void *ctx)
+{
+	struct lazy_image *lazy = ctx;
+
+	image_chain_close(&lazy->images);
+	records_give(lazy, lazy->bytes);
+}
+
+static struct lazy_image *make_lazy(const struct image_chain *images)
+{
+	size_t bytes = sizeof(struct lazy_image) + strlen(images->newest.path) + 1;
+
+	for (size_t i = 0; i < images->n; i++)
+		bytes += strlen(images->parents[i].path) + 1;
+	struct lazy_image *lazy = records_take(bytes);
+	if (lazy)
+		lazy->bytes = bytes;
+	return lazy;
+}
+
+static char *move_path(char *to, struct image_file *f)
+{
+	size_t n = strlen(f->path) + 1;
+
+	f->path = memcpy(to, f->path, n);
+	return to + n;
+}
+
+static void move_images(struct lazy_image *lazy, struct image_chain *images)
+{
+	lazy->images = *images;
+	char *to = move_path(lazy->paths, &lazy->images.newest);
+	for (size_t i = 0; i < images->n; i++)
+		to = move_path(to, &lazy->images.parents[i]);
+	images->newest.file = OS_NO_FILE;
+	images->newest.index = NULL;
+	images->parents = NULL;
+	images->pages = NULL;
+	images->n = 0;
+}
+
+/* False where that is not possible, and nothing has been done. */
+static bool begin_lazily(struct loader *l, int *result)
+{
+	struct lazy_image *image = make_lazy(&l->images);
+	struct lazy *lazy = image ? lazy_open(l->arena) : NULL;
+
+	if (!lazy) {
+		if (image)
+			records_give(image, image->bytes);
+		return false;
+	}
+	move_images(image, &l->images);
+	*result = loaded_heap_begin_lazily(l->arena, lazy, header(l)->pages,
+					   &(struct lazy_source){fetch, end, image});
+	return true;
+}
+
+static int replace(struct loader *l)
+{
+	int result;
+
+	if (l->options.flags & COWARENA_LOAD_LAZY && begin_lazily(l, &result))
+		return result || attach(l, false) ? -1 : 0;
+	return loaded_heap_replace(l->arena, header(l)->pages, false, fill, l) || attach(l, true)
+		   ? -1
+		   : 0;
 }
 
 static int load(struct loader *l)
@@ -115,7 +204,7 @@ static int load(struct loader *l)
 	l->images.newest = newest;
 	return check_header(l) || (!newest.header.parent && check_size(l)) || make_arena(l) ||
 		       image_chain_open(&l->images, &newest, l->options.parents) || check_size(l) ||
-		       loaded_heap_replace(l->arena, header(l)->pages, false, fill, l) || attach(l)
+		       replace(l)
 		   ? -1
 		   : 0;
 }
@@ -125,7 +214,7 @@ static int read_options(struct cowarena_load_options *out, const struct cowarena
 	*out = (struct cowarena_load_options)COWARENA_LOAD_OPTIONS_INIT;
 	return options_copy(out, sizeof *out, in, "COWARENA_LOAD_OPTIONS_INIT")
 		   ? -1
-		   : options_check_flags(out->flags, COWARENA_LOAD_SPARSE);
+		   : options_check_flags(out->flags, COWARENA_LOAD_SPARSE | COWARENA_LOAD_LAZY);
 }
 
 cowarena *cowarena_load(const char *path, const struct cowarena_load_options *options)

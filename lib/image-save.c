@@ -11,6 +11,7 @@
 #include "error.h"
 #include "helper.h"
 #include "image-chain.h"
+#include "lazy.h"
 #include "objects.h"
 #include "options.h"
 #include "records.h"
@@ -478,6 +479,8 @@ int cowarena_snapshot_save(cowarena_snapshot *snapshot, const char *path,
 		return -1;
 	if (!path && o.fd < 0)
 		return error_set(EINVAL, "neither a path nor options.fd: give one of them");
+	if (lazy_finish(snapshot->arena))
+		return -1;
 	struct saver s = {.snapshot = snapshot,
 			  .options = &o,
 			  .path = path,

@@ -7,6 +7,7 @@
 #include "arena.h"
 #include "arenas.h"
 #include "error.h"
+#include "lazy.h"
 #include "range.h"
 #include "track.h"
 
@@ -66,9 +67,18 @@ int loaded_heap_replace(struct cowarena *arena, uint64_t pages, bool again, int 
 	return result;
 }
 
-int loaded_heap_attach(struct cowarena *arena)
+int loaded_heap_begin_lazily(struct cowarena *arena, struct lazy *lazy, uint64_t pages,
+			     const struct lazy_source *source)
 {
-	if (cowarena_heap_check(arena, NULL))
+	heap_stop(arena);
+	int result = lazy_begin(arena, lazy, pages, source);
+	heap_go(arena);
+	return result;
+}
+
+int loaded_heap_attach(struct cowarena *arena, bool check)
+{
+	if (check && cowarena_heap_check(arena, NULL))
 		return -1;
 	heap_stop(arena);
 	int result = heap_attached(arena);

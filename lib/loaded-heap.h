@@ -13,6 +13,8 @@
 
 struct cowarena;
 struct cowarena_options;
+struct lazy;
+struct lazy_source;
 
 /* What a file says of its heap. */
 struct loaded_heap {
@@ -38,8 +40,13 @@ struct cowarena *loaded_heap_create(const struct loaded_heap *from,
 int loaded_heap_replace(struct cowarena *arena, uint64_t pages, bool again, int (*fill)(void *ctx),
 			void *ctx);
 
-/* The heap is whole: check its bookkeeping, and let the arena be found. -1 with errno and message:
-   EUCLEAN, the bookkeeping is damaged; ENOMEM. */
-int loaded_heap_attach(struct cowarena *arena);
+/* The same for a heap that comes in as it is touched: as lazy_begin(). Then loaded_heap_attach() is
+   told not to check, which would touch all of the bookkeeping. */
+int loaded_heap_begin_lazily(struct cowarena *arena, struct lazy *lazy, uint64_t pages,
+			     const struct lazy_source *source);
+
+/* The heap is whole: check its bookkeeping if that is wanted, and let the arena be found. -1 with
+   errno and message: EUCLEAN, the bookkeeping is damaged; ENOMEM. */
+int loaded_heap_attach(struct cowarena *arena, bool check);
 
 #endif

@@ -441,6 +441,37 @@ int os_uffd_unregister(const struct os_file *file, void *p, size_t n);
    (K2). */
 int os_uffd_protect(const struct os_file *file, void *p, size_t n, bool protect);
 
+/* ---- memory that comes in as it is touched (os-linux-absent.c) ---- */
+
+/*
+ * Open a descriptor for absent pages: those of watched mappings of a memory file that have no
+ * memory in the file. Who touches one waits, in a system call too, until it was filled (K42). -1
+ * with errno: EPERM (that takes a privilege, or a sandbox forbids it), ENOSYS, EINVAL.
+ */
+int os_absent_open(struct os_file *absent);
+
+/* Whether a debugger or tracer is attached to the process. It stops all threads, and a tracer that
+   then reads an absent page waits for a thread that waits for the tracer. */
+bool os_is_traced(void);
+
+/* Watch [p, p + n) from now on, until os_uffd_unregister(), which wakes all. -1 with errno: EBUSY,
+   another userfaultfd watches there. */
+int os_absent_begin(const struct os_file *absent, void *p, size_t n);
+
+/*
+ * Give absent pages their bytes: each is there whole, at all mappings of the file, or not at all. p
+ * is in a mapping that is watched, of any protection. Wakes nobody. -1 with errno: EEXIST, a page
+ * is not absent; EBADF, ENOENT, the program has closed the descriptor, or unmapped the memory.
+ */
+int os_absent_fill(const struct os_file *absent, void *p, const void *bytes, size_t n);
+
+/* Wake those who wait for pages of this mapping: they try again. */
+void os_absent_wake(const struct os_file *absent, void *p, size_t n);
+
+/* Wait for absent pages to be touched, for ns nanoseconds at most. Returns how many addresses of
+   pages were stored in pages[]; -1 with errno: EBADF when the descriptor is no longer ours. */
+int os_absent_next(const struct os_file *absent, void **pages, int max, uint64_t ns);
+
 /* ---- signals ---- */
 
 /* Block every signal in this thread, except those that a wrong instruction raises at once. */

@@ -72,7 +72,8 @@ int pagetable_commit(struct pagetable *table, size_t n)
 		if (os_protect((char *)table->pages + have, want - have, OS_READ_WRITE))
 			return -1;
 		table->accessible = want;
-		collapse(table, have - have % table->piece);
+		if (!table->is_sparse)
+			collapse(table, have - have % table->piece);
 	}
 	if (n > table->committed)
 		table->committed = n;

@@ -78,6 +78,7 @@ struct pagetable {
 	size_t piece;      /* chunks_size() */
 	size_t accessible; /* bytes of `pages` */
 	size_t committed;  /* entries of `pages` that may be touched */
+	bool is_sparse;    /* most entries will not be touched soon: give them no memory ahead */
 };
 
 /* Reserve a table of n entries. -1 with errno when there is no room. */

@@ -222,6 +222,10 @@ int private_map(struct cowarena *arena, size_t first, size_t n)
 {
 	size_t per = chunks_pages(&arena->chunks), end = first + n;
 
+	if (arena_has_absent(arena)) { /* it would show pages that are absent as zeros */
+		errno = EBUSY;
+		return -1;
+	}
 	for (size_t at = first; at < end; at = chunks_end(&arena->chunks, at))
 		atomic_store(&arena->chunks.at[at / per].claimed, true);
 	TEST_POINT();

@@ -78,7 +78,7 @@ size_t range_skip_hole(struct cowarena *arena, size_t page, size_t end)
 {
 	size_t start;
 
-	if (page >= end || bitmap_test(&arena->table.backed, page) ||
+	if (page >= end || bitmap_test(&arena->table.backed, page) || arena_has_absent(arena) ||
 	    !os_next_memory(&arena->file, page << arena->page_shift, &start, NULL))
 		return page;
 	start >>= arena->page_shift;
@@ -90,6 +90,8 @@ bool range_next_hole(struct cowarena *arena, size_t page, size_t pages, size_t *
 	struct bitmap *backed = &arena->table.backed;
 	size_t start, stop;
 
+	if (arena_has_absent(arena))
+		return false;
 	while ((page = bitmap_next_clear(backed, page)) < pages) {
 		size_t at = page << arena->page_shift;
 		if (!os_next_memory(&arena->file, at, &start, NULL))
@@ -119,6 +121,48 @@ void range_punch(struct cowarena *arena, size_t first, size_t n)
 		bitmap_unset(&arena->table.backed, i);
 }
 
+/* Make memory accessible up to a page, by whole units of bytes. armed: as pages that have not
+   changed for long. -1 with errno and message. */
+static int commit(struct cowarena *arena, size_t pages, size_t unit, bool armed)
+{
+	size_t want = os_round_up(pages << arena->page_shift, unit) >> arena->page_shift;
+	char *from = arena_address(arena, arena->committed);
+	size_t n = want - arena->committed;
+
+	if (pagetable_commit(&arena->table, want) ||
+	    arena->engine->commit(arena, arena->committed, n, armed))
+		return error_system(ENOMEM, "no memory to grow the heap (%s): " ERROR_NO_ROOM,
+				    error_name(errno));
+	os_dump(from, n << arena->page_shift, true);
+	arena->committed = want;
+	return 0;
+}
+
+static int check_capacity(const struct cowarena *arena, size_t bytes)
+{
+	return bytes <= arena->reserved
+		   ? 0
+		   : error_set(ENOMEM, "the arena's capacity is used up: create it with a larger "
+				       "options.capacity");
+}
+
+int range_grow_armed(struct cowarena *arena, size_t bytes)
+{
+	size_t page = arena_page_size(arena);
+	size_t pages = os_round_up(bytes, page) >> arena->page_shift;
+	size_t writable = arena->committed << arena->page_shift;
+
+	/* What is writable already, and then the others, whose entries are zero as they are. */
+	if (check_capacity(arena, bytes) || range_grow(arena, bytes < writable ? bytes : writable))
+		return -1;
+	arena->table.is_sparse = true;
+	if (pages > arena->committed && commit(arena, pages, page, true))
+		return -1;
+	if (pages > arena_pages(arena))
+		atomic_store_explicit(&arena->pages, pages, memory_order_release);
+	return 0;
+}
+
 int range_grow(struct cowarena *arena, size_t bytes)
 {
 	size_t page = arena_page_size(arena);
@@ -128,26 +172,14 @@ int range_grow(struct cowarena *arena, size_t bytes)
 
 	if (pages <= old)
 		return 0;
-	if (bytes > arena->reserved)
-		return error_set(
-		    ENOMEM,
-		    "the arena's capacity is used up: create it with a larger options.capacity");
-	if (pages > arena->committed) {
-		/* By whole chunks, so that one call serves many small growths. But in faithful mode
-		   nothing armed may follow the heap: then disarming the whole heap, the last resort
-		   when mappings are short, splits none. */
-		size_t unit = faithful ? page : arena->chunks.bytes;
-		size_t want = os_round_up(pages << arena->page_shift, unit) >> arena->page_shift;
-		char *from = arena_address(arena, arena->committed);
-		size_t n = want - arena->committed;
-		if (pagetable_commit(&arena->table, want) ||
-		    arena->engine->commit(arena, arena->committed, n, faithful))
-			return error_system(ENOMEM,
-					    "no memory to grow the heap (%s): " ERROR_NO_ROOM,
-					    error_name(errno));
-		os_dump(from, n << arena->page_shift, true);
-		arena->committed = want;
-	}
+	if (check_capacity(arena, bytes))
+		return -1;
+	/* By whole chunks, so that one call serves many small growths. But in faithful mode nothing
+	   armed may follow the heap: then disarming the whole heap, the last resort when mappings
+	   are short, splits none. */
+	if (pages > arena->committed &&
+	    commit(arena, pages, faithful ? page : arena->chunks.bytes, faithful))
+		return -1;
 	/* No snapshot can be cut meanwhile: that takes the heap lock. */
 	uint64_t epoch = atomic_load(&arena->timeline.epoch);
 	pagetable_enter(&arena->table, old, pages, epoch, faithful);

@@ -42,4 +42,8 @@ void range_leave_place(struct cowarena *arena);
    message. */
 int range_grow(struct cowarena *arena, size_t bytes);
 
+/* The same in a new arena, but what was not committed is armed, as if it had last been written to
+   in epoch 0, which no snapshot has ended. Costs the same for any size. */
+int range_grow_armed(struct cowarena *arena, size_t bytes);
+
 #endif

@@ -99,7 +99,7 @@ static struct loaded_heap heap_of(const struct cowarena_store *store)
 
 static int attach(struct cowarena_store *store)
 {
-	if (loaded_heap_attach(store->arena) == 0)
+	if (loaded_heap_attach(store->arena, true) == 0)
 		return 0;
 	return errno == EUCLEAN
 		   ? store_file_damaged(&store->file, store->last.root.root.block,

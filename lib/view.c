@@ -12,6 +12,7 @@
 #include "debug.h"
 #include "error.h"
 #include "fault.h"
+#include "lazy.h"
 #include "objects.h"
 #include "range.h"
 #include "records.h"
@@ -192,6 +193,8 @@ cowarena_view *cowarena_view_open(cowarena_snapshot *s, unsigned flags)
 	if (flags & ~(unsigned)COWARENA_VIEW_PRIVATE)
 		return error_null(EINVAL, "unknown view flags (%#x)", flags);
 	struct cowarena *arena = s->arena;
+	if (lazy_finish(arena))
+		return NULL;
 	struct cowarena_view *view = records_take(sizeof *view);
 	if (!view)
 		return error_null(ENOMEM, "no memory for the view's record: " ERROR_NO_ROOM);

@@ -998,6 +998,88 @@ START_TEST(names_are_given_and_taken)
 }
 END_TEST
 
+struct sleeper {
+	pthread_t thread;
+	const char *at;
+	int fd; /* write there, if it is a descriptor */
+	char seen;
+	_Atomic bool awake;
+};
+
+static void *sleep_at(void *p)
+{
+	struct sleeper *s = p;
+
+	if (s->fd < 0)
+		s->seen = *s->at;
+	else if (write(s->fd, s->at, 1) != 1)
+		s->seen = '!';
+	atomic_store(&s->awake, true);
+	return NULL;
+}
+
+/* Three sleep at one page, by either mapping and in a system call, and wake to its bytes. */
+START_TEST(absent_pages_come)
+{
+	struct os_file file, absent;
+	size_t size = page_size(), n = 8 * size;
+	char *bytes = malloc(2 * size), *both[2], in_pipe;
+	struct sleeper s[3];
+	int ends[2], seen = 0;
+	void *pages[8];
+
+	if (os_absent_open(&absent)) {
+		printf("SKIP: no userfaultfd for faults of the kernel here\n");
+		return;
+	}
+	memset(bytes, 'x', 2 * size);
+	ck_assert_int_eq(os_memory_file(&file, n), 0);
+	for (int i = 0; i < 2; i++) {
+		both[i] = os_reserve(n, size, NULL);
+		ck_assert_int_eq(os_map_shared(both[i], n, &file), 0);
+		ck_assert_int_eq(os_protect(both[i], n, i ? OS_READ : OS_READ_WRITE), 0);
+		ck_assert_int_eq(os_absent_begin(&absent, both[i], n), 0);
+	}
+	ck_assert_int_eq(pipe(ends), 0);
+	for (int i = 0; i < 3; i++) {
+		s[i] = (struct sleeper){.at = both[i % 2] + 3 * size, .fd = i == 2 ? ends[1] : -1};
+		pthread_create(&s[i].thread, NULL, sleep_at, &s[i]);
+	}
+	while (seen < 3) {
+		int got = os_absent_next(&absent, pages, 8, 1000000);
+		ck_assert_int_ge(got, 0);
+		for (int i = 0; i < got; i++)
+			ck_assert(pages[i] == both[0] + 3 * size || pages[i] == both[1] + 3 * size);
+		seen += got;
+	}
+	/* A change of protection meanwhile changes nothing else. */
+	ck_assert_int_eq(os_protect(both[0] + 2 * size, 2 * size, OS_READ), 0);
+	ck_assert_int_eq(os_absent_fill(&absent, both[1] + 2 * size, bytes, 2 * size), 0);
+	for (int i = 0; i < 3; i++)
+		ck_assert(!atomic_load(&s[i].awake));
+	ck_assert_int_eq(os_absent_fill(&absent, both[0] + 3 * size, bytes, size), -1);
+	ck_assert_int_eq(errno, EEXIST);
+	os_absent_wake(&absent, both[0] + 3 * size, size);
+	os_absent_wake(&absent, both[1] + 3 * size, size);
+	for (int i = 0; i < 3; i++)
+		pthread_join(s[i].thread, NULL);
+	ck_assert_int_eq(read(ends[0], &in_pipe, 1), 1);
+	ck_assert(s[0].seen == 'x' && s[1].seen == 'x' && in_pipe == 'x');
+	ck_assert(both[0][2 * size] == 'x' && both[1][2 * size] == 'x');
+	/* Nobody has filled the others: zeros, when nobody watches any more. */
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(os_uffd_unregister(&absent, both[i], n), 0);
+	ck_assert_int_eq(both[0][5 * size], 0);
+	os_file_close(&absent);
+	os_file_close(&file);
+	for (int i = 0; i < 2; i++) {
+		os_unmap(both[i], n);
+		close(ends[i]);
+	}
+	free(bytes);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("assumptions");
@@ -1025,6 +1107,7 @@ int main(void)
 	tcase_add_test(tc, alone_or_not);
 	tcase_add_test(tc, a_lock_belongs_to_an_opening);
 	tcase_add_test(tc, names_are_given_and_taken);
+	tcase_add_test(tc, absent_pages_come);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }
