@@ -188,23 +188,23 @@ static uint64_t width(const struct store_file *f, uint64_t pages, unsigned level
 	return pages;
 }
 
-static int walk_node(struct walk *w, unsigned level, uint64_t index, const struct store_entry *e);
-
-static int walk_entries(struct walk *w, unsigned level, uint64_t first,
-			const struct store_entry *entries, uint64_t block)
+static bool is_none(const struct store_entry *e)
 {
-	uint64_t all = width(w->file, w->pages, level);
+	return !e->block && !e->checksum;
+}
 
-	for (size_t i = 0; i < store_fan(w->file); i++) {
-		const struct store_entry *e = &entries[i];
-		if (!e->block && !e->checksum)
-			continue;
-		if (!e->block || !is_in(e, w->length) || first + i >= all)
-			return store_file_damaged(w->file, block, "the index says nonsense");
-		int result = walk_node(w, level, first + i, e);
-		if (result)
-			return result;
-	}
+int store_file_node(const struct store_file *f, const struct store_entry *e, uint64_t length,
+		    uint64_t pages, unsigned level, uint64_t index, struct store_entry *entries)
+{
+	uint64_t all = width(f, pages, level), first = index * store_fan(f);
+
+	if (store_file_block(f, e, level + 1, index, entries))
+		return -1;
+	store_swap(entries, f->page);
+	for (size_t i = 0; i < store_fan(f); i++)
+		if (!is_none(&entries[i]) &&
+		    (!entries[i].block || !is_in(&entries[i], length) || first + i >= all))
+			return store_file_damaged(f, e->block, "the index says nonsense");
 	return 0;
 }
 
@@ -219,10 +219,12 @@ static int walk_node(struct walk *w, unsigned level, uint64_t index, const struc
 	if (result || level == 0)
 		return result;
 	struct store_entry *node = (void *)(w->nodes + (level - 1) * f->page);
-	if (store_file_block(f, e, level, index, node))
+	if (store_file_node(f, e, w->length, w->pages, level - 1, index, node))
 		return -1;
-	store_swap(node, f->page);
-	return walk_entries(w, level - 1, index * store_fan(f), node, e->block);
+	for (size_t i = 0; !result && i < store_fan(f); i++)
+		if (!is_none(&node[i]))
+			result = walk_node(w, level - 1, index * store_fan(f) + i, &node[i]);
+	return result;
 }
 
 int store_file_walk(const struct store_file *f, const struct store_root *root, uint64_t length,

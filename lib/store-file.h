@@ -27,6 +27,11 @@ int store_file_run(const struct store_file *f, const struct store_entry *e, size
 /* For what is found to be wrong elsewhere. what: as in "at byte 5 begins a page that ..." */
 int store_file_damaged(const struct store_file *f, uint64_t block, const char *what);
 
+/* Read the node above so many entries of a level, and check each entry: they begin with number
+   index * fan, and e is the node's. pages: of the heap. length: as for store_file_walk(). */
+int store_file_node(const struct store_file *f, const struct store_entry *e, uint64_t length,
+		    uint64_t pages, unsigned level, uint64_t index, struct store_entry *entries);
+
 /*
  * Walk the index below a root, each node before what is below it, in ascending order. fn: called
  * for each entry but those of zeros: level 0 are pages. Anything but 0 that it returns ends the

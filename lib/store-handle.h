@@ -41,6 +41,7 @@ struct cowarena_store {
 	struct cowarena_snapshot *base; /* what is durable; NULL: then all is written */
 	char *blocks;                   /* STORE_RUN of them */
 	bool cannot_punch;
+	bool is_ready; /* store_ready() */
 
 	/* Held while a snapshot is taken that will be written. */
 	struct lock order;
@@ -81,13 +82,23 @@ int store_put(struct cowarena_store *store, const void *p, size_t n, uint64_t bl
    was. */
 int store_write_again(struct cowarena_store *store);
 
+/* ---- store-lazy.c ---- */
+
+/* Have the heap of that slot come in as it is touched (lazy.h), and the index with the heap. False
+   where that is not possible, and nothing was done. *result: 0, or -1 with errno and message. */
+bool store_begin_lazily(struct cowarena_store *store, const struct store_slot *slot, int *result);
+
 /* ---- store-load.c ---- */
 
-/* Read the newest checkpoint into an arena that this makes. -1 with errno and message. */
-int store_load(struct cowarena_store *store, const struct cowarena_options *options, bool sparse);
+/* Read the newest checkpoint into an arena that this makes. flags: of cowarena_store_open(). -1
+   with errno and message. */
+int store_load(struct cowarena_store *store, const struct cowarena_options *options,
+	       unsigned flags);
 
-/* Read what is needed to write: names, and which blocks are free. */
-int store_load_space(struct cowarena_store *store);
+/* Wait until all of a heap has come in that does so as it is touched, and know names and free
+   blocks: before that nothing is written, but the slot that was read. -1 with errno and message;
+   then nothing is known. `writer` held. */
+int store_ready(struct cowarena_store *store);
 
 /* Mark the blocks of named checkpoints. -1 with errno and message. */
 int store_mark_kept(struct cowarena_store *store, const struct store_name *names, size_t n);

@@ -6,6 +6,7 @@
 
 #include "arena.h"
 #include "error.h"
+#include "lazy.h"
 #include "loaded-heap.h"
 #include "range.h"
 #include "records.h"
@@ -97,9 +98,9 @@ static struct loaded_heap heap_of(const struct cowarena_store *store)
 				    .layout = h->layout};
 }
 
-static int attach(struct cowarena_store *store)
+static int attach(struct cowarena_store *store, bool check)
 {
-	if (loaded_heap_attach(store->arena, true) == 0)
+	if (loaded_heap_attach(store->arena, check) == 0)
 		return 0;
 	return errno == EUCLEAN
 		   ? store_file_damaged(&store->file, store->last.root.root.block,
@@ -109,7 +110,7 @@ static int attach(struct cowarena_store *store)
 
 /* One try. The arena, once it is there, is kept for the next one, with the pages that are right. */
 static int load_slot(struct cowarena_store *store, const struct cowarena_options *options,
-		     bool sparse)
+		     unsigned flags)
 {
 	struct loaded_heap from = heap_of(store);
 	struct store_slot slot;
@@ -120,7 +121,8 @@ static int load_slot(struct cowarena_store *store, const struct cowarena_options
 	if (store_file_slot(&store->file, &slot, &store->which))
 		return -1;
 	store->last = slot;
-	if (!sparse && loaded_heap_check_size(&from, slot.root.pages * size, slot.length * size))
+	if (!(flags & COWARENA_STORE_SPARSE) &&
+	    loaded_heap_check_size(&from, slot.root.pages * size, slot.length * size))
 		return -1;
 	if (!again)
 		store->arena = loaded_heap_create(&from, options, slot.root.epoch + epochs);
@@ -136,6 +138,11 @@ static int load_slot(struct cowarena_store *store, const struct cowarena_options
 		return error_set(EAGAIN,
 				 "%s is written to faster than it can be read: open it again",
 				 store->path);
+	int result;
+	/* A reader's blocks may be written over meanwhile. */
+	if (flags & COWARENA_STORE_LAZY && !store->read_only &&
+	    store_begin_lazily(store, &slot, &result))
+		return result;
 	return read_index(store, &slot) ||
 		       loaded_heap_replace(store->arena, slot.root.pages, again, fill, store)
 		   ? -1
@@ -145,12 +152,12 @@ static int load_slot(struct cowarena_store *store, const struct cowarena_options
 /* A writer may use blocks again while they are being read: then there is a newer checkpoint, and
    most of it is there already. */
 static int load_beside_a_writer(struct cowarena_store *store,
-				const struct cowarena_options *options, bool sparse)
+				const struct cowarena_options *options, unsigned flags)
 {
 	uint64_t sequence = 0;
 
 	for (int tries = 0;;) {
-		if (load_slot(store, options, sparse) == 0)
+		if (load_slot(store, options, flags) == 0)
 			return 0;
 		if (errno != EBADMSG ||
 		    (store->last.sequence == sequence && ++tries == READER_TRIES))
@@ -163,13 +170,13 @@ static int load_beside_a_writer(struct cowarena_store *store,
 	}
 }
 
-int store_load(struct cowarena_store *store, const struct cowarena_options *options, bool sparse)
+int store_load(struct cowarena_store *store, const struct cowarena_options *options, unsigned flags)
 {
-	int result = store->read_only ? load_beside_a_writer(store, options, sparse)
-				      : load_slot(store, options, sparse);
+	int result = store->read_only ? load_beside_a_writer(store, options, flags)
+				      : load_slot(store, options, flags);
 
 	store->sequence = store->last.sequence;
-	return result || attach(store) ? -1 : 0;
+	return result || attach(store, !store->arena->lazy) ? -1 : 0;
 }
 
 /* ---- which blocks are in use ---- */
@@ -268,7 +275,7 @@ static int read_names(struct cowarena_store *store)
 	return 0;
 }
 
-int store_load_space(struct cowarena_store *store)
+static int load_space(struct cowarena_store *store)
 {
 	struct space *s = &store->space;
 	uint64_t bytes;
@@ -286,6 +293,29 @@ int store_load_space(struct cowarena_store *store)
 	if (space_meet(s, SPACE_TABLE, SPACE_LAST) || space_meet(s, SPACE_TABLE, SPACE_KEPT))
 		return store_file_damaged(&store->file, store->last.names.block,
 					  "begins a table of names that lies in a heap");
+	return 0;
+}
+
+static int know_space(struct cowarena_store *store)
+{
+	if (load_space(store) == 0)
+		return 0;
+	int e = errno;
+	space_destroy(&store->space);
+	store->space = (struct space){0};
+	store->names_count = 0;
+	errno = e;
+	return -1;
+}
+
+int store_ready(struct cowarena_store *store)
+{
+	if (store->is_ready)
+		return 0;
+	if (lazy_finish(store->arena) || know_space(store))
+		return -1;
+	store->is_ready = true;
+	store_tidy(store);
 	return 0;
 }
 

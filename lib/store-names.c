@@ -29,6 +29,11 @@ static int check_name(const char *name)
 	return 0;
 }
 
+static int no_memory(void)
+{
+	return error_set(ENOMEM, "no memory for the list of names: " ERROR_NO_ROOM);
+}
+
 static int unknown(const char *name)
 {
 	return error_set(ENOENT, "no checkpoint has the name %s: see cowarena_store_list()", name);
@@ -61,7 +66,7 @@ static int keep(struct cowarena_store *store, const char *name)
 				 name);
 	struct store_name *names = records_take(bytes);
 	if (!names)
-		return error_set(ENOMEM, "no memory for the list of names: " ERROR_NO_ROOM);
+		return no_memory();
 	if (n)
 		memcpy(names, store->names, n * sizeof *names);
 	memcpy(names[n].name, name, strlen(name));
@@ -96,7 +101,7 @@ static int drop(struct cowarena_store *store, const char *name)
 		return unknown(name);
 	size_t before = (size_t)(there - store->names);
 	if (n && !(names = records_take(bytes)))
-		return error_set(ENOMEM, "no memory for the list of names: " ERROR_NO_ROOM);
+		return no_memory();
 	if (n) {
 		memcpy(names, store->names, before * sizeof *names);
 		memcpy(names + before, there + 1, (n - before) * sizeof *names);
@@ -115,7 +120,7 @@ static int change(struct cowarena_store *store, const char *name, const char *fu
 	if (store_usable(store, true, function) || check_name(name))
 		return -1;
 	lock_acquire(&store->writer);
-	int result = fn(store, name);
+	int result = store_ready(store) ? -1 : fn(store, name);
 	lock_release(&store->writer);
 	if (!result)
 		errno = e;
@@ -187,12 +192,18 @@ int cowarena_store_restore(cowarena_store *store, const char *name)
 /* The function may call the store: so it gets a copy. */
 static struct store_name *copy_names(struct cowarena_store *store, size_t *n, size_t *bytes)
 {
+	struct store_name *names = NULL;
+
 	lock_acquire(&store->writer);
-	*n = store->names_count;
-	*bytes = (*n + 1) * sizeof *store->names;
-	struct store_name *names = records_take(*bytes);
-	if (names && *n)
-		memcpy(names, store->names, *n * sizeof *names);
+	if (store_ready(store) == 0) {
+		*n = store->names_count;
+		*bytes = (*n + 1) * sizeof *names;
+		names = records_take(*bytes);
+		if (!names)
+			no_memory();
+		else if (*n)
+			memcpy(names, store->names, *n * sizeof *names);
+	}
 	lock_release(&store->writer);
 	return names;
 }
@@ -208,7 +219,7 @@ int cowarena_store_list(cowarena_store *store, cowarena_store_fn *fn, void *ctx)
 		return error_set(EINVAL, "fn is NULL");
 	struct store_name *names = copy_names(store, &n, &bytes);
 	if (!names)
-		return error_set(ENOMEM, "no memory for the list of names: " ERROR_NO_ROOM);
+		return -1;
 	for (size_t i = 0; !result && i < n; i++)
 		result = fn(ctx, &(struct cowarena_store_checkpoint){
 				     .sz = sizeof(struct cowarena_store_checkpoint),

@@ -195,6 +195,7 @@ static int create(struct cowarena_store *store, const struct cowarena_options *o
 	else
 		result = make_header(store) || create_as(store, name) ? -1 : 0;
 	store->space.length = STORE_FIRST;
+	store->is_ready = true;
 	records_give(name, n);
 	return result;
 }
@@ -229,15 +230,16 @@ static int make_durable(struct cowarena_store *store)
 
 /* The file is open. */
 static int recover(struct cowarena_store *store, const struct cowarena_options *options,
-		   bool sparse)
+		   unsigned flags)
 {
 	if (!store->read_only && lock_file(store))
 		return -1;
-	if (store_load(store, options, sparse))
+	if (store_load(store, options, flags))
 		return -1;
+	store->is_ready = store->read_only;
 	if (store->read_only)
 		return 0;
-	if (store_load_space(store) || make_durable(store))
+	if (make_durable(store))
 		return -1;
 	/* Nobody has written to the heap yet: this is what the file has. */
 	if (store->last.root.pages) {
@@ -245,8 +247,7 @@ static int recover(struct cowarena_store *store, const struct cowarena_options *
 		if (!store->base)
 			return -1;
 	}
-	store_tidy(store);
-	return 0;
+	return store->arena->lazy ? 0 : store_ready(store);
 }
 
 static int open_or_create(struct cowarena_store *store, const struct cowarena_store_options *o)
@@ -256,7 +257,7 @@ static int open_or_create(struct cowarena_store *store, const struct cowarena_st
 	if (options_read(&options, o->arena))
 		return -1;
 	if (store_file_open(&store->file, store->path, !store->read_only) == 0)
-		return recover(store, &options, o->flags & COWARENA_STORE_SPARSE);
+		return recover(store, &options, o->flags);
 	if (errno != ENOENT || store->read_only)
 		return -1;
 	return create(store, &options);
@@ -307,7 +308,8 @@ cowarena_store *cowarena_store_open(const char *path, const struct cowarena_stor
 	if (!path)
 		return error_null(EINVAL, "path is NULL");
 	if (options_copy(&o, sizeof o, options, "COWARENA_STORE_OPTIONS_INIT") ||
-	    options_check_flags(o.flags, COWARENA_STORE_READ_ONLY | COWARENA_STORE_SPARSE))
+	    options_check_flags(o.flags, COWARENA_STORE_READ_ONLY | COWARENA_STORE_SPARSE |
+					     COWARENA_STORE_LAZY))
 		return NULL;
 	struct cowarena_store *store = make(path, o.flags & COWARENA_STORE_READ_ONLY);
 	if (!store)
@@ -352,6 +354,16 @@ static void note_end(struct cowarena_store *store, uint64_t number, int result)
 	os_wake_all(&store->endings);
 }
 
+static int write_when_ready(struct cowarena_store *store, struct cowarena_snapshot *s)
+{
+	if (store_ready(store) == 0)
+		return store_write(store, s);
+	int e = errno;
+	cowarena_snapshot_release(s);
+	errno = e;
+	return -1;
+}
+
 /* Write the snapshot that waits, if there is one. */
 static bool write_waiting(struct cowarena_store *store)
 {
@@ -362,7 +374,7 @@ static bool write_waiting(struct cowarena_store *store)
 	store->waiting = NULL;
 	lock_release(&store->state);
 	if (s)
-		note_end(store, number, store_write(store, s));
+		note_end(store, number, write_when_ready(store, s));
 	lock_release(&store->writer);
 	return s != NULL;
 }

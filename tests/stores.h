@@ -13,6 +13,9 @@ extern char path[STORE_PATH_MAX];
 void make_folder(void);
 void remove_folder(void);
 
+/* Cases of stores: those of arenas, and once more as stores that come in as they are touched. */
+#define STORE_CASES (2 * CASES)
+
 /* Open it, with the arena of a case. open_flags(): NULL on failure; the others fail the test. */
 cowarena_store *open_flags(int i, unsigned flags);
 cowarena_store *open_case(int i);

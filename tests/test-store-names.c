@@ -470,7 +470,7 @@ int main(void)
 	Suite *suite = suite_create("store-names");
 	TCase *tc = tcase_create("names"), *others = tcase_create("others");
 
-	tcase_add_loop_test(tc, names, 0, CASES);
+	tcase_add_loop_test(tc, names, 0, STORE_CASES);
 	tcase_add_test(tc, names_of_threads);
 	tcase_add_test(tc, many_names);
 	tcase_add_test(tc, restore_of_damage);
